@@ -1,0 +1,1 @@
+"""The protocols: inference and management over HTTP. Edges translate; no rule lives here."""

@@ -1,0 +1,77 @@
+"""Reading the key that a request presents. What it grants is the key ring's to say."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from modelyard.core.access import Grant, Scope
+from modelyard.core.errors import Forbidden, Unauthenticated
+
+MAX_KEY: Final = 512
+
+
+class KeyRing(Protocol):
+    """The keys in force."""
+
+    def grant(self, secret: bytes) -> Grant | None:
+        """What the presented key stands for; None for one that is not in force."""
+        ...
+
+
+def presented_key(
+    headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False
+) -> bytes | None:
+    """The key in `Authorization: Bearer ...` or `X-API-Key`, names in lower case as in ASGI.
+
+    With `basic`, also the password of HTTP Basic: a browser that opens the documentation can
+    send nothing else. It is off for all that changes or computes something, since browsers
+    attach such passwords to requests of other sites.
+    """
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, rest = value.partition(b" ")
+            scheme = scheme.lower()
+            if scheme == b"bearer":
+                return rest.strip()[: MAX_KEY + 1]
+            if basic and scheme == b"basic":
+                return _password(rest)
+        elif name == b"x-api-key":
+            return value.strip()[: MAX_KEY + 1]
+    return None
+
+
+def authenticate(ring: KeyRing, secret: bytes | None) -> Grant:
+    """What the key grants.
+
+    Raises:
+        Unauthenticated: no key, or one that is not in force. The two kinds of bad key (unknown,
+            revoked) are told apart nowhere.
+    """
+    if not secret:
+        raise Unauthenticated("a key is required: send 'Authorization: Bearer my_...'")
+    grant = ring.grant(secret) if len(secret) <= MAX_KEY else None
+    if grant is None:
+        raise Unauthenticated(
+            "this key is not valid: it is unknown, revoked or expired"
+        )
+    return grant
+
+
+def require(grant: Grant, needed: Scope) -> None:
+    """Raises Forbidden when the key's scope does not reach `needed`."""
+    if not grant.scope.allows(needed):
+        raise Forbidden(
+            f"this key has scope '{grant.scope}', this route needs '{needed}'"
+        )
+
+
+def _password(encoded: bytes) -> bytes | None:
+    try:
+        return base64.b64decode(encoded, validate=True).partition(b":")[2][
+            : MAX_KEY + 1
+        ]
+    except binascii.Error:
+        return None

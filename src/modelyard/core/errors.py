@@ -1,0 +1,89 @@
+"""What can go wrong, without a word about any protocol.
+
+Each edge maps these classes to its own statuses in one place. A message says what was wrong,
+where, and what would be right; it never holds a secret, a traceback or a path of the host.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ModelyardError(Exception):
+    """Base of all expected failures. `code` is stable: clients may branch on it."""
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Invalid(ModelyardError):
+    """The request itself is wrong and will be wrong again."""
+
+    code = "invalid"
+
+
+class Unauthenticated(ModelyardError):
+    """No key, or one that is unknown, revoked or expired."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(ModelyardError):
+    """A good key whose scope is too small."""
+
+    code = "forbidden"
+
+
+class NotFound(ModelyardError):
+    """There is no such thing, or not for this tenant: the two look the same."""
+
+    code = "not_found"
+
+
+class Conflict(ModelyardError):
+    """The request is good, but not in the state that things are in."""
+
+    code = "conflict"
+
+
+class Mismatch(ModelyardError):
+    """An idempotency key that was used before with another request."""
+
+    code = "idempotency_mismatch"
+
+
+class TooLarge(ModelyardError):
+    """Over a documented bound."""
+
+    code = "too_large"
+
+
+class UnsupportedFormat(ModelyardError):
+    """A file or body in a format that is not on the allow-list."""
+
+    code = "unsupported_format"
+
+
+class NotInstalled(ModelyardError):
+    """An optional extra is missing on the server; the message names it."""
+
+    code = "not_installed"
+
+
+class Unavailable(ModelyardError):
+    """Not now. `retry_after` is in seconds."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LostLease(ModelyardError):
+    """A worker acted for a job that is no longer its own (the fence has moved on)."""
+
+    code = "lost_lease"

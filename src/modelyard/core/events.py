@@ -1,0 +1,29 @@
+"""What rooms tell each other without knowing each other."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
+    """One inference request that was answered: what the usage journal records.
+
+    The gateway writes it before the answer leaves; billing and monitoring read it. Fields are
+    stored by position: new ones go to the end, with a default.
+
+    `at` is microseconds since 1970 (UTC) at the start of the request; `status` is HTTP's;
+    `duration` is microseconds; `rows` counts rows answered, so it is 0 on an error.
+    """
+
+    request_id: str
+    at: int
+    tenant_id: str
+    key_id: str
+    deployment: str
+    model: str
+    version: int
+    status: int
+    rows: int
+    bytes_in: int
+    bytes_out: int
+    duration: int

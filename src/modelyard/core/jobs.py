@@ -1,0 +1,155 @@
+"""Durable jobs: submitted once, attempted until they end, fenced against ghosts.
+
+A worker *claims* a queued job, which raises its fence and gives the worker a lease. Every later
+write names the fence, so a worker that lost its lease (paused, cut off, thought dead) changes
+nothing. A job whose lease ran out goes back to the queue until its attempts are used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from modelyard.core.pages import Page, PageRequest
+from modelyard.core.tasks import Progress
+
+LEASE: Final = timedelta(seconds=15)
+HEARTBEAT: Final = timedelta(seconds=3)
+MAX_ATTEMPTS: Final = 3
+
+
+class JobState(StrEnum):
+    """QUEUED and RUNNING are open; the others are final. DEAD: its attempts are used up."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job will never run again."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class JobFailure(msgspec.Struct, frozen=True):
+    """Why a job failed, for people (`message`) and programs (`code`)."""
+
+    code: str
+    message: str
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One job as it stands now."""
+
+    id: str
+    tenant_id: str
+    kind: str
+    spec: dict[str, Any]
+    created_at: datetime
+    state: JobState = JobState.QUEUED
+    attempt: int = 0
+    max_attempts: int = MAX_ATTEMPTS
+    fence: int = 0
+    worker_id: str | None = None
+    lease_until: datetime | None = None
+    cancel_requested: bool = False
+    fraction: float | None = None
+    message: str = ""
+    result: dict[str, Any] | None = None
+    failure: JobFailure | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class JobEvent(msgspec.Struct, frozen=True):
+    """One line of a job's story. `seq` counts from 1 within the job."""
+
+    seq: int
+    at: datetime
+    message: str
+    fraction: float | None = None
+    data: dict[str, Any] = {}
+
+
+class JobRepository(Protocol):
+    """The jobs of one tenant."""
+
+    def add(self, job: Job) -> None:
+        """Queue a new job."""
+        ...
+
+    def get(self, job_id: str) -> Job:
+        """Raises NotFound."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Job]:
+        """Newest first."""
+        ...
+
+    def request_cancel(self, job_id: str, now: datetime) -> Job:
+        """Cancel a queued job at once and ask a running one's worker to stop it.
+
+        A job in a final state stays as it is.
+        """
+        ...
+
+    def events(
+        self, job_id: str, after: int = 0, limit: int = 500
+    ) -> Sequence[JobEvent]:
+        """The job's story after `seq` number `after`, in order."""
+        ...
+
+
+class JobQueue(Protocol):
+    """The queue as workers see it, across tenants."""
+
+    def claim(self, worker_id: str, now: datetime) -> Job | None:
+        """Take the oldest queued job: attempt and fence go up by one, the lease starts."""
+        ...
+
+    def heartbeat(self, job_id: str, fence: int, now: datetime) -> bool:
+        """Renew the lease; True when the job should be stopped. Raises LostLease."""
+        ...
+
+    def record(
+        self, job_id: str, fence: int, now: datetime, story: Sequence[Progress]
+    ) -> None:
+        """Append to the job's story. Raises LostLease."""
+        ...
+
+    def finish(
+        self,
+        job_id: str,
+        fence: int,
+        now: datetime,
+        state: JobState,
+        *,
+        result: dict[str, Any] | None = None,
+        failure: JobFailure | None = None,
+    ) -> None:
+        """Move the job to a final state. Raises LostLease."""
+        ...
+
+    def release(
+        self, job_id: str, fence: int, now: datetime, *, count: bool
+    ) -> JobState:
+        """Put the job back: QUEUED again, or DEAD when its attempts are used up.
+
+        `count=False` gives the attempt back: the worker is stopping, the job did nothing wrong.
+        Raises LostLease.
+        """
+        ...
+
+    def reap(self, now: datetime) -> int:
+        """Release every running job whose lease ran out; return how many there were.
+
+        A job whose cancel was requested ends CANCELLED instead of queueing again.
+        """
+        ...

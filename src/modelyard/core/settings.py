@@ -1,0 +1,185 @@
+"""Settings: one flat table of names, each with a default and a meaning.
+
+Precedence, highest first: a command-line flag, the environment (`MODELYARD_<NAME>`), the file
+`modelyard.toml` in the home, the default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from modelyard.core.errors import Invalid
+
+PREFIX: Final = "MODELYARD_"
+FILE: Final = "modelyard.toml"
+SECRETS: Final = frozenset({"admin_key", "database_url"})
+
+_MIB: Final = 1 << 20
+
+
+def _doc(text: str, **bounds: Any) -> Any:
+    return Meta(description=text, **bounds)
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is in force. The descriptions are the reference documentation of each setting."""
+
+    home: Annotated[str, _doc("Folder of database, blobs, journal and keys.")] = (
+        "~/.modelyard"
+    )
+    host: Annotated[
+        str, _doc("Address to listen on. Loopback unless you say otherwise.")
+    ] = "127.0.0.1"
+    port: Annotated[int, _doc("HTTP port; 0 takes a free one.", ge=0, le=65535)] = 8000
+    workers: Annotated[
+        int, _doc("Gateway processes on the port; 0 is one per core.", ge=0, le=256)
+    ] = 0
+    job_workers: Annotated[
+        int, _doc("Processes that take jobs from the queue, one job each.", ge=0, le=64)
+    ] = 1
+    database_url: Annotated[
+        str,
+        _doc(
+            "SQLAlchemy URL such as postgresql+psycopg://...; empty is SQLite in the home."
+        ),
+    ] = ""
+    admin_key: Annotated[
+        str,
+        _doc(
+            "The operator's key at the first start; empty has one made and shown once."
+        ),
+    ] = ""
+    journal_sync: Annotated[
+        Literal["interval", "always"],
+        _doc(
+            "`interval`: fsync on a timer. `always`: every answer waits for its group's fsync."
+        ),
+    ] = "interval"
+    journal_sync_ms: Annotated[
+        int, _doc("Milliseconds between fsyncs under `interval`.", ge=1, le=60_000)
+    ] = 50
+    max_request_bytes: Annotated[
+        int, _doc("Largest body of an inference request.", ge=1024)
+    ] = 64 * _MIB
+    max_upload_bytes: Annotated[
+        int, _doc("Largest file that can be uploaded.", ge=1024)
+    ] = 1024 * _MIB
+    task_memory_bytes: Annotated[
+        int,
+        _doc(
+            "Address space of a training, inspection or import process.", ge=512 * _MIB
+        ),
+    ] = 8192 * _MIB
+    inspect_seconds: Annotated[
+        int, _doc("Time limit for reading an uploaded file.", ge=1)
+    ] = 120
+    inline_ms: Annotated[
+        float,
+        _doc(
+            "A model whose call takes longer than this leaves the event loop.",
+            gt=0,
+            le=1000,
+        ),
+    ] = 2.0
+    currency: Annotated[
+        str, _doc("ISO 4217 code of all prices.", pattern="^[A-Z]{3}$")
+    ] = "USD"
+    drain_seconds: Annotated[
+        float,
+        _doc(
+            "How long requests in flight may take to finish after SIGTERM.",
+            ge=0,
+            le=3600,
+        ),
+    ] = 30.0
+    drain_delay: Annotated[
+        float,
+        _doc(
+            "Seconds after SIGTERM in which new requests are still answered.",
+            ge=0,
+            le=600,
+        ),
+    ] = 0.5
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        _doc("`auto` is JSON when not on a terminal."),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _doc("The least that is logged.")
+    ] = "info"
+
+    @property
+    def home_path(self) -> Path:
+        """The home as an absolute path."""
+        return Path(self.home).expanduser().absolute()
+
+    @property
+    def gateways(self) -> int:
+        """How many gateway processes to run."""
+        return self.workers or os.cpu_count() or 1
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The settings, and for each one where its value came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Resolved:
+    """Put the settings together. Flags whose value is None were not given.
+
+    Raises:
+        Invalid: an unknown name, a value of the wrong kind or out of bounds, or a file that is
+            not TOML; the message says which and where it came from.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    given = {name: value for name, value in flags.items() if value is not None}
+    from_environ = {
+        name: environ[PREFIX + name.upper()]
+        for name in fields
+        if PREFIX + name.upper() in environ
+    }
+    home = Path(given.get("home") or from_environ.get("home") or fields["home"].default)
+    path = home.expanduser() / FILE
+    from_file = _read(path)
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(fields, "default")
+    for origin, layer in (
+        (str(path), from_file),
+        ("environment", from_environ),
+        ("flag", given),
+    ):
+        for name, value in layer.items():
+            if name not in fields:
+                raise Invalid(f"{origin}: there is no setting '{name}'")
+            where = f"{PREFIX}{name.upper()}" if origin == "environment" else origin
+            values[name] = _convert(name, value, fields[name].type, where)
+            sources[name] = where
+    return Resolved(Settings(**values), sources)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path}: not valid TOML: {error}") from None
+
+
+def _convert(name: str, value: Any, kind: Any, where: str) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=not isinstance(value, str))
+    except msgspec.ValidationError as error:
+        shown = "" if name in SECRETS else f" {value!r}"
+        raise Invalid(
+            f"setting '{name}' from {where}:{shown} is not valid: {error}"
+        ) from None

@@ -1,0 +1,1 @@
+"""What should be served, and what is: deployments, their replicas, the reconciler."""

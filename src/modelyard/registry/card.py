@@ -1,0 +1,40 @@
+"""The model card: what a model is for, how well it does, and on what grounds."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One algorithm that was compared. `score` and `spread` are the mean and the standard
+    deviation of the metric over the folds; `seconds` is the time it took."""
+
+    algorithm: str
+    score: float | None
+    spread: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Confusion(msgspec.Struct, frozen=True):
+    """Counts by true class (rows) and predicted class (columns)."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Card(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Kept with the version. `metrics` were measured on held-out rows that training never saw."""
+
+    task: str
+    algorithm: str
+    target: str = ""
+    features: tuple[str, ...] = ()
+    train_rows: int = 0
+    test_rows: int = 0
+    metric: str = ""
+    metrics: dict[str, float] = {}
+    confusion: Confusion | None = None
+    leaderboard: tuple[Candidate, ...] = ()
+    warnings: tuple[str, ...] = ()
+    description: str = ""

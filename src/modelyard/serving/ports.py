@@ -1,0 +1,102 @@
+"""What the data plane needs: the control plane's wishes, the journal, a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from modelyard.core.access import Grant
+from modelyard.core.events import PredictionMade
+from modelyard.core.tensors import Signature, Tensor
+
+
+class KeyEntry(msgspec.Struct, frozen=True):
+    """A key in force: its hash, what it grants, and until when."""
+
+    hash: bytes
+    grant: Grant
+    expires_at: datetime | None
+
+
+class WantedRoute(msgspec.Struct, frozen=True):
+    """A deployment that a gateway should serve. `artifacts` maps a format to a blob digest."""
+
+    deployment_id: str
+    tenant_id: str
+    name: str
+    model: str
+    version: int
+    version_id: str
+    signature: Signature
+    artifacts: dict[str, str]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """All that a gateway should know, as of `revision`."""
+
+    revision: int
+    keys: Sequence[KeyEntry]
+    routes: Sequence[WantedRoute]
+
+
+class ReplicaOutcome(msgspec.Struct, frozen=True):
+    """What became of loading one version for one deployment; `reason` is empty when it serves."""
+
+    deployment_id: str
+    version_id: str
+    reason: str = ""
+
+
+class ControlPlane(Protocol):
+    """The control plane as a gateway sees it. Any call may fail while the database is away."""
+
+    def revision(self) -> int:
+        """A number that goes up whenever `wanted` may have changed. Cheap."""
+        ...
+
+    def wanted(self) -> Wanted:
+        """Keys that are neither revoked nor expired, and the routes that have a target."""
+        ...
+
+    def report(
+        self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]
+    ) -> None:
+        """Say that this gateway is alive, and how each of its replicas is."""
+        ...
+
+    def leave(self, gateway_id: str) -> None:
+        """Say that this gateway stops."""
+        ...
+
+
+class Journal(Protocol):
+    """Where served requests are recorded before they are answered."""
+
+    def append(self, event: PredictionMade) -> Awaitable[None]:
+        """Record the event; done when it may be acknowledged. Raises Unavailable."""
+        ...
+
+
+class Runtime(Protocol):
+    """A loaded model version.
+
+    `cost` is the measured time of a one-row call in seconds: what decides whether the gateway
+    calls it on its event loop or on a thread.
+    """
+
+    cost: float
+
+    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the model on checked inputs; outputs by name."""
+        ...
+
+
+class RuntimeLoader(Protocol):
+    """Loads a version into a runtime."""
+
+    def load(self, route: WantedRoute) -> Runtime:
+        """Raises a ModelyardError whose message tells a person why it cannot be served."""
+        ...

@@ -1,0 +1,81 @@
+"""API keys: 256 random bits, a checksum against typing errors, and only a keyed hash on disk.
+
+key := "my_" | 43 characters of base64url (32 random bytes) | 6 characters of base64url
+       (the first 4 bytes of the random bytes' SHA-256)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from modelyard.core.access import Grant, Scope
+from modelyard.core.errors import Invalid
+
+PREFIX: Final = "my_"
+SECRET_CHARACTERS: Final = 43
+MIN_OPERATOR_KEY: Final = 32
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """What is kept of a key. `hint` is its first characters, to tell keys apart by eye."""
+
+    id: str
+    tenant_id: str
+    name: str
+    scope: Scope
+    hash: bytes
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @property
+    def grant(self) -> Grant:
+        """What the key stands for when it is presented."""
+        return Grant(self.id, self.tenant_id, self.scope)
+
+
+def new_secret() -> str:
+    """A new key, as its holder will present it."""
+    raw = secrets.token_bytes(32)
+    return PREFIX + _base64(raw) + _base64(hashlib.sha256(raw).digest()[:4])
+
+
+def check_secret(secret: str) -> None:
+    """Refuse a key that was mistyped or cut short, before anything is looked up.
+
+    Raises:
+        Invalid: wrong prefix, length or checksum.
+    """
+    text = secret.removeprefix(PREFIX)
+    body, checksum = text[:SECRET_CHARACTERS], text[SECRET_CHARACTERS:]
+    try:
+        raw = base64.urlsafe_b64decode(body + "=")
+    except ValueError:
+        raw = b""
+    expected = _base64(hashlib.sha256(raw).digest()[:4])
+    if not secret.startswith(PREFIX) or not hmac.compare_digest(
+        checksum.encode(), expected.encode()
+    ):
+        raise Invalid("this is not a whole Modelyard key: it was mistyped or cut short")
+
+
+def hash_secret(secret: bytes, pepper: bytes) -> bytes:
+    """The keyed hash (BLAKE2b, 32 bytes) that is stored and looked up."""
+    return hashlib.blake2b(secret, key=pepper, digest_size=32).digest()
+
+
+def hint_of(secret: str) -> str:
+    """The first characters of a key: enough to recognise it, far too few to use it."""
+    return secret[: len(PREFIX) + 6]
+
+
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -1,0 +1,54 @@
+"""What this room needs from the store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from modelyard.core.pages import Page, PageRequest
+from modelyard.tenancy.key import ApiKey
+from modelyard.tenancy.tenant import Tenant
+
+
+class TenantRepository(Protocol):
+    """All tenants; for the operator."""
+
+    def add(self, tenant: Tenant) -> None:
+        """Raises Conflict when the name is taken."""
+        ...
+
+    def named(self, name: str) -> Tenant:
+        """Raises NotFound."""
+        ...
+
+
+class KeyRepository(Protocol):
+    """The keys of one tenant."""
+
+    def add(self, key: ApiKey) -> None:
+        """Raises Conflict when another key has this hash."""
+        ...
+
+    def get(self, key_id: str) -> ApiKey:
+        """Raises NotFound."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[ApiKey]:
+        """Newest first, revoked ones included."""
+        ...
+
+    def revoke(self, key_id: str, at: datetime) -> ApiKey:
+        """Set `revoked_at` unless it is set. Raises NotFound."""
+        ...
+
+
+class TenancyTransaction(Protocol):
+    """A transaction over tenants and keys."""
+
+    def tenants(self) -> TenantRepository: ...
+
+    def keys(self, tenant_id: str) -> KeyRepository: ...
+
+    def bump(self) -> None:
+        """Tell every gateway that keys or routes have changed, once this commits."""
+        ...

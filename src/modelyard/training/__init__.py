@@ -1,0 +1,1 @@
+"""From data to a model: datasets, jobs, preprocessing, trainers, evaluation, conversion."""

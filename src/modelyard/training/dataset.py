@@ -1,0 +1,86 @@
+"""Datasets: named, versioned, content-addressed tables with an inferred schema."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class ColumnType(StrEnum):
+    """The types that columns are inferred to."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    STRING = "string"
+    DATETIME = "datetime"
+
+
+class Column(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One column: its type and what its values look like.
+
+    `minimum`, `maximum` and `mean` are set for numbers (and the first two, as text, for times);
+    `mean_words` for strings.
+    """
+
+    name: str
+    type: ColumnType
+    missing: int
+    distinct: int
+    minimum: float | str | None = None
+    maximum: float | str | None = None
+    mean: float | None = None
+    mean_words: float | None = None
+
+
+class FileFormat(StrEnum):
+    """The files that are read."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    JSONL = "jsonl"
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What reading a file found: its format and table. `preview` holds the first rows."""
+
+    format: FileFormat
+    rows: int
+    columns: tuple[Column, ...]
+    preview: tuple[dict[str, Any], ...]
+
+
+class DatasetVersion(msgspec.Struct, frozen=True):
+    """One version. `digest` is the original file's, `table` that of the same rows as Parquet."""
+
+    id: str
+    dataset: str
+    number: int
+    created_at: datetime
+    filename: str
+    size: int
+    digest: str
+    table: str
+    inspection: Inspection
+
+
+class NewDatasetVersion(msgspec.Struct, frozen=True):
+    """A version before it has a number."""
+
+    filename: str
+    size: int
+    digest: str
+    table: str
+    inspection: Inspection
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """A dataset. `latest` is the number of its newest version."""
+
+    id: str
+    name: str
+    created_at: datetime
+    latest: int

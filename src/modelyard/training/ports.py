@@ -1,0 +1,54 @@
+"""What this room needs from the store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from modelyard.core.jobs import JobQueue, JobRepository
+from modelyard.core.pages import Page, PageRequest
+from modelyard.registry.ports import ModelRepository
+from modelyard.training.dataset import Dataset, DatasetVersion, NewDatasetVersion
+
+
+class DatasetRepository(Protocol):
+    """The datasets of one tenant."""
+
+    def add_version(
+        self, name: str, new: NewDatasetVersion, now: datetime
+    ) -> DatasetVersion:
+        """Add a version, making the dataset if need be.
+
+        The same bytes as the newest version's make no new one: that version is returned.
+        """
+        ...
+
+    def get(self, name: str) -> Dataset:
+        """Raises NotFound."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Dataset]:
+        """By name."""
+        ...
+
+    def version(self, name: str, number: int | None = None) -> DatasetVersion:
+        """The numbered version, or the newest. Raises NotFound."""
+        ...
+
+    def versions(self, name: str, page: PageRequest) -> Page[DatasetVersion]:
+        """Newest first. Raises NotFound for the dataset."""
+        ...
+
+
+class TrainingTransaction(Protocol):
+    """A transaction over datasets and jobs, and the models that jobs make."""
+
+    def datasets(self, tenant_id: str) -> DatasetRepository: ...
+
+    def jobs(self, tenant_id: str) -> JobRepository: ...
+
+    def queue(self) -> JobQueue: ...
+
+    def models(self, tenant_id: str) -> ModelRepository: ...
+
+    def bump(self) -> None: ...
