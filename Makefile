@@ -1,0 +1,85 @@
+# The front door. `make help` lists what is here; every target that needs the environment makes it first.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+CLIENTS := .venv-clients
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+CHECKED := src packages/sdk/src tests scripts $(wildcard bench)
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.ready ## Make .venv with all that demo, checks and tests need
+	@:
+
+.PHONY: demo
+demo: setup ## Train, deploy and call a model on real data, and show what it cost
+	@$(BIN)/modelyard demo $(ARGS)
+
+.PHONY: check
+check: setup ## Check format, lint, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: setup ## Format the code and apply the safe fixes of the linter
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test
+test: setup system clients ## Run the tests; ARGS="-k name" chooses some
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: bench
+bench: setup ## Measure the gateway against a bare handler
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: docs
+docs: setup ## Regenerate the reference pages that come from the code
+	@$(BIN)/python scripts/reference.py
+
+.PHONY: lock
+lock: setup ## Resolve the locks again; ARGS=--upgrade takes newer releases, none younger than a week
+	@sh scripts/lock $(BIN)/uv $(ARGS)
+
+.PHONY: clean
+clean: ## Remove the environments and every cache
+	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src packages tests scripts $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The two that only `test` needs.
+
+.PHONY: system
+system:
+	@sh scripts/postgresql
+
+.PHONY: clients
+clients: $(CLIENTS)/.ready
+	@:
+
+# The stamps. The local packages are editable: they are built again only when their metadata changes.
+# --no-build-isolation takes the build backend from the lock as well, so nothing comes in unpinned.
+
+$(VENV)/.ready: requirements/dev.lock pyproject.toml packages/sdk/pyproject.toml
+	@sh scripts/environment $(PYTHON) $(VENV)
+	@echo "setup: installing requirements/dev.lock"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e packages/sdk -e .
+	@touch $@
+
+$(CLIENTS)/.ready: requirements/clients.lock
+	@sh scripts/environment $(PYTHON) $(CLIENTS)
+	@echo "clients: installing requirements/clients.lock"
+	@$(CLIENTS)/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/clients.lock
+	@touch $@
