@@ -21,9 +21,7 @@ class KeyRing(Protocol):
         ...
 
 
-def presented_key(
-    headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False
-) -> bytes | None:
+def presented_key(headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False) -> bytes | None:
     """The key in `Authorization: Bearer ...` or `X-API-Key`, names in lower case as in ASGI.
 
     With `basic`, also the password of HTTP Basic: a browser that opens the documentation can
@@ -54,24 +52,18 @@ def authenticate(ring: KeyRing, secret: bytes | None) -> Grant:
         raise Unauthenticated("a key is required: send 'Authorization: Bearer my_...'")
     grant = ring.grant(secret) if len(secret) <= MAX_KEY else None
     if grant is None:
-        raise Unauthenticated(
-            "this key is not valid: it is unknown, revoked or expired"
-        )
+        raise Unauthenticated("this key is not valid: it is unknown, revoked or expired")
     return grant
 
 
 def require(grant: Grant, needed: Scope) -> None:
     """Raises Forbidden when the key's scope does not reach `needed`."""
     if not grant.scope.allows(needed):
-        raise Forbidden(
-            f"this key has scope '{grant.scope}', this route needs '{needed}'"
-        )
+        raise Forbidden(f"this key has scope '{grant.scope}', this route needs '{needed}'")
 
 
 def _password(encoded: bytes) -> bytes | None:
     try:
-        return base64.b64decode(encoded, validate=True).partition(b":")[2][
-            : MAX_KEY + 1
-        ]
+        return base64.b64decode(encoded, validate=True).partition(b":")[2][: MAX_KEY + 1]
     except binascii.Error:
         return None

@@ -37,9 +37,7 @@ class UsageLedger(Protocol):
         """How many bytes of this journal file are in already."""
         ...
 
-    def append(
-        self, journal_id: str, end: int, events: Sequence[PredictionMade]
-    ) -> None:
+    def append(self, journal_id: str, end: int, events: Sequence[PredictionMade]) -> None:
         """Add events and move the file's offset to `end`, in one transaction.
 
         An event whose request id is in already is left out. The price of each event is the one

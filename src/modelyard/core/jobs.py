@@ -100,9 +100,7 @@ class JobRepository(Protocol):
         """
         ...
 
-    def events(
-        self, job_id: str, after: int = 0, limit: int = 500
-    ) -> Sequence[JobEvent]:
+    def events(self, job_id: str, after: int = 0, limit: int = 500) -> Sequence[JobEvent]:
         """The job's story after `seq` number `after`, in order."""
         ...
 
@@ -118,9 +116,7 @@ class JobQueue(Protocol):
         """Renew the lease; True when the job should be stopped. Raises LostLease."""
         ...
 
-    def record(
-        self, job_id: str, fence: int, now: datetime, story: Sequence[Progress]
-    ) -> None:
+    def record(self, job_id: str, fence: int, now: datetime, story: Sequence[Progress]) -> None:
         """Append to the job's story. Raises LostLease."""
         ...
 
@@ -137,9 +133,7 @@ class JobQueue(Protocol):
         """Move the job to a final state. Raises LostLease."""
         ...
 
-    def release(
-        self, job_id: str, fence: int, now: datetime, *, count: bool
-    ) -> JobState:
+    def release(self, job_id: str, fence: int, now: datetime, *, count: bool) -> JobState:
         """Put the job back: QUEUED again, or DEAD when its attempts are used up.
 
         `count=False` gives the attempt back: the worker is stopping, the job did nothing wrong.

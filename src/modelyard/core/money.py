@@ -26,17 +26,11 @@ def parse_amount(text: str) -> Decimal:
     try:
         amount = Decimal(text)
     except InvalidOperation:
-        raise Invalid(
-            f"amount {text[:40]!r} is not a decimal number such as 0.001"
-        ) from None
+        raise Invalid(f"amount {text[:40]!r} is not a decimal number such as 0.001") from None
     if not amount.is_finite() or amount.is_signed():
         raise Invalid(f"amount {text[:40]!r} must be a finite number, zero or more")
     exponent = amount.as_tuple().exponent
-    if (
-        not isinstance(exponent, int)
-        or -exponent > _MAX_PLACES
-        or amount.adjusted() >= _MAX_DIGITS
-    ):
+    if not isinstance(exponent, int) or -exponent > _MAX_PLACES or amount.adjusted() >= _MAX_DIGITS:
         raise Invalid(
             f"amount {text[:40]!r} is out of bounds: at most {_MAX_DIGITS} digits before "
             f"and {_MAX_PLACES} after the decimal point"
@@ -52,9 +46,7 @@ class Money(msgspec.Struct, frozen=True, order=False):
 
     def __post_init__(self) -> None:
         if not _CURRENCY.fullmatch(self.currency):
-            raise Invalid(
-                f"currency {self.currency[:10]!r} must be an ISO 4217 code such as USD"
-            )
+            raise Invalid(f"currency {self.currency[:10]!r} must be an ISO 4217 code such as USD")
 
     def __add__(self, other: Money) -> Money:
         if other.currency != self.currency:

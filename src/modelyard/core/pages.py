@@ -48,15 +48,11 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     next_cursor: str | None = None
 
     @classmethod
-    def cut(
-        cls, items: Sequence[T], request: PageRequest, key: Callable[[T], str]
-    ) -> Page[T]:
+    def cut(cls, items: Sequence[T], request: PageRequest, key: Callable[[T], str]) -> Page[T]:
         """Make a page of up to `limit + 1` items that the store was asked for."""
         shown = list(items[: request.limit])
         more = len(items) > request.limit
-        cursor = (
-            base64.urlsafe_b64encode(key(shown[-1]).encode()).decode() if more else None
-        )
+        cursor = base64.urlsafe_b64encode(key(shown[-1]).encode()).decode() if more else None
         return cls(shown, cursor)
 
     def map(self, change: Callable[[T], U]) -> Page[U]:

@@ -31,12 +31,10 @@ def _doc(text: str, **bounds: Any) -> Any:
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is in force. The descriptions are the reference documentation of each setting."""
 
-    home: Annotated[str, _doc("Folder of database, blobs, journal and keys.")] = (
-        "~/.modelyard"
+    home: Annotated[str, _doc("Folder of database, blobs, journal and keys.")] = "~/.modelyard"
+    host: Annotated[str, _doc("Address to listen on. Loopback unless you say otherwise.")] = (
+        "127.0.0.1"
     )
-    host: Annotated[
-        str, _doc("Address to listen on. Loopback unless you say otherwise.")
-    ] = "127.0.0.1"
     port: Annotated[int, _doc("HTTP port; 0 takes a free one.", ge=0, le=65535)] = 8000
     workers: Annotated[
         int, _doc("Gateway processes on the port; 0 is one per core.", ge=0, le=256)
@@ -46,40 +44,30 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1
     database_url: Annotated[
         str,
-        _doc(
-            "SQLAlchemy URL such as postgresql+psycopg://...; empty is SQLite in the home."
-        ),
+        _doc("SQLAlchemy URL such as postgresql+psycopg://...; empty is SQLite in the home."),
     ] = ""
     admin_key: Annotated[
         str,
-        _doc(
-            "The operator's key at the first start; empty has one made and shown once."
-        ),
+        _doc("The operator's key at the first start; empty has one made and shown once."),
     ] = ""
     journal_sync: Annotated[
         Literal["interval", "always"],
-        _doc(
-            "`interval`: fsync on a timer. `always`: every answer waits for its group's fsync."
-        ),
+        _doc("`interval`: fsync on a timer. `always`: every answer waits for its group's fsync."),
     ] = "interval"
     journal_sync_ms: Annotated[
         int, _doc("Milliseconds between fsyncs under `interval`.", ge=1, le=60_000)
     ] = 50
-    max_request_bytes: Annotated[
-        int, _doc("Largest body of an inference request.", ge=1024)
-    ] = 64 * _MIB
-    max_upload_bytes: Annotated[
-        int, _doc("Largest file that can be uploaded.", ge=1024)
-    ] = 1024 * _MIB
+    max_request_bytes: Annotated[int, _doc("Largest body of an inference request.", ge=1024)] = (
+        64 * _MIB
+    )
+    max_upload_bytes: Annotated[int, _doc("Largest file that can be uploaded.", ge=1024)] = (
+        1024 * _MIB
+    )
     task_memory_bytes: Annotated[
         int,
-        _doc(
-            "Address space of a training, inspection or import process.", ge=512 * _MIB
-        ),
+        _doc("Address space of a training, inspection or import process.", ge=512 * _MIB),
     ] = 8192 * _MIB
-    inspect_seconds: Annotated[
-        int, _doc("Time limit for reading an uploaded file.", ge=1)
-    ] = 120
+    inspect_seconds: Annotated[int, _doc("Time limit for reading an uploaded file.", ge=1)] = 120
     inline_ms: Annotated[
         float,
         _doc(
@@ -88,9 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=1000,
         ),
     ] = 2.0
-    currency: Annotated[
-        str, _doc("ISO 4217 code of all prices.", pattern="^[A-Z]{3}$")
-    ] = "USD"
+    currency: Annotated[str, _doc("ISO 4217 code of all prices.", pattern="^[A-Z]{3}$")] = "USD"
     drain_seconds: Annotated[
         float,
         _doc(
@@ -143,9 +129,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Resolved:
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     given = {name: value for name, value in flags.items() if value is not None}
     from_environ = {
-        name: environ[PREFIX + name.upper()]
-        for name in fields
-        if PREFIX + name.upper() in environ
+        name: environ[PREFIX + name.upper()] for name in fields if PREFIX + name.upper() in environ
     }
     home = Path(given.get("home") or from_environ.get("home") or fields["home"].default)
     path = home.expanduser() / FILE
@@ -180,6 +164,4 @@ def _convert(name: str, value: Any, kind: Any, where: str) -> Any:
         return msgspec.convert(value, kind, strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
         shown = "" if name in SECRETS else f" {value!r}"
-        raise Invalid(
-            f"setting '{name}' from {where}:{shown} is not valid: {error}"
-        ) from None
+        raise Invalid(f"setting '{name}' from {where}:{shown} is not valid: {error}") from None

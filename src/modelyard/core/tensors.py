@@ -63,9 +63,7 @@ def datatype_of(tensor: Tensor) -> Datatype:
     try:
         return _OF_NUMPY[tensor.dtype]
     except KeyError:
-        raise Invalid(
-            f"a tensor of {tensor.dtype} has no datatype in the protocol"
-        ) from None
+        raise Invalid(f"a tensor of {tensor.dtype} has no datatype in the protocol") from None
 
 
 class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,9 +84,7 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether a tensor of this shape may stand here."""
         if len(shape) != len(self.shape):
             return False
-        return all(
-            want in (-1, have) for want, have in zip(self.shape, shape, strict=True)
-        )
+        return all(want in (-1, have) for want, have in zip(self.shape, shape, strict=True))
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -112,9 +108,7 @@ class Signature(msgspec.Struct, frozen=True):
         for spec in self.inputs:
             tensor = inputs.get(spec.name)
             if tensor is None:
-                raise Invalid(
-                    f"input '{spec.name}' is missing; the model takes {self._names()}"
-                )
+                raise Invalid(f"input '{spec.name}' is missing; the model takes {self._names()}")
             if tensor.dtype != NUMPY[spec.datatype]:
                 raise Invalid(
                     f"input '{spec.name}' has datatype {datatype_of(tensor)}, "
@@ -135,9 +129,7 @@ class Signature(msgspec.Struct, frozen=True):
         if len(inputs) != len(self.inputs):
             known = {spec.name for spec in self.inputs}
             unknown = next(name for name in inputs if name not in known)
-            raise Invalid(
-                f"input '{unknown[:80]}' is unknown; the model takes {self._names()}"
-            )
+            raise Invalid(f"input '{unknown[:80]}' is unknown; the model takes {self._names()}")
         if rows == 0:
             raise Invalid("the request holds no rows")
         return 1 if rows == -1 else rows

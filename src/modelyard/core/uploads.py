@@ -36,7 +36,5 @@ class UploadRepository(Protocol):
 def check_digest(digest: str) -> str:
     """Raises Invalid unless `digest` is 64 hexadecimal digits in lower case."""
     if not _DIGEST.fullmatch(digest):
-        raise Invalid(
-            "an upload's digest must be the file's SHA-256 as 64 lower-case hex digits"
-        )
+        raise Invalid("an upload's digest must be the file's SHA-256 as 64 lower-case hex digits")
     return digest

@@ -45,9 +45,7 @@ class DeploymentBoard(Protocol):
         """Every deployment of every tenant."""
         ...
 
-    def observe(
-        self, deployment_id: str, generation: int, status: DeploymentStatus
-    ) -> bool:
+    def observe(self, deployment_id: str, generation: int, status: DeploymentStatus) -> bool:
         """Set the status; False when the deployment has gone or has a newer generation."""
         ...
 

@@ -49,9 +49,7 @@ class Reference(msgspec.Struct, frozen=True):
         if not colon:
             return cls(name)
         if not number.isascii() or not number.isdigit() or not 1 <= len(number) <= 9:
-            raise Invalid(
-                f"version {number[:20]!r} of model '{name}' must be a number such as 3"
-            )
+            raise Invalid(f"version {number[:20]!r} of model '{name}' must be a number such as 3")
         return cls(name, version=int(number))
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -49,7 +50,7 @@ class ModelRepository(Protocol):
         """Raises NotFound."""
         ...
 
-    def aliases(self, name: str) -> list[Alias]:
+    def aliases(self, name: str) -> Sequence[Alias]:
         """By name. Raises NotFound for the model."""
         ...
 

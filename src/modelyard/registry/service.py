@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modelyard.core.clock import Clock
 from modelyard.core.errors import NotFound
 from modelyard.core.names import check_name
@@ -46,9 +48,7 @@ class RegistryService:
         with self._store.read() as tx:
             return tx.models(tenant_id).get(name)
 
-    def versions(
-        self, tenant_id: str, name: str, page: PageRequest
-    ) -> Page[ModelVersion]:
+    def versions(self, tenant_id: str, name: str, page: PageRequest) -> Page[ModelVersion]:
         """Newest first. Raises NotFound."""
         with self._store.read() as tx:
             return tx.models(tenant_id).versions(name, page)
@@ -58,7 +58,7 @@ class RegistryService:
         with self._store.read() as tx:
             return resolve(tx.models(tenant_id), reference)
 
-    def aliases(self, tenant_id: str, name: str) -> list[Alias]:
+    def aliases(self, tenant_id: str, name: str) -> Sequence[Alias]:
         """By name. Raises NotFound for the model."""
         with self._store.read() as tx:
             return tx.models(tenant_id).aliases(name)
@@ -67,9 +67,7 @@ class RegistryService:
         """Point an alias at a version; deployments that follow the alias follow it there."""
         check_name("alias", alias)
         with self._store.begin() as tx:
-            moved = tx.models(tenant_id).set_alias(
-                name, alias, number, self._clock.now()
-            )
+            moved = tx.models(tenant_id).set_alias(name, alias, number, self._clock.now())
             tx.bump()
             return moved
 

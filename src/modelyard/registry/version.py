@@ -44,15 +44,11 @@ class ModelVersion(msgspec.Struct, frozen=True):
     @property
     def served(self) -> tuple[Artifact, ...]:
         """The artifacts that the gateway loads; empty when there is no data-only form."""
-        if self.signature is None or (
-            self.parity is not None and not self.parity.agreed
-        ):
+        if self.signature is None or (self.parity is not None and not self.parity.agreed):
             return ()
         if not any(artifact.format is Format.ONNX for artifact in self.artifacts):
             return ()
-        return tuple(
-            a for a in self.artifacts if a.format in (Format.ONNX, Format.FEATURES)
-        )
+        return tuple(a for a in self.artifacts if a.format in (Format.ONNX, Format.FEATURES))
 
 
 class NewVersion(msgspec.Struct, frozen=True):

@@ -61,9 +61,7 @@ class ControlPlane(Protocol):
         """Keys that are neither revoked nor expired, and the routes that have a target."""
         ...
 
-    def report(
-        self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]
-    ) -> None:
+    def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:
         """Say that this gateway is alive, and how each of its replicas is."""
         ...
 

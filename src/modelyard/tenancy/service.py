@@ -26,9 +26,7 @@ MAX_KEY_NAME = 100
 class TenancyService:
     """Makes, lists and revokes keys. `pepper` is the server's secret for hashing them."""
 
-    def __init__(
-        self, store: Store[TenancyTransaction], clock: Clock, pepper: bytes
-    ) -> None:
+    def __init__(self, store: Store[TenancyTransaction], clock: Clock, pepper: bytes) -> None:
         self._store = store
         self._clock = clock
         self._pepper = pepper
@@ -72,9 +70,7 @@ class TenancyService:
         """
         name = name.strip()
         if not 1 <= len(name) <= MAX_KEY_NAME or not name.isprintable():
-            raise Invalid(
-                f"a key's name must be 1 to {MAX_KEY_NAME} printable characters"
-            )
+            raise Invalid(f"a key's name must be 1 to {MAX_KEY_NAME} printable characters")
         if expires_at is not None and expires_at <= self._clock.now():
             raise Invalid(f"expires_at {expires_at.isoformat()} has already passed")
         secret = new_secret()

@@ -14,9 +14,7 @@ from modelyard.training.dataset import Dataset, DatasetVersion, NewDatasetVersio
 class DatasetRepository(Protocol):
     """The datasets of one tenant."""
 
-    def add_version(
-        self, name: str, new: NewDatasetVersion, now: datetime
-    ) -> DatasetVersion:
+    def add_version(self, name: str, new: NewDatasetVersion, now: datetime) -> DatasetVersion:
         """Add a version, making the dataset if need be.
 
         The same bytes as the newest version's make no new one: that version is returned.
