@@ -30,7 +30,8 @@ PROBLEM_JSON: Final = "application/problem+json"
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """An RFC 9457 problem. `code` is ours and stable; `type` is `about:blank` throughout, so
-    `title` is the status's own phrase."""
+    `title` is the status's own phrase.
+    """
 
     status: int
     title: str

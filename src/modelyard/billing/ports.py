@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from modelyard.billing.price import Price
@@ -49,8 +49,8 @@ class UsageLedger(Protocol):
 class UsageSource(Protocol):
     """The journal files."""
 
-    def journals(self) -> Mapping[str, int]:
-        """The size in bytes of each file by its id."""
+    def journals(self) -> Sequence[tuple[str, int]]:
+        """The id and the size in bytes of each file, oldest first."""
         ...
 
     def read(self, journal_id: str, offset: int, limit: int) -> bytes:
@@ -58,7 +58,7 @@ class UsageSource(Protocol):
         ...
 
     def retire(self, journal_id: str, ingested: int) -> bool:
-        """Drop the file if its writer is gone and `ingested` bytes are all its whole records."""
+        """Drop the file if its writer is gone and nothing whole follows the ingested bytes."""
         ...
 
 

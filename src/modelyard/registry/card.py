@@ -7,7 +7,8 @@ import msgspec
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     """One algorithm that was compared. `score` and `spread` are the mean and the standard
-    deviation of the metric over the folds; `seconds` is the time it took."""
+    deviation of the metric over the folds; `seconds` is the time it took.
+    """
 
     algorithm: str
     score: float | None
