@@ -7,7 +7,7 @@ VENV := .venv
 CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
-CHECKED := src packages/sdk/src tests scripts $(wildcard bench)
+CHECKED := src packages/sdk/src tests $(wildcard scripts/*.py) $(wildcard bench)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -56,7 +56,7 @@ lock: setup ## Resolve the locks again; ARGS=--upgrade takes newer releases, non
 .PHONY: clean
 clean: ## Remove the environments and every cache
 	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find src packages tests scripts $(wildcard bench) -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src packages tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The two that only `test` needs.
 
