@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
+from modelyard.core.clock import microseconds
 from modelyard.core.money import Money
 
 
@@ -25,3 +28,20 @@ class Price(msgspec.Struct, frozen=True):
     unit: Unit
     price: Money
     effective_from: datetime
+
+
+class PriceHistory:
+    """The prices that one deployment has had, to find the one in force at a moment.
+
+    A new price replaces the one before, whatever its unit; of two that begin together, the one
+    that was made later holds.
+    """
+
+    def __init__(self, prices: Iterable[Price]) -> None:
+        self._prices = sorted(prices, key=lambda price: (price.effective_from, price.id))
+        self._starts = [microseconds(price.effective_from) for price in self._prices]
+
+    def at(self, moment: int) -> Price | None:
+        """The price in force so many microseconds after 1970; None before the first."""
+        index = bisect_right(self._starts, moment)
+        return self._prices[index - 1] if index else None

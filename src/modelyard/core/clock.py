@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def microseconds(moment: datetime) -> int:
+    """The whole microseconds since 1970, exactly: how moments are stored and compared."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """The moment, in UTC, so many microseconds after 1970 began."""
+    return EPOCH + timedelta(microseconds=count)
 
 
 class Clock(Protocol):

@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from modelyard.core.errors import Conflict, Mismatch
+
 KEEP: Final = timedelta(hours=48)
 ABANDONED: Final = timedelta(minutes=5)
 """A claim without an answer for so long belongs to a process that died; it may be taken over."""
@@ -18,6 +20,27 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     status: int
     content_type: str
     body: bytes
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An idempotency key in use. `answer` is None while its first request is running."""
+
+    fingerprint: str
+    claimed_at: datetime
+    answer: StoredAnswer | None = None
+
+    def asked_again(self, fingerprint: str, now: datetime) -> StoredAnswer | None:
+        """What the key's second request gets; None when it may take the claim over.
+
+        Raises:
+            Mismatch: it is another request.
+            Conflict: the first request is still running.
+        """
+        if fingerprint != self.fingerprint:
+            raise Mismatch("this Idempotency-Key was used before with another request")
+        if self.answer is None and now < self.claimed_at + ABANDONED:
+            raise Conflict("the first request with this Idempotency-Key is still running")
+        return self.answer
 
 
 class IdempotencyRepository(Protocol):

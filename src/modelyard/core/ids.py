@@ -1,7 +1,8 @@
 """Identifiers: a short prefix that names the noun, then a UUIDv7 (RFC 9562, section 5.7).
 
-UUIDv7 begins with the milliseconds since 1970, so ids sort by the time they were made and
-land next to each other in an index; the other 74 bits are random.
+UUIDv7 begins with the milliseconds since 1970. The next 12 bits divide the millisecond (method 3
+of section 6.2), so ids sort by the time they were made, to a quarter of a microsecond, and land
+next to each other in an index. The other 62 bits are random.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ WORKER: Final = "wrk"
 
 def uuid7() -> str:
     """A new UUIDv7 as 32 hexadecimal digits."""
-    value = int.from_bytes(os.urandom(10), "big") | (time.time_ns() // 1_000_000) << 80
-    value = value & ~(0xF << 76) | (0x7 << 76)
-    value = value & ~(0x3 << 62) | (0x2 << 62)
-    return f"{value:032x}"
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    time_bits = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1_000_000) << 64
+    random_bits = int.from_bytes(os.urandom(8), "big") >> 2
+    return f"{time_bits | 0x2 << 62 | random_bits:032x}"
 
 
 def new_id(prefix: str) -> str:

@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
+from modelyard.core.errors import LostLease
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.tasks import Progress
 
@@ -66,6 +68,66 @@ class Job(msgspec.Struct, frozen=True):
     failure: JobFailure | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    def check_fence(self, fence: int) -> None:
+        """Raises LostLease unless the holder of `fence` is the one who runs this job now."""
+        if self.state is not JobState.RUNNING or self.fence != fence:
+            raise LostLease(f"job '{self.id}' is no longer run under fence {fence}")
+
+    def claimed(self, worker_id: str, now: datetime) -> Job:
+        """The job at the start of its next attempt."""
+        return replace(
+            self,
+            state=JobState.RUNNING,
+            attempt=self.attempt + 1,
+            fence=self.fence + 1,
+            worker_id=worker_id,
+            lease_until=now + LEASE,
+            fraction=None,
+            message="",
+            started_at=now,
+        )
+
+    def ended(
+        self,
+        now: datetime,
+        state: JobState,
+        *,
+        result: dict[str, Any] | None = None,
+        failure: JobFailure | None = None,
+    ) -> Job:
+        """The job in a final state."""
+        if not state.final:
+            raise ValueError(f"{state} is not a final state")
+        return replace(
+            self, state=state, result=result, failure=failure, lease_until=None, finished_at=now
+        )
+
+    def put_back(self, now: datetime, *, count: bool) -> Job:
+        """The job after an attempt that came to nothing.
+
+        CANCELLED if that was asked for, else DEAD if its attempts are used up, else QUEUED.
+        `count=False` gives the attempt back.
+        """
+        if self.cancel_requested:
+            return self.ended(now, JobState.CANCELLED)
+        if count and self.attempt >= self.max_attempts:
+            tried = f"given up after {self.attempt} attempts, none of which came to an end"
+            return self.ended(now, JobState.DEAD, failure=JobFailure("attempts_exhausted", tried))
+        return replace(
+            self,
+            state=JobState.QUEUED,
+            attempt=self.attempt if count else self.attempt - 1,
+            worker_id=None,
+            lease_until=None,
+            fraction=None,
+        )
+
+    def cancelled(self, now: datetime) -> Job:
+        """The job after its user asked to cancel it: a running one stops at its next heartbeat."""
+        if self.state is JobState.QUEUED:
+            return replace(self.ended(now, JobState.CANCELLED), cancel_requested=True)
+        return replace(self, cancel_requested=True) if self.state is JobState.RUNNING else self
 
 
 class JobEvent(msgspec.Struct, frozen=True):
@@ -136,8 +198,8 @@ class JobQueue(Protocol):
     def release(self, job_id: str, fence: int, now: datetime, *, count: bool) -> JobState:
         """Put the job back: QUEUED again, or DEAD when its attempts are used up.
 
-        `count=False` gives the attempt back: the worker is stopping, the job did nothing wrong.
-        Raises LostLease.
+        A job whose cancel was requested ends CANCELLED instead. `count=False` gives the attempt
+        back: the worker is stopping, the job did nothing wrong. Raises LostLease.
         """
         ...
 
