@@ -15,6 +15,14 @@ import msgspec
 SPEC_FILE: Final = "spec.json"
 RESULT_FILE: Final = "result.json"
 
+# Codes of outcomes beside those of core.errors.
+TASK_FAILED: Final = "task_failed"
+"""The task raised what it should not have."""
+OUT_OF_MEMORY: Final = "out_of_memory"
+TIMED_OUT: Final = "timed_out"
+CRASHED: Final = "crashed"
+"""The process died of a signal or without a word."""
+
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a running task says of itself.

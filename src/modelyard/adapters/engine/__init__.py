@@ -1,0 +1,1 @@
+"""Where tasks and services run: processes of this host."""

@@ -1,0 +1,235 @@
+"""Starts tasks in child processes, and follows them without trusting them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from modelyard.adapters.engine.log import ChildLog
+from modelyard.adapters.engine.wire import LineReader
+from modelyard.core.tasks import CRASHED, TIMED_OUT, Outcome, Progress
+
+LOG_FILE: Final = "log.txt"
+CHUNK: Final = 64 * 1024
+POLL_SECONDS: Final = 0.02
+MAX_LAST_READS: Final = 32
+"""A pipe holds 64 KiB; more than this much comes from a process that got away."""
+
+CAUSES: Final[Mapping[int, str]] = {
+    signal.SIGKILL: "probably the system ran out of memory",
+    signal.SIGSEGV: "a native library failed",
+    signal.SIGABRT: "a native library gave up",
+    signal.SIGBUS: "a native library failed, or the disk is full",
+    signal.SIGILL: "a native library wants another processor",
+    signal.SIGXCPU: "it used up its processor time",
+    signal.SIGTERM: "someone asked it to stop",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessTaskRunner:
+    """Runs `<command> task <name> <scratch>`; the command ends in `child.main`.
+
+    `memory_bytes` bounds the child's address space, `seconds` its time (None: no limit). A task
+    dies with the thread that started it, so that thread has to wait for it.
+    """
+
+    def __init__(
+        self, command: Sequence[str], memory_bytes: int, seconds: float | None = None
+    ) -> None:
+        self._command = tuple(command)
+        self._memory_bytes = memory_bytes
+        self._seconds = seconds
+
+    def start(self, task: str, scratch: Path) -> ProcessTask:
+        """Start `task` on the folder, in a session of its own and with nothing inherited.
+
+        Raises:
+            OSError: no process could be made.
+        """
+        log = ChildLog(scratch / LOG_FILE)
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        try:
+            process = subprocess.Popen(
+                [
+                    *self._command,
+                    "task",
+                    task,
+                    str(scratch),
+                    f"--progress-fd={writing}",
+                    f"--memory-bytes={self._memory_bytes}",
+                    f"--parent-pid={os.getpid()}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log.writing,
+                stderr=log.writing,
+                pass_fds=(writing,),
+                env=_environment(scratch),
+                cwd=scratch,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+            log.follow()
+        return ProcessTask(process, reading, log, self._seconds)
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """All that a task knows of the outside; one thread per library, for workers share cores."""
+    return {
+        "PATH": os.defpath,
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "POLARS_MAX_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
+
+
+class ProcessTask:
+    """A child at work."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        progress_fd: int,
+        log: ChildLog,
+        seconds: float | None,
+    ) -> None:
+        self._process = process
+        self._fd: int | None = progress_fd
+        self._log = log
+        self._seconds = seconds
+        self._deadline = math.inf if seconds is None else time.monotonic() + seconds
+        self._lines = LineReader()
+        self._waiting: list[Progress] = []
+        self._told: Outcome | None = None
+        self._outcome: Outcome | None = None
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, which is its group's as well."""
+        return self._process.pid
+
+    def progress(self, timeout: float) -> list[Progress]:
+        """What came since the last call; waits up to `timeout` seconds for something to come."""
+        until = min(time.monotonic() + timeout, self._deadline)
+        while not self._waiting and self._outcome is None:
+            if self._fd is not None:
+                _wait_for(self._fd, until - time.monotonic())
+            self._read()
+            if self._fd is None:
+                # Nothing more will come: the child is ending, or has closed the pipe.
+                self._reap(until)
+            if time.monotonic() >= until:
+                break
+        came, self._waiting = self._waiting, []
+        return came
+
+    def outcome(self) -> Outcome | None:
+        """How it ended, or None while it runs."""
+        self._reap(until=0)
+        if self._outcome is None and time.monotonic() >= self._deadline:
+            self._end(
+                Outcome(
+                    ok=False,
+                    code=TIMED_OUT,
+                    message=f"the task took longer than its limit of {self._seconds:g} s",
+                    crashed=True,
+                )
+            )
+        return self._outcome
+
+    def kill(self) -> None:
+        """End the child's whole process group; returns when it is gone."""
+        if self._outcome is None:
+            self._end(Outcome(ok=False, code=CRASHED, message="the task was stopped", crashed=True))
+
+    def _read(self) -> None:
+        if self._fd is None:
+            return
+        try:
+            data = os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            os.close(self._fd)
+            self._fd = None
+            return
+        for line in self._lines.feed(data):
+            self._told = line.outcome or self._told
+            if line.progress is not None:
+                self._waiting.append(line.progress)
+
+    def _reap(self, until: float) -> None:
+        """Set the outcome if the child ends before `until`."""
+        while self._outcome is None:
+            # WNOWAIT leaves the dead child in place, so that its group's id cannot be reused yet.
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                self._end(None)
+            elif (rest := until - time.monotonic()) > 0:
+                time.sleep(min(rest, POLL_SECONDS))
+            else:
+                return
+
+    def _end(self, outcome: Outcome | None) -> None:
+        """Kill what is left of the group, reap the child, and settle how it ended."""
+        os.killpg(self.pid, signal.SIGKILL)
+        status = self._process.wait()
+        for _ in range(MAX_LAST_READS):
+            if self._fd is not None:
+                self._read()
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        self._log.close()
+        self._outcome = outcome or _outcome(status, self._told)
+        if self._lines.dropped:
+            logger.warning(
+                "a task wrote lines that are no progress", extra={"dropped": self._lines.dropped}
+            )
+        if self._outcome.crashed:
+            logger.warning(
+                "a task died",
+                extra={"reason": self._outcome.message, "last_words": self._log.last_words},
+            )
+
+
+def _outcome(status: int, told: Outcome | None) -> Outcome:
+    if told is not None and not told.ok:
+        return told
+    if status == 0 and told is not None:
+        return told
+    if status >= 0:
+        message = f"the task's process ended with status {status} before it was done"
+    else:
+        number = -status
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        cause = CAUSES.get(number)
+        message = f"the task's process was killed by {name}" + (f": {cause}" if cause else "")
+    return Outcome(ok=False, code=CRASHED, message=message, crashed=True)
+
+
+def _wait_for(fd: int, seconds: float) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    poll.poll(max(0.0, seconds) * 1000)
