@@ -1,0 +1,87 @@
+"""What was used, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from modelyard_client.pages import Page, collect
+from modelyard_client.transport import Transport, route
+
+
+class Money(msgspec.Struct, frozen=True):
+    """An exact amount and its ISO 4217 currency code."""
+
+    amount: Decimal
+    currency: str
+
+
+class Price(msgspec.Struct, frozen=True):
+    """The price of one `request` or `row` of a deployment, from a moment on."""
+
+    id: str
+    deployment: str
+    unit: str
+    price: Money
+    effective_from: datetime
+
+
+class UsageLine(msgspec.Struct, frozen=True):
+    """One group's usage. `cost` is exact; None where nothing was priced.
+
+    `requests` were answered well; `errors` were not, and cost nothing.
+    """
+
+    group: str
+    requests: int
+    errors: int
+    rows: int
+    bytes_in: int
+    bytes_out: int
+    mean_ms: float
+    cost: Decimal | None = None
+    currency: str | None = None
+
+
+class Prices:
+    """`/api/v1/prices`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def set(self, deployment: str, unit: str, amount: Decimal | str) -> Price:
+        """Price one `request` or one `row` of the deployment from now on, in the currency of the
+        server.
+        """
+        body = {"deployment": deployment, "unit": unit, "amount": str(amount)}
+        return self._transport.request("POST", route("prices"), Price, body=body)
+
+    def list(self, limit: int = 1000) -> Sequence[Price]:
+        """All prices, newest first."""
+        return collect(self._transport, route("prices"), Page[Price], limit)
+
+
+class Usage:
+    """`/api/v1/usage`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def report(
+        self,
+        by: str = "day",
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Sequence[UsageLine]:
+        """Usage of requests that began in [since, until), grouped by `day`, `key`, `model` or
+        `deployment`.
+        """
+        params = {
+            "by": by,
+            "since": since.isoformat() if since else None,
+            "until": until.isoformat() if until else None,
+        }
+        return self._transport.request("GET", route("usage"), Page[UsageLine], params=params).items

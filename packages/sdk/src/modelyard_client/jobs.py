@@ -1,0 +1,149 @@
+"""Jobs: work that the server does in its own time, and the story each one tells meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from modelyard_client.errors import ApiError, TimedOut, UnexpectedAnswer, Unreachable
+from modelyard_client.pages import Page, collect
+from modelyard_client.transport import Transport, route
+
+FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "dead"})
+_POLL_SECONDS: Final = 0.5
+
+
+class JobFailure(msgspec.Struct, frozen=True):
+    """Why a job failed, for people (`message`) and programs (`code`)."""
+
+    code: str
+    message: str
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One job as it stood when it was asked for. `fraction` is between 0 and 1."""
+
+    id: str
+    kind: str
+    state: str
+    created_at: datetime
+    spec: dict[str, Any] = {}
+    attempt: int = 0
+    max_attempts: int = 0
+    cancel_requested: bool = False
+    fraction: float | None = None
+    message: str = ""
+    result: dict[str, Any] | None = None
+    failure: JobFailure | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the job will never run again."""
+        return self.state in FINAL
+
+
+class JobEvent(msgspec.Struct, frozen=True):
+    """One line of a job's story. `seq` counts from 1 within the job."""
+
+    seq: int
+    at: datetime
+    message: str
+    fraction: float | None = None
+    data: dict[str, Any] = {}
+
+
+class Jobs:
+    """`/api/v1/jobs`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def submit_train(self, model: str, *, dataset: str, target: str, **options: Any) -> Job:
+        """Train a version of `model` to predict the column `target`.
+
+        The options are those of the API: `dataset_version`, `algorithm`, `task`, `parameters`,
+        `test_fraction`, `folds`, `seed`, `metric`, `include`, `exclude`, `alias`. None is the
+        server's default.
+        """
+        spec = {"model": model, "dataset": dataset, "target": target}
+        spec |= {name: value for name, value in options.items() if value is not None}
+        body = {"kind": "train", "spec": spec}
+        return self._transport.request("POST", route("jobs"), Job, body=body)
+
+    def get(self, job_id: str) -> Job:
+        """One job."""
+        return self._transport.request("GET", route("jobs", job_id), Job)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for its end; a job in a final state stays as it is."""
+        return self._transport.request("POST", route("jobs", job_id, "cancel"), Job)
+
+    def events(self, job_id: str, after: int = 0) -> Sequence[JobEvent]:
+        """The story so far, after event number `after`."""
+        path = route("jobs", job_id, "events")
+        return self._transport.request("GET", path, Page[JobEvent], params={"after": after}).items
+
+    def follow(self, job_id: str, *, after: int = 0, timeout: float = 86_400) -> Iterator[JobEvent]:
+        """Each event as it comes, until the job is in a final state.
+
+        Raises:
+            TimedOut: the job was not final after `timeout` seconds. It goes on.
+        """
+        end = time.monotonic() + timeout
+        streams = True
+        while True:
+            ended = self.get(job_id).final
+            try:
+                for event in self._live(job_id, after) if streams else self.events(job_id, after):
+                    after = event.seq
+                    yield event
+            except (TimedOut, Unreachable):
+                # A quiet or broken stream: what was missed is asked for again below.
+                ended = False
+            except (ApiError, UnexpectedAnswer):
+                if not streams:
+                    raise
+                streams, ended = False, False
+            if ended:
+                return
+            if time.monotonic() > end:
+                raise TimedOut(f"job {job_id} is not done after {timeout:g} s; it goes on")
+            time.sleep(_POLL_SECONDS)
+
+    def wait(self, job_id: str, timeout: float = 86_400) -> Job:
+        """Return the job when it is in a final state, good or bad.
+
+        Raises:
+            TimedOut: as `follow`.
+        """
+        for _ in self.follow(job_id, timeout=timeout):
+            pass
+        return self.get(job_id)
+
+    def list(self, limit: int = 50) -> Sequence[Job]:
+        """The newest jobs first."""
+        return collect(self._transport, route("jobs"), Page[Job], limit)
+
+    def _live(self, job_id: str, after: int) -> Iterator[JobEvent]:
+        path = route("jobs", job_id, "events")
+        with self._transport.stream(path, {"after": after}) as stream:
+            for data in stream:
+                event = _event(data)
+                if event is not None and event.seq > after:
+                    yield event
+
+
+def _event(data: str) -> JobEvent | None:
+    """The event of the story that `data` holds; None for what else a stream may say."""
+    try:
+        return msgspec.json.decode(data, type=JobEvent)
+    except msgspec.ValidationError:
+        return None
+    except msgspec.DecodeError as error:
+        raise UnexpectedAnswer(f"the job's event stream is damaged: {error}") from None

@@ -1,0 +1,73 @@
+"""Where the server is and which key opens it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from modelyard_client.errors import ServerNotFound
+
+START: Final = "start one with 'modelyard up', or set MODELYARD_URL and MODELYARD_API_KEY"
+
+
+class Location(msgspec.Struct, frozen=True):
+    """A server's address and the key for it; None when none is known."""
+
+    url: str
+    api_key: str | None = None
+
+
+class _ServerFile(msgspec.Struct):
+    """`server.json` in the home of a running server."""
+
+    url: str
+
+
+def locate(
+    url: str | None = None,
+    api_key: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Location:
+    """Find the server: the arguments, then `MODELYARD_URL` and `MODELYARD_API_KEY`, then the local
+    home (`MODELYARD_HOME`, or `~/.modelyard`).
+
+    The home's own key goes to the home's own server alone: never to another address.
+
+    Raises:
+        ServerNotFound: there is no address to be had.
+    """
+    environ = os.environ if environ is None else environ
+    url = url or environ.get("MODELYARD_URL")
+    api_key = api_key or environ.get("MODELYARD_API_KEY")
+    home = Path(environ.get("MODELYARD_HOME") or "~/.modelyard").expanduser()
+    if url and api_key:
+        return Location(url.rstrip("/"), api_key)
+    local = _local_url(home)
+    if url is None:
+        if local is None:
+            raise ServerNotFound("no running server was found", hint=START)
+        url = local
+    url = url.rstrip("/")
+    return Location(url, api_key or (_local_key(home) if url == local else None))
+
+
+def _local_url(home: Path) -> str | None:
+    try:
+        return msgspec.json.decode((home / "server.json").read_bytes(), type=_ServerFile).url
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ServerNotFound(f"the local server.json cannot be read: {error}", hint=START) from None
+
+
+def _local_key(home: Path) -> str | None:
+    try:
+        return (home / "admin.key").read_text().strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ServerNotFound(f"the local admin.key cannot be read: {error}", hint=START) from None

@@ -1,0 +1,172 @@
+"""Models, their immutable versions, and the aliases that point at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from modelyard_client.files import send_file
+from modelyard_client.pages import Page, collect
+from modelyard_client.transport import Transport, route
+
+CHECK_SECONDS: Final = 600.0
+"""The server validates an imported file before it answers."""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model. `latest` is the number of its newest version, 0 while it has none."""
+
+    id: str
+    name: str
+    created_at: datetime
+    latest: int = 0
+    description: str = ""
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """A movable name for a version, such as `champion`."""
+
+    name: str
+    version: int
+    updated_at: datetime
+
+
+class TensorSpec(msgspec.Struct, frozen=True):
+    """One named tensor. A dimension of -1 is free; `columns` names the last dimension."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    columns: list[str] = []
+    nullable: bool = False
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What a model takes and gives."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """One file of a version. `digest` is its SHA-256, `size` is in bytes."""
+
+    name: str
+    format: str
+    digest: str
+    size: int
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One algorithm that was compared: mean score and spread over the folds."""
+
+    algorithm: str
+    score: float | None
+    spread: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Confusion(msgspec.Struct, frozen=True):
+    """Counts by true class (rows) and predicted class (columns)."""
+
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class Card(msgspec.Struct, frozen=True):
+    """How well a version does on rows that training never saw."""
+
+    task: str
+    algorithm: str
+    target: str = ""
+    features: list[str] = []
+    train_rows: int = 0
+    test_rows: int = 0
+    metric: str = ""
+    metrics: dict[str, float] = {}
+    confusion: Confusion | None = None
+    leaderboard: list[Candidate] = []
+    warnings: list[str] = []
+    description: str = ""
+
+
+class Parity(msgspec.Struct, frozen=True):
+    """How the served form compares with the one that it was made from, on real rows."""
+
+    agreed: bool
+    rows: int = 0
+    largest_difference: float | None = None
+    tolerance: float | None = None
+    label_agreement: float | None = None
+    reason: str = ""
+
+
+class ModelVersion(msgspec.Struct, frozen=True):
+    """One version. `signature` is None when nothing could tell it."""
+
+    id: str
+    model: str
+    number: int
+    created_at: datetime
+    signature: Signature | None
+    artifacts: list[Artifact]
+    lineage: dict[str, Any]
+    card: Card
+    parity: Parity | None = None
+
+
+class Models:
+    """`/api/v1/models`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get(self, name: str) -> Model:
+        """One model."""
+        return self._transport.request("GET", route("models", name), Model)
+
+    def versions(self, name: str, limit: int = 1000) -> Sequence[ModelVersion]:
+        """Its versions, newest first."""
+        path = route("models", name, "versions")
+        return collect(self._transport, path, Page[ModelVersion], limit)
+
+    def version(self, name: str, number: int) -> ModelVersion:
+        """One version."""
+        path = route("models", name, "versions", number)
+        return self._transport.request("GET", path, ModelVersion)
+
+    def aliases(self, name: str) -> Sequence[Alias]:
+        """Its aliases, by name."""
+        return collect(self._transport, route("models", name, "aliases"), Page[Alias], 1000)
+
+    def set_alias(self, name: str, alias: str, version: int) -> Alias:
+        """Point the alias at a version; each deployment of `name@alias` follows."""
+        path = route("models", name, "aliases", alias)
+        return self._transport.request("PUT", path, Alias, body={"version": version})
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove the alias; the version stays."""
+        path = route("models", name, "aliases", alias)
+        self._transport.request("DELETE", path, type(None))
+
+    def import_file(self, name: str, path: str | Path, description: str = "") -> ModelVersion:
+        """Upload an ONNX file as the newest version of `name`."""
+        file = Path(path)
+        upload = send_file(self._transport, file)
+        body = {"upload": upload.digest, "filename": file.name, "description": description}
+        return self._transport.request(
+            "POST",
+            route("models", name, "versions"),
+            ModelVersion,
+            body=body,
+            timeout=CHECK_SECONDS,
+        )
+
+    def list(self, limit: int = 1000) -> Sequence[Model]:
+        """All models, by name."""
+        return collect(self._transport, route("models"), Page[Model], limit)
