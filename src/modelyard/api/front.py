@@ -1,0 +1,97 @@
+"""The front door: every request passes here first.
+
+Nothing goes on without a key but the two probes. Inference is answered right here; whatever else
+comes is handed to the management app, with what the key grants in `scope["auth"]`.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from modelyard.api.asgi import App, Receive, Scope, Send, respond
+from modelyard.api.authentication import authenticate, presented_key
+from modelyard.api.inference.routes import InferenceRoutes
+from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
+from modelyard.core.access import Grant
+from modelyard.core.errors import ModelyardError, Unauthenticated, Unavailable
+from modelyard.serving.service import InferenceService
+
+_log = logging.getLogger(__name__)
+
+_READABLE_BY_BROWSER: Final = ("/docs", "/docs/", "/openapi.json")
+
+
+class Front:
+    """The gateway's ASGI app. `management` may be set once it has been built."""
+
+    def __init__(self, service: InferenceService, inference: InferenceRoutes) -> None:
+        self._service = service
+        self._inference = inference
+        self.management: App | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        path: str = scope["path"]
+        if path in ("/livez", "/readyz"):
+            await self._probe(scope, send)
+            return
+        inference = path.startswith(("/v2", "/v1/"))
+        try:
+            grant = self._grant(scope, path)
+        except ModelyardError as error:
+            await _refuse(send, error, path, inference=inference)
+            return
+        if inference:
+            await self._inference(scope, receive, send, grant)
+            return
+        await self._manage(scope, receive, send, grant)
+
+    def _grant(self, scope: Scope, path: str) -> Grant:
+        basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
+        return authenticate(self._service, presented_key(scope["headers"], basic=basic))
+
+    async def _probe(self, scope: Scope, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            await respond(
+                send, HTTPStatus.METHOD_NOT_ALLOWED, b"{}", headers={"allow": "GET, HEAD"}
+            )
+        elif scope["path"] == "/livez" or self._service.ready:
+            await respond(send, HTTPStatus.OK, b'{"status":"ok"}')
+        else:
+            await respond(
+                send,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                b'{"status":"not ready"}',
+                headers={"retry-after": "1"},
+            )
+
+    async def _manage(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
+        if self.management is None:
+            error = Unavailable("the management API is starting", retry_after=1)
+            await _refuse(send, error, scope["path"], inference=False)
+            return
+        scope["auth"] = grant
+        await self.management(scope, receive, send)
+
+
+def _in_documentation(path: str) -> bool:
+    return path in _READABLE_BY_BROWSER or path.startswith("/docs/")
+
+
+async def _refuse(send: Send, error: ModelyardError, path: str, *, inference: bool) -> None:
+    headers = headers_of(error)
+    if isinstance(error, Unauthenticated) and _in_documentation(path):
+        headers["www-authenticate"] = 'Basic realm="modelyard", charset="UTF-8"'
+    if inference:
+        await respond(send, status_of(error), error_body(error.message), headers=headers)
+        return
+    body = msgspec.json.encode(problem(error))
+    await respond(send, status_of(error), body, PROBLEM_JSON, headers)

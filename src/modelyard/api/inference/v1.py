@@ -1,0 +1,159 @@
+"""KServe V1 `:predict`: instances in, predictions out, by the model's signature.
+
+An instance is a record (an object by column or input name), a row (a list in the signature's
+order), or, for a model of one input, that input's value for one row. A missing key of a record,
+or null, is a missing value where the model takes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from modelyard.api.inference.tensors import check_value, encode_data, kind_of, to_array
+from modelyard.core.errors import Invalid
+from modelyard.core.tensors import Signature, Tensor, TensorSpec
+from modelyard.serving.snapshot import Route
+
+
+class PredictRequest(msgspec.Struct):
+    """The request's body."""
+
+    instances: list[Any]
+
+
+_decode: Final = msgspec.json.Decoder(PredictRequest).decode
+
+
+def decode_request(body: bytes, route: Route) -> dict[str, Tensor]:
+    """The inputs by name.
+
+    Raises:
+        Invalid: not JSON, not of this form, or instances that do not fit the signature; the
+            message names the instance and the column.
+    """
+    try:
+        instances = _decode(body).instances
+    except msgspec.DecodeError as error:
+        raise Invalid(f"the body is not a predict request: {error}") from None
+    except RecursionError:
+        raise Invalid("the body is nested too deeply") from None
+    if not instances:
+        raise Invalid("instances is empty")
+    signature = route.signature
+    fields = _fields(signature)
+    if isinstance(instances[0], dict):
+        return _from_records(instances, signature, fields)
+    if len(signature.inputs) == 1:
+        return _from_values(instances, signature.inputs[0])
+    return _from_records(_named(instances, fields), signature, fields)
+
+
+def encode_response(route: Route, outputs: dict[str, Tensor]) -> bytes:
+    """The response's body.
+
+    A model of one output gives its rows; one of several gives a record per row. A classifier's
+    rows are its labels, and its probabilities are left to the V2 protocol.
+    """
+    specs = route.signature.outputs
+    if specs[0].name == "label" or len(specs) == 1:
+        return b'{"predictions":' + _rows(outputs[specs[0].name]) + b"}"
+    rows = len(outputs[specs[0].name])
+    columns = {spec.name: orjson.loads(_rows(outputs[spec.name])) for spec in specs}
+    predictions = [{name: column[row] for name, column in columns.items()} for row in range(rows)]
+    return orjson.dumps({"predictions": predictions})
+
+
+def _rows(tensor: Tensor) -> bytes:
+    if tensor.ndim <= 1:
+        return encode_data(tensor)
+    return b"[" + b",".join(_rows(row) for row in tensor) + b"]"
+
+
+def _fields(signature: Signature) -> dict[str, tuple[TensorSpec, int]]:
+    """What a record may hold: each column of an input that has columns, or each input."""
+    fields: dict[str, tuple[TensorSpec, int]] = {}
+    for spec in signature.inputs:
+        if spec.columns:
+            fields.update({column: (spec, at) for at, column in enumerate(spec.columns)})
+        else:
+            fields[spec.name] = (spec, -1)
+    return fields
+
+
+def _named(rows: Sequence[Any], fields: dict[str, tuple[TensorSpec, int]]) -> list[dict[str, Any]]:
+    names = list(fields)
+    records = []
+    for at, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(names):
+            found = f"{len(row)} values" if isinstance(row, list) else kind_of(row)
+            raise Invalid(
+                f"instance {at} has {found}, expected a record or a list of {len(names)}: "
+                + ", ".join(names)
+            )
+        records.append(dict(zip(names, row, strict=True)))
+    return records
+
+
+def _from_records(
+    records: Sequence[Any], signature: Signature, fields: dict[str, tuple[TensorSpec, int]]
+) -> dict[str, Tensor]:
+    columns: dict[str, list[Any]] = {name: [] for name in fields}
+    for at, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise Invalid(f"instance {at} is {kind_of(record)}, expected a record like the first")
+        for name, (spec, _) in fields.items():
+            columns[name].append(_field(at, name, record.get(name), spec))
+        if not record.keys() <= fields.keys():
+            unknown = next(name for name in record if name not in fields)
+            raise Invalid(
+                f"instance {at}: '{unknown[:80]}' is unknown; the model takes " + ", ".join(fields)
+            )
+    inputs: dict[str, Tensor] = {}
+    for spec in signature.inputs:
+        if spec.columns:
+            rows = [
+                value
+                for row in zip(*(columns[c] for c in spec.columns), strict=True)
+                for value in row
+            ]
+            inputs[spec.name] = to_array(spec.name, spec.datatype, rows).reshape(len(records), -1)
+        else:
+            inputs[spec.name] = _stack(spec, columns[spec.name])
+    return inputs
+
+
+def _field(at: int, name: str, value: Any, spec: TensorSpec) -> Any:
+    if value is None and not spec.nullable:
+        raise Invalid(f"instance {at}: '{name}' is missing and has no default")
+    if isinstance(value, bool) and spec.columns:
+        # A yes-or-no column of a numeric table: training read it as 0 and 1.
+        return int(value)
+    if isinstance(value, list) and not spec.columns:
+        return value
+    return check_value(name, spec.datatype, value, nullable=spec.nullable)
+
+
+def _from_values(instances: Sequence[Any], spec: TensorSpec) -> dict[str, Tensor]:
+    return {spec.name: _stack(spec, instances)}
+
+
+def _stack(spec: TensorSpec, values: Sequence[Any]) -> Tensor:
+    """Rows of any depth as one tensor, ragged ones refused."""
+    shape: list[int] = [len(values)]
+    flat: list[Any] = list(values)
+    while flat and isinstance(flat[0], list) and len(shape) <= len(spec.shape):
+        width = len(flat[0])
+        for at, value in enumerate(flat):
+            if not isinstance(value, list) or len(value) != width:
+                raise Invalid(
+                    f"input '{spec.name}': rows differ in length at element {at} of depth "
+                    f"{len(shape)}: expected a list of {width}"
+                )
+        flat = [item for value in flat for item in value]
+        shape.append(width)
+    checked = [check_value(spec.name, spec.datatype, v, nullable=spec.nullable) for v in flat]
+    return to_array(spec.name, spec.datatype, checked).reshape(shape)

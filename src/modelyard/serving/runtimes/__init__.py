@@ -1,0 +1,1 @@
+"""Runtimes: one library each, imported when a model needs it."""

@@ -1,0 +1,64 @@
+"""What a gateway knows at this moment: keys in force and routes that serve.
+
+A snapshot never changes; the follower puts a new one in its place. A request that began on one
+goes on with it to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from modelyard.core.access import Grant
+from modelyard.core.errors import NotFound
+from modelyard.core.tensors import Signature
+from modelyard.serving.metrics import RouteMetrics
+from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A deployment that serves. `inline`: cheap enough to be called on the event loop."""
+
+    wanted: WantedRoute
+    runtime: Runtime
+    inline: bool
+    metrics: RouteMetrics
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        return self.wanted.signature
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Keys by hash; routes by tenant and name. `failures` tells why a route is not there."""
+
+    revision: int = -1
+    keys: Mapping[bytes, KeyEntry] = {}
+    routes: Mapping[tuple[str, str], Route] = {}
+    failures: Mapping[tuple[str, str], str] = {}
+
+    def grant(self, key_hash: bytes, now: datetime) -> Grant | None:
+        """What the key grants, unless it is unknown or has expired."""
+        entry = self.keys.get(key_hash)
+        if entry is None or (entry.expires_at is not None and entry.expires_at <= now):
+            return None
+        return entry.grant
+
+    def route(self, tenant_id: str, name: str) -> Route:
+        """The tenant's deployment of this name.
+
+        Raises:
+            NotFound: none that serves here; says why when it is known.
+        """
+        route = self.routes.get((tenant_id, name))
+        if route is None:
+            reason = self.failures.get((tenant_id, name))
+            raise NotFound(
+                f"there is no deployment '{name[:80]}'"
+                if reason is None
+                else f"deployment '{name[:80]}' does not serve: {reason}"
+            )
+        return route
