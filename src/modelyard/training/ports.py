@@ -7,6 +7,7 @@ from typing import Protocol
 
 from modelyard.core.jobs import JobQueue, JobRepository
 from modelyard.core.pages import Page, PageRequest
+from modelyard.core.uploads import UploadRepository
 from modelyard.registry.ports import ModelRepository
 from modelyard.training.dataset import Dataset, DatasetVersion, NewDatasetVersion
 
@@ -39,9 +40,11 @@ class DatasetRepository(Protocol):
 
 
 class TrainingTransaction(Protocol):
-    """A transaction over datasets and jobs, and the models that jobs make."""
+    """A transaction over uploads, datasets and jobs, and the models that jobs make."""
 
     def datasets(self, tenant_id: str) -> DatasetRepository: ...
+
+    def uploads(self, tenant_id: str) -> UploadRepository: ...
 
     def jobs(self, tenant_id: str) -> JobRepository: ...
 

@@ -1,0 +1,159 @@
+"""Jobs: use cases. A job is checked before it is queued, so that it fails early or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, cast
+
+import msgspec
+from msgspec import Meta
+
+from modelyard.core import ids
+from modelyard.core.clock import Clock
+from modelyard.core.errors import Invalid
+from modelyard.core.jobs import Job, JobEvent
+from modelyard.core.names import check_name
+from modelyard.core.pages import Page, PageRequest
+from modelyard.core.ports import Store
+from modelyard.training.dataset import DatasetVersion
+from modelyard.training.ports import TrainingTransaction
+from modelyard.training.spec import TrainSpec
+
+TRAIN: Final = "train"
+TABLE_FILE: Final = "table.parquet"
+MAX_EVENTS: Final = 1000
+
+
+class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a training job is to make, and from what: the part of its spec that is no task's."""
+
+    model: str
+    dataset: str
+    dataset_version: Annotated[int, Meta(ge=1, le=999_999_999)] | None = None
+    alias: str | None = None
+
+
+class JobService:
+    """Submits, shows and cancels jobs."""
+
+    def __init__(self, store: Store[TrainingTransaction], clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._checks: Mapping[str, _Check] = {TRAIN: _check_train}
+
+    def submit(self, tenant_id: str, kind: str, spec: Mapping[str, Any]) -> Job:
+        """Queue a job. Its spec is kept with all defaults and the dataset's version filled in.
+
+        Raises:
+            Invalid: an unknown kind, or a field of the spec that is missing, unknown or wrong.
+            NotFound: the spec names something that is not there.
+        """
+        check = self._checks.get(kind)
+        if check is None:
+            known = ", ".join(f"'{name}'" for name in sorted(self._checks))
+            raise Invalid(f"job kind {kind[:40]!r} is unknown; there is {known}")
+        with self._store.begin() as tx:
+            job = Job(
+                id=ids.new_id(ids.JOB),
+                tenant_id=tenant_id,
+                kind=kind,
+                spec=check(tx, tenant_id, spec),
+                created_at=self._clock.now(),
+            )
+            tx.jobs(tenant_id).add(job)
+            return job
+
+    def get(self, tenant_id: str, job_id: str) -> Job:
+        """Raises NotFound."""
+        with self._store.read() as tx:
+            return tx.jobs(tenant_id).get(job_id)
+
+    def list(self, tenant_id: str, page: PageRequest) -> Page[Job]:
+        """Newest first."""
+        with self._store.read() as tx:
+            return tx.jobs(tenant_id).list(page)
+
+    def cancel(self, tenant_id: str, job_id: str) -> Job:
+        """Cancel a queued job at once, a running one within seconds; others stay as they are.
+
+        Raises:
+            NotFound: the tenant has no such job.
+        """
+        with self._store.begin() as tx:
+            return tx.jobs(tenant_id).request_cancel(job_id, self._clock.now())
+
+    def events(
+        self, tenant_id: str, job_id: str, after: int = 0, limit: int = 500
+    ) -> Sequence[JobEvent]:
+        """The job's story after event number `after`, in order.
+
+        Raises:
+            NotFound: the tenant has no such job.
+            Invalid: `after` is negative or `limit` is not within 1..1000.
+        """
+        if after < 0 or not 1 <= limit <= MAX_EVENTS:
+            raise Invalid(f"after must be 0 or more and limit between 1 and {MAX_EVENTS}")
+        with self._store.read() as tx:
+            jobs = tx.jobs(tenant_id)
+            jobs.get(job_id)
+            return jobs.events(job_id, after, limit)
+
+
+_Check = Callable[[TrainingTransaction, str, Mapping[str, Any]], dict[str, Any]]
+
+
+def read_train_spec(spec: Mapping[str, Any]) -> tuple[TrainOrder, TrainSpec]:
+    """A training job's spec in its two parts.
+
+    Raises:
+        Invalid: a field is missing, unknown, of the wrong type or out of bounds.
+    """
+    ours = {field.name for field in msgspec.structs.fields(TrainOrder)}
+    if "table" in spec:
+        raise Invalid("spec: there is no field 'table'; name a dataset")
+    try:
+        order = msgspec.convert({k: v for k, v in spec.items() if k in ours}, TrainOrder)
+        rest = {k: v for k, v in spec.items() if k not in ours}
+        return order, msgspec.convert({**rest, "table": TABLE_FILE}, TrainSpec)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"spec: {error}") from None
+
+
+def _check_train(
+    tx: TrainingTransaction, tenant_id: str, spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    order, task = read_train_spec(spec)
+    check_name("model", order.model)
+    if order.alias is not None:
+        check_name("alias", order.alias)
+    dataset = tx.datasets(tenant_id).version(order.dataset, order.dataset_version)
+    _check_columns(dataset, task)
+    known = cast(dict[str, Any], msgspec.to_builtins(task))
+    del known["table"]
+    ours = msgspec.structs.replace(order, dataset_version=dataset.number)
+    return {**msgspec.to_builtins(ours), **known}
+
+
+def _check_columns(dataset: DatasetVersion, task: TrainSpec) -> None:
+    columns = {column.name for column in dataset.inspection.columns}
+    where = f"dataset '{dataset.dataset}' version {dataset.number}"
+    for field, names in (
+        ("target", (task.target,)),
+        ("include", task.include or ()),
+        ("exclude", task.exclude),
+    ):
+        for name in names:
+            if name not in columns:
+                raise Invalid(
+                    f"spec.{field}: there is no column '{name[:80]}' in {where}; "
+                    f"it has {_some(dataset)}"
+                )
+    features = set(task.include) if task.include is not None else columns
+    if not features - set(task.exclude) - {task.target}:
+        raise Invalid("spec: no column is left to learn from")
+
+
+def _some(dataset: DatasetVersion, most: int = 20) -> str:
+    names = [f"'{column.name[:80]}'" for column in dataset.inspection.columns]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
