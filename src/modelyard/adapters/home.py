@@ -1,0 +1,109 @@
+"""The home folder: where one installation keeps everything that is not in a remote database."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from modelyard.core.errors import Invalid
+
+PEPPER_BYTES: Final = 32
+
+
+class ServerFile(msgspec.Struct, frozen=True):
+    """How a local client finds the running server."""
+
+    url: str
+    pid: int
+
+
+class Home:
+    """The paths of a home, and the two secrets in it.
+
+    The folder is its owner's alone (mode 0700), and so is each secret (0600).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = path / "modelyard.db"
+        self.blobs = path / "blobs"
+        self.journal = path / "journal"
+        self.uploads = path / "uploads"
+        self.scratch = path / "scratch"
+        self.metrics = path / "metrics"
+        self._pepper = path / "secrets" / "pepper"
+        self._admin_key = path / "admin.key"
+        self._server = path / "server.json"
+
+    def prepare(self) -> None:
+        """Make what is missing.
+
+        Raises:
+            Invalid: the folder cannot be made, or a secret in it can be read by others.
+        """
+        try:
+            for folder in (self.path, self.blobs, self.journal, self.uploads, self.scratch):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._pepper.parent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Invalid(f"home {self.path} cannot be used: {error.strerror}") from None
+        if not self._pepper.exists():
+            _write_secret(self._pepper, secrets.token_bytes(PEPPER_BYTES))
+        for secret in (self._pepper, self._admin_key):
+            _check_private(secret)
+
+    def database_url(self, setting: str) -> str:
+        """The database to use: the one that is set, or SQLite in this folder."""
+        return setting or f"sqlite:///{self.database}"
+
+    def pepper(self) -> bytes:
+        """The server's secret for hashing keys."""
+        return self._pepper.read_bytes()
+
+    def save_admin_key(self, secret: str) -> Path:
+        """Keep the operator's key for the local command line; returns where."""
+        _write_secret(self._admin_key, secret.encode())
+        return self._admin_key
+
+    def announce(self, url: str) -> None:
+        """Tell local clients that the server is up."""
+        fresh = self._server.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(ServerFile(url, os.getpid())))
+        fresh.replace(self._server)
+
+    def withdraw(self) -> None:
+        """Tell local clients that the server is down."""
+        self._server.unlink(missing_ok=True)
+
+    def clear_metrics(self) -> None:
+        """Begin the counters anew: a server start is a reset, as Prometheus expects."""
+        self.metrics.mkdir(mode=0o700, exist_ok=True)
+        for file in self.metrics.iterdir():
+            file.unlink()
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    """Write through a new file, so that a killed process leaves no half secret."""
+    fresh = path.with_suffix(".new")
+    file = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(file, "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(path)
+
+
+def _check_private(path: Path) -> None:
+    if not path.exists():
+        return
+    mode = path.stat().st_mode
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Invalid(
+            f"{path} can be read by others (mode {stat.S_IMODE(mode):04o}); "
+            f"it is a secret: run 'chmod 600 {path}'"
+        )
