@@ -40,6 +40,18 @@ class PageRequest(msgspec.Struct, frozen=True):
             raise Invalid("cursor is not one that this server gave out") from None
         return cls(limit, after)
 
+    def after_number(self) -> int | None:
+        """The sort key of the last item seen, where lists are ordered by a number.
+
+        Raises:
+            Invalid: the cursor is of another list.
+        """
+        if self.after is None:
+            return None
+        if not self.after.isascii() or not self.after.isdigit() or len(self.after) > 9:
+            raise Invalid("cursor is not one of this list")
+        return int(self.after)
+
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """One page, and the cursor of the next one, if there is one."""

@@ -1,0 +1,128 @@
+"""What gateways follow, and where they report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import and_, delete, insert, or_, select
+
+from modelyard.adapters.store.models import VERSION
+from modelyard.adapters.store.schema import (
+    api_keys,
+    deployments,
+    gateways,
+    model_versions,
+    models,
+    replicas,
+    revision,
+)
+from modelyard.adapters.store.tenant_rows import upsert
+from modelyard.adapters.store.transaction import SqlStore
+from modelyard.core.access import Grant
+from modelyard.core.clock import Clock
+from modelyard.core.tensors import Signature
+from modelyard.deployment.deployment import ReplicaState
+from modelyard.registry.version import ModelVersion
+from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedRoute
+
+NUMBER: Final = select(revision.c.number)
+
+KEYS: Final = select(
+    api_keys.c.hash,
+    api_keys.c.id,
+    api_keys.c.tenant_id,
+    api_keys.c.scope,
+    api_keys.c.expires_at,
+).where(api_keys.c.revoked_at.is_(None))
+
+ROUTES: Final = (
+    select(deployments.c.id, deployments.c.tenant_id, deployments.c.name, *VERSION)
+    .join(
+        model_versions,
+        and_(
+            model_versions.c.id == deployments.c.target_version_id,
+            model_versions.c.tenant_id == deployments.c.tenant_id,
+        ),
+    )
+    .join(models, models.c.id == model_versions.c.model_id)
+    .where(deployments.c.target_version_id.is_not(None))
+)
+
+
+class SqlControlPlane:
+    """The control plane over the database. Every call raises Unavailable while that is away."""
+
+    def __init__(self, store: SqlStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def revision(self) -> int:
+        with self._store.connection(writes=False) as connection:
+            number: int = connection.execute(NUMBER).scalar_one()
+            return number
+
+    def wanted(self) -> Wanted:
+        in_force = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > self._clock.now())
+        with self._store.connection(writes=False) as connection:
+            number = connection.execute(NUMBER).scalar_one()
+            keys = connection.execute(KEYS.where(in_force)).all()
+            routes = connection.execute(ROUTES).all()
+        return Wanted(
+            number,
+            [
+                KeyEntry(hash_, Grant(key_id, tenant_id, scope), expires_at)
+                for hash_, key_id, tenant_id, scope, expires_at in keys
+            ],
+            [
+                wanted_route(deployment_id, tenant_id, name, ModelVersion(*version))
+                for deployment_id, tenant_id, name, *version in routes
+            ],
+        )
+
+    def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:
+        rows = [
+            {
+                "gateway_id": gateway_id,
+                "deployment_id": outcome.deployment_id,
+                "version_id": outcome.version_id,
+                "state": ReplicaState.FAILED if outcome.reason else ReplicaState.READY,
+                "reason": outcome.reason,
+            }
+            for outcome in outcomes
+        ]
+        with self._store.connection(writes=True) as connection:
+            alive = upsert(connection.dialect, gateways).values(id=gateway_id, seen_at=now)
+            connection.execute(
+                alive.on_conflict_do_update(
+                    index_elements=[gateways.c.id], set_={"seen_at": alive.excluded.seen_at}
+                )
+            )
+            connection.execute(delete(replicas).where(replicas.c.gateway_id == gateway_id))
+            if rows:
+                connection.execute(insert(replicas), rows)
+
+    def leave(self, gateway_id: str) -> None:
+        with self._store.connection(writes=True) as connection:
+            connection.execute(delete(gateways).where(gateways.c.id == gateway_id))
+
+
+def wanted_route(
+    deployment_id: str, tenant_id: str, name: str, version: ModelVersion
+) -> WantedRoute:
+    """The route of a deployment to its target.
+
+    A version that has no form to be served is wanted all the same, without artifacts: it is the
+    runtime that says why not, and the gateway that reports it.
+    """
+    return WantedRoute(
+        deployment_id=deployment_id,
+        tenant_id=tenant_id,
+        name=name,
+        model=version.model,
+        version=version.number,
+        version_id=version.id,
+        signature=version.signature or Signature((), ()),
+        artifacts={artifact.format.value: artifact.digest for artifact in version.served},
+    )

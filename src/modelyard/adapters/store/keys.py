@@ -1,0 +1,83 @@
+"""Tenants and their API keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from modelyard.adapters.store.schema import api_keys, tenants
+from modelyard.adapters.store.tenant_rows import TenantRows, upsert
+from modelyard.core.errors import Conflict, NotFound
+from modelyard.core.pages import Page, PageRequest
+from modelyard.tenancy.key import ApiKey
+from modelyard.tenancy.tenant import Tenant
+
+_KEY: Final = tuple(api_keys.c[name] for name in ApiKey.__struct_fields__)
+
+
+class SqlTenants:
+    """All tenants."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, tenant: Tenant) -> None:
+        statement = upsert(self._connection.dialect, tenants).values(
+            id=tenant.id, name=tenant.name, created_at=tenant.created_at
+        )
+        added = self._connection.execute(statement.on_conflict_do_nothing())
+        if added.rowcount == 0:
+            raise Conflict(f"there is a tenant '{tenant.name}' already")
+
+    def named(self, name: str) -> Tenant:
+        row = self._connection.execute(
+            select(tenants.c.id, tenants.c.name, tenants.c.created_at).where(tenants.c.name == name)
+        ).one_or_none()
+        if row is None:
+            raise NotFound(f"there is no tenant '{name}'")
+        return Tenant(*row)
+
+
+class SqlKeys(TenantRows):
+    """The keys of one tenant."""
+
+    def add(self, key: ApiKey) -> None:
+        statement = self._upsert(
+            api_keys,
+            id=key.id,
+            name=key.name,
+            scope=key.scope,
+            hash=key.hash,
+            hint=key.hint,
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            revoked_at=key.revoked_at,
+        ).on_conflict_do_nothing()
+        if self._connection.execute(statement).rowcount == 0:
+            raise Conflict("there is such a key already")
+
+    def get(self, key_id: str) -> ApiKey:
+        statement = self._select(api_keys, *_KEY).where(api_keys.c.id == key_id)
+        row = self._connection.execute(statement).one_or_none()
+        if row is None:
+            raise NotFound(f"there is no key '{key_id}'")
+        return ApiKey(*row)
+
+    def list(self, page: PageRequest) -> Page[ApiKey]:
+        statement = self._select(api_keys, *_KEY)
+        if page.after is not None:
+            statement = statement.where(api_keys.c.id < page.after)
+        rows = self._connection.execute(
+            statement.order_by(api_keys.c.id.desc()).limit(page.limit + 1)
+        )
+        return Page.cut([ApiKey(*row) for row in rows], page, lambda key: key.id)
+
+    def revoke(self, key_id: str, at: datetime) -> ApiKey:
+        self._connection.execute(
+            self._update(api_keys)
+            .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=at)
+        )
+        return self.get(key_id)

@@ -1,0 +1,58 @@
+"""Bringing a database to this release's schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, inspect, text
+
+from modelyard.adapters.store.transaction import SqlStore
+from modelyard.core.errors import Conflict
+
+HEAD: Final = "0001"
+"""The newest revision in `migrations/versions`."""
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+_POSTGRES_LOCK: Final = 0x6D6F_6465_6C79_6172
+"""An arbitrary number that all releases agree on."""
+
+
+def migrate(store: SqlStore) -> None:
+    """Apply what is missing, all of it or nothing, while every other process waits.
+
+    Raises:
+        Unavailable: the database is away.
+        Conflict: a newer release has been here.
+    """
+    with store.connection(writes=True) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
+        # On SQLite the transaction has begun with the write lock.
+        if _version(connection) != HEAD:
+            _upgrade(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    # Here and not above: every gateway comes by, and a current schema needs none of it.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise Conflict(
+            "the database was made by a newer release of Modelyard: run that one, "
+            "or restore a backup from before the upgrade"
+        ) from error

@@ -1,0 +1,1 @@
+"""Schema changes, in order. Each must pass on SQLite and on PostgreSQL."""

@@ -1,0 +1,310 @@
+"""The tables. A change here needs a migration in `migrations/versions`; a test compares the two.
+
+Every table that belongs to a tenant has `tenant_id`. Ids are UUIDv7, so ordering by id is
+ordering by the time of making.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from modelyard.adapters.store.columns import Amount, Choice, Json, Moment, Prose
+from modelyard.billing.price import Unit
+from modelyard.core.access import Scope
+from modelyard.core.jobs import JobFailure, JobState
+from modelyard.core.tensors import Signature
+from modelyard.deployment.deployment import DeploymentSpec, DeploymentState, ReplicaState
+from modelyard.registry.artifact import Artifact
+from modelyard.registry.card import Card
+from modelyard.registry.parity import Parity
+from modelyard.registry.version import Lineage
+from modelyard.training.dataset import Inspection
+
+MAX_NUMBER: Final = 2**31 - 1
+"""The largest number that an Integer column holds."""
+
+metadata: Final = MetaData(
+    # Named constraints can be changed by later migrations.
+    naming_convention={
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _tenant() -> Column[Any]:
+    return Column("tenant_id", Text, ForeignKey("tenants.id"), nullable=False)
+
+
+tenants: Final = Table(
+    "tenants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+)
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("scope", Choice(Scope), nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("hint", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Index("ix_api_keys_tenant_id_id", "tenant_id", "id"),
+    Index("ix_api_keys_revoked_at", "revoked_at"),
+)
+
+models: Final = Table(
+    "models",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("latest", Integer, nullable=False),
+    Column("description", Prose, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+)
+
+model_versions: Final = Table(
+    "model_versions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("model_id", Text, ForeignKey("models.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    # The lineage's job, where there is one: a job that is run again makes no second version.
+    Column("job_id", Text),
+    Column("signature", Json[Signature](Signature)),
+    Column("artifacts", Json[tuple[Artifact, ...]](tuple[Artifact, ...]), nullable=False),
+    Column("lineage", Json[Lineage](Lineage), nullable=False),
+    Column("card", Json[Card](Card), nullable=False),
+    Column("parity", Json[Parity](Parity)),
+    UniqueConstraint("model_id", "number"),
+    UniqueConstraint("tenant_id", "job_id"),
+)
+
+aliases: Final = Table(
+    "aliases",
+    metadata,
+    _tenant(),
+    Column("model_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    PrimaryKeyConstraint("model_id", "name"),
+    ForeignKeyConstraint(
+        ["model_id", "number"], ["model_versions.model_id", "model_versions.number"]
+    ),
+)
+
+datasets: Final = Table(
+    "datasets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("latest", Integer, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+)
+
+dataset_versions: Final = Table(
+    "dataset_versions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("dataset_id", Text, ForeignKey("datasets.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("filename", Prose, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("table", Text, nullable=False),
+    Column("inspection", Json[Inspection](Inspection), nullable=False),
+    UniqueConstraint("dataset_id", "number"),
+)
+
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    _tenant(),
+    Column("digest", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "digest"),
+)
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("kind", Text, nullable=False),
+    Column("spec", Json[dict[str, Any]](dict[str, Any]), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("state", Choice(JobState), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("worker_id", Text),
+    Column("lease_until", Moment),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("fraction", Double),
+    Column("message", Prose, nullable=False),
+    Column("result", Json[dict[str, Any]](dict[str, Any])),
+    Column("failure", Json[JobFailure](JobFailure)),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
+    Index("ix_jobs_state_id", "state", "id"),
+)
+
+job_events: Final = Table(
+    "job_events",
+    metadata,
+    _tenant(),
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("message", Prose, nullable=False),
+    Column("fraction", Double),
+    Column("data", Json[dict[str, Any]](dict[str, Any]), nullable=False),
+    PrimaryKeyConstraint("job_id", "seq"),
+)
+
+deployments: Final = Table(
+    "deployments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", Text, nullable=False),
+    Column("spec", Json[DeploymentSpec](DeploymentSpec), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    # The status, and in it the target: gateways are told of it by a join.
+    Column("state", Choice(DeploymentState), nullable=False),
+    Column("reason", Prose, nullable=False),
+    Column("observed_generation", Integer, nullable=False),
+    Column("target_model", Text),
+    Column("target_number", Integer),
+    Column("target_version_id", Text),
+    Column("gateways_ready", Integer, nullable=False),
+    Column("gateways", Integer, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+    Index("ix_deployments_target_version_id", "target_version_id"),
+)
+
+gateways: Final = Table(
+    "gateways",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seen_at", Moment, nullable=False),
+)
+
+replicas: Final = Table(
+    "replicas",
+    metadata,
+    Column("gateway_id", Text, ForeignKey("gateways.id", ondelete="CASCADE"), nullable=False),
+    Column("deployment_id", Text, nullable=False),
+    Column("version_id", Text, nullable=False),
+    Column("state", Choice(ReplicaState), nullable=False),
+    Column("reason", Prose, nullable=False),
+    PrimaryKeyConstraint("gateway_id", "deployment_id", "version_id"),
+)
+
+prices: Final = Table(
+    "prices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("deployment", Text, nullable=False),
+    Column("unit", Choice(Unit), nullable=False),
+    Column("amount", Amount, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("effective_from", Moment, nullable=False),
+    Index("ix_prices_tenant_id_deployment", "tenant_id", "deployment"),
+)
+
+# No foreign keys: what a gateway has served is never refused. `at` is microseconds since 1970.
+usage_events: Final = Table(
+    "usage_events",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("deployment", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+    Column("duration", BigInteger, nullable=False),
+    Column("price_id", Text),
+    Index("ix_usage_events_tenant_id_at", "tenant_id", "at"),
+)
+
+journal_offsets: Final = Table(
+    "journal_offsets",
+    metadata,
+    Column("journal_id", Text, primary_key=True),
+    Column("ingested", BigInteger, nullable=False),
+)
+
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    _tenant(),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("claimed_at", Moment, nullable=False),
+    Column("status", Integer),
+    Column("content_type", Text),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("tenant_id", "key"),
+    Index("ix_idempotency_keys_tenant_id_claimed_at", "tenant_id", "claimed_at"),
+)
+
+# One row, which says how often anything that gateways follow has changed.
+revision: Final = Table(
+    "revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+)
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Moment, nullable=False),
+)

@@ -1,0 +1,150 @@
+"""The store: transactions that offer every room the repositories it asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, update
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from modelyard.adapters.store.board import SqlBoard
+from modelyard.adapters.store.datasets import SqlDatasets
+from modelyard.adapters.store.deployments import SqlDeployments
+from modelyard.adapters.store.engine import reading
+from modelyard.adapters.store.idempotency import SqlIdempotency
+from modelyard.adapters.store.jobs import SqlJobs
+from modelyard.adapters.store.keys import SqlKeys, SqlTenants
+from modelyard.adapters.store.models import SqlModels
+from modelyard.adapters.store.prices import SqlPrices
+from modelyard.adapters.store.queue import SqlQueue
+from modelyard.adapters.store.schema import revision
+from modelyard.adapters.store.uploads import SqlUploads
+from modelyard.adapters.store.usage import SqlLedger, SqlUsage
+from modelyard.core.errors import Conflict, Invalid, Unavailable
+
+_log = logging.getLogger(__name__)
+
+
+class SqlTransaction:
+    """One transaction. It is good inside its `with` block and on the thread that opened it."""
+
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
+        self._connection = connection
+        self._writes = writes
+        self._bumped = False
+
+    def tenants(self) -> SqlTenants:
+        return SqlTenants(self._connection)
+
+    def keys(self, tenant_id: str) -> SqlKeys:
+        return SqlKeys(self._connection, tenant_id, writes=self._writes)
+
+    def models(self, tenant_id: str) -> SqlModels:
+        return SqlModels(self._connection, tenant_id, writes=self._writes)
+
+    def datasets(self, tenant_id: str) -> SqlDatasets:
+        return SqlDatasets(self._connection, tenant_id, writes=self._writes)
+
+    def uploads(self, tenant_id: str) -> SqlUploads:
+        return SqlUploads(self._connection, tenant_id, writes=self._writes)
+
+    def jobs(self, tenant_id: str) -> SqlJobs:
+        return SqlJobs(self._connection, tenant_id, writes=self._writes)
+
+    def queue(self) -> SqlQueue:
+        return SqlQueue(self._connection)
+
+    def deployments(self, tenant_id: str) -> SqlDeployments:
+        return SqlDeployments(self._connection, tenant_id, writes=self._writes)
+
+    def board(self) -> SqlBoard:
+        return SqlBoard(self._connection)
+
+    def prices(self, tenant_id: str) -> SqlPrices:
+        return SqlPrices(self._connection, tenant_id, writes=self._writes)
+
+    def usage(self, tenant_id: str) -> SqlUsage:
+        return SqlUsage(self._connection, tenant_id, writes=self._writes)
+
+    def ledger(self) -> SqlLedger:
+        return SqlLedger(self._connection)
+
+    def idempotency(self, tenant_id: str) -> SqlIdempotency:
+        return SqlIdempotency(self._connection, tenant_id, writes=self._writes)
+
+    def bump(self) -> None:
+        """Raise the revision when this commits."""
+        self._bumped = True
+
+    def close(self) -> None:
+        """What is left to do before the commit.
+
+        The revision's row comes last: all who bump wait for each other there, so nobody may hold
+        it while waiting for something else.
+        """
+        if self._bumped:
+            self._connection.execute(update(revision).values(number=revision.c.number + 1))
+
+
+class SqlStore:
+    """Transactions on one database. Safe to share between threads.
+
+    Raises from both: Unavailable when the database is away or busy, Invalid for a value that
+    it cannot hold, Conflict for a clash that no repository foresaw.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._reader = reading(engine)
+
+    @contextmanager
+    def begin(self) -> Iterator[SqlTransaction]:
+        """A transaction that may write."""
+        with self.connection(writes=True) as connection:
+            transaction = SqlTransaction(connection, writes=True)
+            yield transaction
+            transaction.close()
+
+    @contextmanager
+    def read(self) -> Iterator[SqlTransaction]:
+        """A transaction that only reads, on one consistent state."""
+        with self.connection(writes=False) as connection:
+            yield SqlTransaction(connection, writes=False)
+
+    @contextmanager
+    def connection(self, *, writes: bool) -> Iterator[Connection]:
+        """A transaction for this package's own statements."""
+        with _translated():
+            if writes:
+                with self.engine.begin() as connection:
+                    yield connection
+            else:
+                with self._reader.connect() as connection:
+                    yield connection
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The library's errors as ours; what the database said is logged, not told to callers."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        _log.warning("the database is not available", extra={"error": str(error)})
+        raise Unavailable("the database is not available at the moment; try again") from error
+    except DataError as error:
+        raise Invalid("a value is too large or holds a character that cannot be stored") from error
+    except IntegrityError as error:
+        _log.warning("a write clashed with another", extra={"error": str(error.orig)})
+        raise Conflict("this clashes with another write; look again and retry") from error
