@@ -1,0 +1,239 @@
+"""A fitted pipeline as one ONNX graph.
+
+The preprocessing is written here, operator by operator; skl2onnx converts the final estimator.
+Tokenisation stays outside (`serving/runtimes/text.py`): the graph begins at counts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from modelyard.core.tensors import Datatype, Signature, TensorSpec
+from modelyard.serving.runtimes.text import TextInput, TextSpec
+from modelyard.training.conversion.graph import GraphBuilder
+from modelyard.training.preprocessing import CATEGORY, NUMBERS, TEXT
+from modelyard.training.problem import Problem, Role
+from modelyard.training.spec import TaskKind
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET: Final = 18
+ML_OPSET: Final = 3
+ML: Final = "ai.onnx.ml"
+FEATURES: Final = "features"
+"""The single input of a model whose features are all numbers."""
+
+_LEAST_NORM: Final = 1e-30
+_UNSEEN: Final = "\x00never seen in training\x00"
+
+
+class Converted(msgspec.Struct, frozen=True):
+    """The served form: the graph as bytes, and the text inputs in front of it, if any."""
+
+    graph: bytes
+    text: TextSpec | None
+
+
+def signature_of(pipeline: Any, problem: Problem) -> Signature:
+    """What the model takes and gives, in whichever form it is served."""
+    return Signature(_inputs(problem), _outputs(pipeline, problem))
+
+
+def _inputs(problem: Problem) -> tuple[TensorSpec, ...]:
+    if problem.numeric:
+        columns = tuple(problem.features)
+        return (TensorSpec(FEATURES, Datatype.FP32, (-1, len(columns)), columns, nullable=True),)
+    return tuple(
+        TensorSpec(
+            name,
+            Datatype.FP32 if role is Role.NUMBER else Datatype.BYTES,
+            (-1,),
+            nullable=True,
+        )
+        for name, role in problem.features.items()
+    )
+
+
+def _outputs(pipeline: Any, problem: Problem) -> tuple[TensorSpec, ...]:
+    if problem.task is TaskKind.REGRESSION:
+        return (TensorSpec(_free("prediction", problem), Datatype.FP32, (-1,)),)
+    classes = pipeline.classes_
+    kind = Datatype.INT64 if classes.dtype.kind == "i" else Datatype.BYTES
+    label = TensorSpec(_free("label", problem), kind, (-1,))
+    if not hasattr(pipeline, "predict_proba"):
+        return (label,)
+    names = tuple(str(one) for one in classes)
+    shape = (-1, len(names))
+    return label, TensorSpec(_free("probabilities", problem), Datatype.FP32, shape, names)
+
+
+def _free(name: str, problem: Problem) -> str:
+    """A graph cannot give a tensor out under the name of one that it takes."""
+    while not problem.numeric and name in problem.features:
+        name = f"predicted_{name}"
+    return name
+
+
+def convert(pipeline: Any, problem: Problem) -> Converted:
+    """Write the pipeline as ONNX.
+
+    Raises whatever the converter raises for an estimator that it does not know.
+    """
+    prepare, model = pipeline.named_steps["prepare"], pipeline.named_steps["model"]
+    signature = signature_of(pipeline, problem)
+    names = [spec.name for spec in (*signature.inputs, *signature.outputs)]
+    builder = GraphBuilder([*problem.features, *names])
+    matrix, texts = _preprocess(builder, prepare, problem)
+    inner, rescale = _target_scale(model)
+    converted = _convert_estimator(inner, _width(prepare))
+    outputs = builder.splice(converted.graph, matrix)
+    _give(builder, outputs, signature, rescale)
+    graph = builder.model(_opsets(converted), converted.ir_version)
+    return Converted(graph.SerializeToString(), TextSpec(tuple(texts)) if texts else None)
+
+
+def _preprocess(
+    builder: GraphBuilder, prepare: Any, problem: Problem
+) -> tuple[str, list[TextInput]]:
+    """The matrix that the estimator takes, and the texts that are counted before the graph."""
+    blocks: list[str] = []
+    texts: list[TextInput] = []
+    for part, transformer, columns in prepare.transformers_:
+        if part == NUMBERS:
+            blocks.append(_numbers(builder, transformer, columns, single=problem.numeric))
+        elif part.startswith(CATEGORY):
+            blocks.append(_category(builder, transformer, columns[0]))
+        elif part.startswith(TEXT):
+            text = _text_input(transformer, columns, f"{builder.prefix}counts.{len(texts)}")
+            texts.append(text)
+            blocks.append(_tfidf(builder, transformer, text))
+    matrix = blocks[0] if len(blocks) == 1 else builder.node("Concat", *blocks, axis=1)
+    return matrix, texts
+
+
+def _numbers(builder: GraphBuilder, transformer: Any, columns: list[str], *, single: bool) -> str:
+    """Missing numbers replaced, then centred and scaled if the pipeline does so: [n, k]."""
+    from onnx import TensorProto
+
+    if single:
+        values = builder.input(FEATURES, TensorProto.FLOAT, ("rows", len(columns)))
+    else:
+        axis = builder.constant([1], np.int64)
+        separate = [
+            builder.node("Unsqueeze", builder.input(name, TensorProto.FLOAT, ("rows",)), axis)
+            for name in columns
+        ]
+        values = builder.node("Concat", *separate, axis=1)
+    fill = builder.constant(transformer.named_steps["impute"].statistics_)
+    values = builder.node("Where", builder.node("IsNaN", values), fill, values)
+    scaler = transformer.named_steps.get("scale")
+    if scaler is None:
+        return values
+    centred = builder.node("Sub", values, builder.constant(scaler.mean_))
+    return builder.node("Div", centred, builder.constant(scaler.scale_))
+
+
+def _category(builder: GraphBuilder, encoder: Any, column: str) -> str:
+    """One-hot: each category's row of a table, found by its name: [n, width]."""
+    import polars as pl
+    from onnx import TensorProto
+
+    seen = [str(category) for category in encoder.categories_[0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = encoder.transform(pl.DataFrame({column: [*seen, _UNSEEN]})).toarray()
+    table, places = np.unique(rows, axis=0, return_inverse=True)
+    names = builder.input(column, TensorProto.STRING, ("rows",))
+    found = builder.node(
+        "LabelEncoder",
+        names,
+        domain=ML,
+        keys_strings=seen,
+        values_int64s=[int(place) for place in places[:-1]],
+        default_int64=int(places[-1]),
+    )
+    return builder.node("Gather", builder.constant(table), found, axis=0)
+
+
+def _text_input(vectorizer: Any, column: str, tensor: str) -> TextInput:
+    terms = sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__)
+    least, most = vectorizer.ngram_range
+    return TextInput(column, tensor, vectorizer.lowercase, "word", (least, most), tuple(terms))
+
+
+def _tfidf(builder: GraphBuilder, vectorizer: Any, text: TextInput) -> str:
+    """Counts weighted by inverse document frequency, each row of length one: [n, vocabulary]."""
+    from onnx import TensorProto
+
+    counts = builder.input(text.tensor, TensorProto.FLOAT, ("rows", len(text.vocabulary)))
+    weighted = builder.node("Mul", counts, builder.constant(vectorizer.idf_))
+    squares = builder.node("Mul", weighted, weighted)
+    total = builder.node("ReduceSum", squares, builder.constant([1], np.int64), keepdims=1)
+    length = builder.node("Max", builder.node("Sqrt", total), builder.constant(_LEAST_NORM))
+    return builder.node("Div", weighted, length)
+
+
+def _target_scale(model: Any) -> tuple[Any, tuple[float, float] | None]:
+    """The estimator proper, and scale and mean of the target if it was scaled."""
+    if not hasattr(model, "transformer_"):
+        return model, None
+    scaler = model.transformer_
+    return model.regressor_, (float(scaler.scale_[0]), float(scaler.mean_[0]))
+
+
+def _width(prepare: Any) -> int:
+    return max(part.stop for part in prepare.output_indices_.values())
+
+
+def _convert_estimator(estimator: Any, width: int) -> onnx.ModelProto:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
+    options = {"zipmap": False} if hasattr(estimator, "predict_proba") else None
+    with warnings.catch_warnings():
+        # It reads attributes that scikit-learn is about to rename.
+        warnings.simplefilter("ignore")
+        converted: onnx.ModelProto = convert_sklearn(
+            estimator,
+            initial_types=[("matrix", FloatTensorType([None, width]))],
+            options=options,
+            target_opset={"": OPSET, ML: ML_OPSET},
+        )
+    return converted
+
+
+def _give(
+    builder: GraphBuilder,
+    outputs: list[str],
+    signature: Signature,
+    rescale: tuple[float, float] | None,
+) -> None:
+    from onnx import TensorProto
+
+    elements = {
+        Datatype.FP32: TensorProto.FLOAT,
+        Datatype.INT64: TensorProto.INT64,
+        Datatype.BYTES: TensorProto.STRING,
+    }
+    for spec, output in zip(signature.outputs, outputs, strict=False):
+        source = output
+        if rescale is not None:
+            scaled = builder.node("Mul", source, builder.constant(rescale[0]))
+            source = builder.node("Add", scaled, builder.constant(rescale[1]))
+        if len(spec.shape) == 1:
+            source = builder.node("Reshape", source, builder.constant([-1], np.int64))
+        shape = ("rows", *spec.shape[1:])
+        builder.output(spec.name, source, elements[spec.datatype], shape)
+
+
+def _opsets(converted: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
+    from onnx import helper
+
+    versions = {"": OPSET, ML: ML_OPSET}
+    versions.update({one.domain: one.version for one in converted.opset_import})
+    return [helper.make_opsetid(domain, version) for domain, version in versions.items()]

@@ -1,0 +1,119 @@
+"""Evaluation: how well predictions match what is true.
+
+Definitions are scikit-learn's; precision, recall and F1 are macro averages (each class counts the
+same), the ROC AUC of several classes is one-against-rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from modelyard.core.errors import Invalid
+from modelyard.registry.card import Confusion
+from modelyard.training.spec import TaskKind
+
+METRICS: Final[Mapping[TaskKind, tuple[str, ...]]] = {
+    TaskKind.CLASSIFICATION: ("accuracy", "f1", "precision", "recall", "roc_auc"),
+    TaskKind.REGRESSION: ("r2", "rmse", "mae"),
+}
+SMALLER_IS_BETTER: Final = frozenset({"rmse", "mae"})
+IMBALANCE: Final = 3.0
+"""The largest class outnumbers the smallest so many times before accuracy misleads."""
+MAX_CONFUSION: Final = 100
+"""Classes beyond which no confusion matrix is kept."""
+
+Array = np.ndarray[Any, Any]
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """The metrics on held-out rows, and for classes their confusion."""
+
+    metrics: dict[str, float]
+    confusion: Confusion | None = None
+
+
+def check_metric(metric: str | None, task: TaskKind) -> None:
+    """Raises Invalid unless the task has such a metric (None: chosen from the data)."""
+    if metric is not None and metric not in METRICS[task]:
+        known = ", ".join(METRICS[task])
+        raise Invalid(f"there is no metric '{metric[:80]}' for {task}; there are: {known}")
+
+
+def choose_metric(asked: str | None, task: TaskKind, target: Array) -> str:
+    """The metric that candidates are compared by."""
+    if asked is not None:
+        return asked
+    if task is TaskKind.REGRESSION:
+        return "r2"
+    counts = np.unique(target, return_counts=True)[1]
+    return "f1" if counts.max() > IMBALANCE * counts.min() else "accuracy"
+
+
+def evaluate(task: TaskKind, model: Any, features: Any, truth: Array) -> Evaluation:
+    """Every metric of the task. One that is not defined on these rows is left out."""
+    predicted = model.predict(features)
+    if task is TaskKind.REGRESSION:
+        return Evaluation(_regression(truth, predicted))
+    return _classification(model, features, truth, predicted)
+
+
+def score(metric: str, task: TaskKind, model: Any, features: Any, truth: Array) -> float:
+    """One metric. Raises Invalid when it is not defined for this model on these rows."""
+    metrics = evaluate(task, model, features, truth).metrics
+    if metric not in metrics:
+        raise Invalid(
+            f"{metric} is not defined here: the model gives no probabilities, or a fold "
+            "holds a single class"
+        )
+    return metrics[metric]
+
+
+def _regression(truth: Array, predicted: Array) -> dict[str, float]:
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    values = {
+        "r2": float(r2_score(truth, predicted)) if len(truth) > 1 else math.nan,
+        "rmse": float(root_mean_squared_error(truth, predicted)),
+        "mae": float(mean_absolute_error(truth, predicted)),
+    }
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _classification(model: Any, features: Any, truth: Array, predicted: Array) -> Evaluation:
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        truth, predicted, average="macro", zero_division=0
+    )
+    metrics = {
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+    }
+    area = _roc_auc(model, features, truth)
+    if area is not None:
+        metrics["roc_auc"] = area
+    classes = model.classes_
+    if len(classes) > MAX_CONFUSION:
+        return Evaluation(metrics)
+    counts = confusion_matrix(truth, predicted, labels=classes)
+    labels = tuple(str(label) for label in classes)
+    return Evaluation(metrics, Confusion(labels, tuple(tuple(map(int, row)) for row in counts)))
+
+
+def _roc_auc(model: Any, features: Any, truth: Array) -> float | None:
+    """None without probabilities, or when a class is absent from these rows."""
+    from sklearn.metrics import roc_auc_score
+
+    if not hasattr(model, "predict_proba") or len(np.unique(truth)) != len(model.classes_):
+        return None
+    probabilities = model.predict_proba(features)
+    if len(model.classes_) == 2:
+        return float(roc_auc_score(truth, probabilities[:, 1]))
+    return float(roc_auc_score(truth, probabilities, multi_class="ovr", labels=model.classes_))

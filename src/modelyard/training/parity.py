@@ -1,0 +1,122 @@
+"""Parity: the served form against the pipeline that it was made from, on real rows.
+
+The served form runs exactly as the gateway runs it. Rows whose two best classes are closer than
+the tolerance are ties: either label is right.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from modelyard.core.tensors import Signature, Tensor
+from modelyard.registry.parity import Parity
+from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
+from modelyard.serving.runtimes.text import TextFeatures
+from modelyard.training.conversion.pipeline import FEATURES, Converted, signature_of
+from modelyard.training.problem import Problem, Role
+from modelyard.training.spec import TaskKind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_ROWS: Final = 1000
+EDGE_COLUMNS: Final = 20
+TOLERANCE: Final = 1e-4
+AGREEMENT: Final = 0.999
+_BATCH: Final = 100
+
+
+def compare(
+    converted: Converted, pipeline: Any, problem: Problem, held_out: pl.DataFrame
+) -> Parity:
+    """Run both forms on held-out rows, and on rows made from one of them with values missing and
+    categories unknown."""
+    signature = signature_of(pipeline, problem)
+    features = TextFeatures(converted.text) if converted.text is not None else None
+    runtime = OnnxRuntime(open_session(converted.graph), signature, features)
+    rows = _with_edges(held_out.head(MAX_ROWS), problem)
+    served = [
+        runtime.infer(tensors(rows[start : start + _BATCH], problem))
+        for start in range(0, rows.height, _BATCH)
+    ]
+    outputs = [np.concatenate([part[spec.name] for part in served]) for spec in signature.outputs]
+    if problem.task is TaskKind.REGRESSION:
+        return _compare_numbers(pipeline.predict(rows), outputs[0])
+    return _compare_classes(pipeline, rows, outputs, signature)
+
+
+def tensors(rows: pl.DataFrame, problem: Problem) -> dict[str, Tensor]:
+    """The rows of `features_of` as a caller sends them."""
+    if problem.numeric:
+        return {FEATURES: np.ascontiguousarray(rows.to_numpy(), dtype=np.float32)}
+    return {
+        name: rows.get_column(name).to_numpy()
+        if role is Role.NUMBER
+        else np.array(rows.get_column(name).to_list(), dtype=np.object_)
+        for name, role in problem.features.items()
+    }
+
+
+def _with_edges(rows: pl.DataFrame, problem: Problem) -> pl.DataFrame:
+    import polars as pl
+
+    def absent(name: str) -> Any:
+        return float("nan") if problem.features[name] is Role.NUMBER else ""
+
+    first = rows.row(0, named=True)
+    edges = [{name: absent(name) for name in problem.features}]
+    edges += [{**first, name: absent(name)} for name in list(problem.features)[:EDGE_COLUMNS]]
+    strange = {
+        name: "never seen 4711 ünknown"
+        for name, role in problem.features.items()
+        if role is not Role.NUMBER
+    }
+    if strange:
+        edges.append({**first, **strange})
+    return pl.concat([rows, pl.DataFrame(edges, schema=rows.schema)])
+
+
+def _compare_numbers(native: Tensor, served: Tensor) -> Parity:
+    """Differences are relative where the predictions exceed one."""
+    absolute = np.abs(native - served)
+    relative = absolute / np.maximum(np.abs(native), 1.0)
+    largest = float(relative.max())
+    agreed = bool(np.isfinite(largest)) and largest <= TOLERANCE
+    return Parity(
+        agreed=agreed,
+        rows=len(native),
+        largest_difference=float(absolute.max()),
+        tolerance=TOLERANCE,
+        reason="" if agreed else f"predictions differ by up to {largest:.2g} of their size",
+    )
+
+
+def _compare_classes(
+    pipeline: Any, rows: pl.DataFrame, outputs: list[Tensor], signature: Signature
+) -> Parity:
+    same = np.asarray(pipeline.predict(rows) == outputs[0])
+    if len(signature.outputs) == 1:
+        return _verdict(float(same.mean()), None, len(same))
+    native = pipeline.predict_proba(rows)
+    largest = float(np.abs(native - outputs[1]).max())
+    best = np.sort(native, axis=1)
+    ties = best[:, -1] - best[:, -2] <= 2 * TOLERANCE
+    return _verdict(float((same | ties).mean()), largest, len(same))
+
+
+def _verdict(agreement: float, largest: float | None, rows: int) -> Parity:
+    reasons = []
+    if agreement < AGREEMENT:
+        reasons.append(f"the label is the same in {agreement:.2%} of the rows only")
+    if largest is not None and not largest <= TOLERANCE:
+        reasons.append(f"probabilities differ by up to {largest:.2g}")
+    return Parity(
+        agreed=not reasons,
+        rows=rows,
+        largest_difference=largest,
+        tolerance=None if largest is None else TOLERANCE,
+        label_agreement=agreement,
+        reason="; ".join(reasons),
+    )

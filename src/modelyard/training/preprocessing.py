@@ -1,0 +1,99 @@
+"""Preprocessing: from the columns of a table to the matrix that an algorithm learns from.
+
+A missing number is NaN, a missing string is empty: what a caller of the served model sends too.
+A missing category is a category of its own; one that training never saw counts as a rare one, or
+as none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from modelyard.training.dataset import ColumnType
+from modelyard.training.problem import Problem, Role
+from modelyard.training.spec import TaskKind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_CATEGORIES: Final = 100
+"""Of one column; the rarer ones share a place."""
+MAX_VOCABULARY: Final = 20_000
+"""Of all text columns together."""
+
+NUMBERS: Final = "numbers"
+CATEGORY: Final = "category "
+TEXT: Final = "text "
+
+Transformer = Any
+"""A scikit-learn transformer: the library ships no types."""
+
+
+def features_of(frame: pl.DataFrame, problem: Problem) -> pl.DataFrame:
+    """The features as they are trained on and served: float32 with NaN, strings without null."""
+    import polars as pl
+
+    nan = pl.lit(float("nan"), pl.Float32)
+    columns = []
+    for name, role in problem.features.items():
+        if role is Role.NUMBER:
+            number = pl.col(name).cast(pl.Float32)
+            finite = pl.when(number.is_finite()).then(number).otherwise(nan)
+            columns.append(finite.alias(name))
+        else:
+            columns.append(pl.col(name).cast(pl.String).fill_null(""))
+    return frame.select(columns)
+
+
+def target_of(frame: pl.DataFrame, problem: Problem) -> np.ndarray[Any, Any]:
+    """The target: float64 for regression; int64 or strings for classes.
+
+    Truth values become the strings `true` and `false`.
+    """
+    import polars as pl
+
+    series = frame.get_column(problem.target)
+    if problem.task is TaskKind.REGRESSION:
+        return series.cast(pl.Float64).to_numpy()
+    if problem.target_type is ColumnType.INTEGER:
+        return series.cast(pl.Int64).to_numpy()
+    return np.array(series.cast(pl.String).to_list(), dtype=object)
+
+
+def preprocessor(problem: Problem, *, scaled: bool) -> Transformer:
+    """An unfitted transformer of `features_of` into a float32 matrix, dense or sparse."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.preprocessing import OneHotEncoder
+
+    parts: list[tuple[str, Transformer, Any]] = []
+    numbers = problem.named(Role.NUMBER)
+    if numbers:
+        parts.append((NUMBERS, _numbers(scaled=scaled), list(numbers)))
+    for name in problem.named(Role.CATEGORY):
+        encoder = OneHotEncoder(
+            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, dtype=np.float32
+        )
+        parts.append((CATEGORY + name, encoder, [name]))
+    texts = problem.named(Role.TEXT)
+    for name in texts:
+        vectorizer = TfidfVectorizer(
+            ngram_range=(1, 2), max_features=MAX_VOCABULARY // len(texts), dtype=np.float32
+        )
+        parts.append((TEXT + name, vectorizer, name))
+    return ColumnTransformer(parts)
+
+
+def _numbers(*, scaled: bool) -> Transformer:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    steps: list[tuple[str, Transformer]] = [
+        ("impute", SimpleImputer(strategy="median", keep_empty_features=True))
+    ]
+    if scaled:
+        steps.append(("scale", StandardScaler()))
+    return Pipeline(steps)

@@ -1,0 +1,173 @@
+"""The problem: what is predicted, from which columns, and in which role each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from modelyard.core.errors import Invalid
+from modelyard.training.dataset import Column, ColumnType
+from modelyard.training.spec import TaskKind, TrainSpec
+
+FEW_DISTINCT: Final = 20
+"""An integer target with at most so many values is taken for classes."""
+MAX_CLASSES: Final = 1000
+MIN_ROWS: Final = 10
+TEXT_WORDS: Final = 3.0
+_SHARE_DISTINCT: Final = 0.5
+_SHARE_ID: Final = 0.95
+_ID_NAMES: Final = ("id", "uuid", "guid", "index", "key", "rowid", "row_id", "unnamed: 0")
+
+
+class Role(StrEnum):
+    """How a feature enters the model."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    TEXT = "text"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is to be learned. `features` maps each used column to its role, in table order."""
+
+    task: TaskKind
+    target: str
+    target_type: ColumnType
+    features: Mapping[str, Role]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def named(self, role: Role) -> tuple[str, ...]:
+        """The features of one role, in table order."""
+        return tuple(name for name, own in self.features.items() if own is role)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether every feature is a number."""
+        return all(role is Role.NUMBER for role in self.features.values())
+
+
+def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
+    """Decide the task and the role of each column.
+
+    Raises:
+        Invalid: no such target or feature, a target that does not fit the task, too few rows, or
+            no column left to learn from. The message names the column.
+    """
+    by_name = {column.name: column for column in columns}
+    target = by_name.get(spec.target)
+    if target is None:
+        raise Invalid(f"there is no target column '{spec.target[:80]}'; {_listed(by_name)}")
+    task, note = _task(target, rows, spec)
+    _check_target(target, rows, task)
+    features, warnings = _features(by_name, rows - target.missing, spec)
+    if not features:
+        reasons = "; ".join(warnings) or "the table has no other column"
+        raise Invalid(f"no column is left to predict '{target.name}' from: {reasons}")
+    if target.missing:
+        warnings.insert(0, f"{target.missing} rows have no '{target.name}' and were left out")
+    return Problem(task, target.name, target.type, features, (note,), tuple(warnings))
+
+
+def _task(target: Column, rows: int, spec: TrainSpec) -> tuple[TaskKind, str]:
+    if spec.task is not None:
+        return spec.task, f"{spec.task} of '{target.name}', as asked"
+    name, distinct = target.name, target.distinct
+    if target.type in (ColumnType.STRING, ColumnType.BOOLEAN):
+        why = f"classification, because '{name}' holds {target.type}s ({distinct} classes)"
+        return TaskKind.CLASSIFICATION, why
+    if target.type is ColumnType.INTEGER and distinct <= min(FEW_DISTINCT, max(2, rows // 5)):
+        why = f"classification, because '{name}' holds whole numbers with {distinct} values"
+        return TaskKind.CLASSIFICATION, why
+    why = f"regression, because '{name}' holds numbers with {distinct} values"
+    return TaskKind.REGRESSION, why
+
+
+def _check_target(target: Column, rows: int, task: TaskKind) -> None:
+    known = rows - target.missing
+    if target.type is ColumnType.DATETIME:
+        raise Invalid(f"target '{target.name}' holds times; a number or a class is needed")
+    if known < MIN_ROWS:
+        raise Invalid(
+            f"target '{target.name}' has a value in {known} rows; at least {MIN_ROWS} are needed"
+        )
+    if target.distinct < 2:
+        raise Invalid(
+            f"target '{target.name}' has a single value in all {known} rows: "
+            "there is nothing to tell apart"
+        )
+    if task is TaskKind.REGRESSION:
+        if target.type is ColumnType.STRING:
+            raise Invalid(f"target '{target.name}' holds strings; regression needs numbers")
+    elif target.distinct > MAX_CLASSES:
+        raise Invalid(
+            f"target '{target.name}' has {target.distinct} distinct values; "
+            f"classification takes at most {MAX_CLASSES}"
+        )
+
+
+def _features(
+    columns: Mapping[str, Column], rows: int, spec: TrainSpec
+) -> tuple[dict[str, Role], list[str]]:
+    for name in (*(spec.include or ()), *spec.exclude):
+        if name not in columns:
+            raise Invalid(f"there is no column '{name[:80]}'; {_listed(columns)}")
+    if spec.include is not None and spec.target in spec.include:
+        raise Invalid(f"the target '{spec.target}' cannot be a feature as well")
+    features: dict[str, Role] = {}
+    warnings: list[str] = []
+    for column in columns.values():
+        if column.name == spec.target or column.name in spec.exclude:
+            continue
+        if spec.include is not None and column.name not in spec.include:
+            continue
+        reason = _unfit(column, rows, chosen=spec.include is not None)
+        if reason:
+            warnings.append(f"column '{column.name}' was left out: {reason}")
+        else:
+            features[column.name] = _role(column, rows)
+    return features, warnings
+
+
+def _unfit(column: Column, rows: int, *, chosen: bool) -> str:
+    if column.distinct == 0:
+        return "it has no value in any row"
+    if column.distinct == 1 and not column.missing:
+        return "it has the same value in every row"
+    if column.type is ColumnType.DATETIME:
+        return "it holds times, which are not used as they are"
+    if chosen:
+        return ""
+    every = column.distinct >= _SHARE_ID * rows
+    if column.type is ColumnType.INTEGER and every and _named_like_id(column.name):
+        return "it looks like an identifier (a whole number of its own in nearly every row)"
+    if column.type is ColumnType.STRING and every and not _wordy(column):
+        return "it looks like an identifier (a word of its own in nearly every row)"
+    return ""
+
+
+def _named_like_id(name: str) -> bool:
+    lower = name.strip().lower()
+    return lower in _ID_NAMES or lower.endswith(("_id", " id", "-id")) or name.endswith("Id")
+
+
+def _wordy(column: Column) -> bool:
+    return column.mean_words is not None and column.mean_words >= TEXT_WORDS
+
+
+def _role(column: Column, rows: int) -> Role:
+    if column.type is not ColumnType.STRING:
+        return Role.NUMBER
+    known = max(1, rows - column.missing)
+    if _wordy(column) and column.distinct > max(FEW_DISTINCT, _SHARE_DISTINCT * known):
+        return Role.TEXT
+    return Role.CATEGORY
+
+
+def _listed(columns: Mapping[str, Column]) -> str:
+    names = [f"'{name}'" for name in columns]
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"the columns are {', '.join(names[:20])}{more}"

@@ -1,0 +1,68 @@
+"""What a task is told to do: the contents of its `spec.json`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from modelyard.core.errors import Invalid
+from modelyard.core.tasks import SPEC_FILE
+
+AUTO: Final = "auto"
+MAX_PARAMETERS: Final = 32
+
+Spec = TypeVar("Spec")
+_ColumnName = Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class TaskKind(StrEnum):
+    """What is predicted: a class or a number."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class InspectSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Read `file` in the scratch folder; `filename` is what its owner calls it."""
+
+    file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
+    filename: Annotated[str, Meta(max_length=1024)]
+
+
+class ImportSpec(InspectSpec, frozen=True):
+    """Read `file` as a model."""
+
+
+class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Train on the Parquet file `table` in the scratch folder.
+
+    `task`, `metric` and `include` (the features) are chosen from the data where they are None.
+    """
+
+    table: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
+    target: _ColumnName
+    algorithm: Annotated[str, Meta(min_length=1, max_length=64)] = AUTO
+    task: TaskKind | None = None
+    test_fraction: Annotated[float, Meta(ge=0.05, le=0.5)] = 0.2
+    folds: Annotated[int, Meta(ge=2, le=20)] = 5
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    metric: Annotated[str, Meta(max_length=64)] | None = None
+    parameters: Annotated[dict[str, Any], Meta(max_length=MAX_PARAMETERS)] = {}
+    include: Annotated[tuple[_ColumnName, ...], Meta(max_length=10_000)] | None = None
+    exclude: Annotated[tuple[_ColumnName, ...], Meta(max_length=10_000)] = ()
+
+
+def read_spec(scratch: Path, kind: type[Spec]) -> Spec:
+    """The task's spec.
+
+    Raises:
+        Invalid: a field is missing, unknown, of the wrong type or out of bounds.
+    """
+    try:
+        return msgspec.json.decode((scratch / SPEC_FILE).read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"the task's specification is not valid: {error}") from None

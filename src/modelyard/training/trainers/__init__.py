@@ -1,0 +1,1 @@
+"""The algorithms: which exist, what may be set on each, and how each is built."""

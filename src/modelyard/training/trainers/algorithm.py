@@ -1,0 +1,137 @@
+"""An algorithm: what it does, what may be set on it and within which bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelyard.core.errors import Invalid
+from modelyard.training.spec import TaskKind
+
+Estimator = Any
+"""A scikit-learn estimator: the library ships no types."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A hyperparameter. `kinds` are its types; numbers lie in `low` to `high`."""
+
+    kinds: tuple[type, ...] = ()
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    items: bool = False
+    """A list of one to eight such values (a bare value will do)."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value as the estimator takes it. Raises Invalid."""
+        if value is None and self.optional:
+            return None
+        if self.items:
+            values = value if isinstance(value, list | tuple) else [value]
+            if not 1 <= len(values) <= 8:
+                raise Invalid(f"parameter '{name}' takes a list of 1 to 8 values")
+            return tuple(self._one(name, one) for one in values)
+        return self._one(name, value)
+
+    def _one(self, name: str, value: Any) -> Any:
+        if isinstance(value, str):
+            if value in self.choices:
+                return value
+        elif isinstance(value, bool):
+            if bool in self.kinds:
+                return value
+        elif isinstance(value, int | float) and self._in_bounds(value):
+            return value
+        raise Invalid(f"parameter '{name}' is {str(value)[:80]!r}, expected {self.expected}")
+
+    def _in_bounds(self, value: float) -> bool:
+        whole = isinstance(value, int)
+        if not ((whole and int in self.kinds) or float in self.kinds):
+            return False
+        return self.low <= value <= self.high
+
+    @property
+    def expected(self) -> str:
+        """What is allowed, in words."""
+        words = [repr(choice) for choice in self.choices]
+        if bool in self.kinds:
+            words.append("true or false")
+        if int in self.kinds:
+            words.append(f"a whole number from {self.low:g} to {self.high:g}")
+        if float in self.kinds:
+            words.append(f"a number from {self.low:g} to {self.high:g}")
+        if self.optional:
+            words.append("null")
+        return " or ".join(words)
+
+
+def whole(low: int, high: int, *, optional: bool = False, items: bool = False) -> Parameter:
+    """A whole number."""
+    return Parameter((int,), low, high, optional=optional, items=items)
+
+
+def real(low: float, high: float, *choices: str) -> Parameter:
+    """A number, or one of some words."""
+    return Parameter((float,), low, high, choices)
+
+
+def choice(*choices: str, optional: bool = False) -> Parameter:
+    """One of some words."""
+    return Parameter(choices=choices, optional=optional)
+
+
+def flag() -> Parameter:
+    """True or false."""
+    return Parameter((bool,))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What an estimator is built for. `rarest` is the size of the smallest class."""
+
+    task: TaskKind
+    rows: int
+    width: int
+    seed: int
+    sparse: bool = False
+    rarest: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One algorithm.
+
+    `scaled` says that it wants inputs of like size. `max_rows` bounds what it is trained on: work
+    grows faster than its rows. `max_cells` bounds rows times width in the same way.
+    """
+
+    name: str
+    tasks: frozenset[TaskKind]
+    parameters: Mapping[str, Parameter]
+    build: Callable[[Fit], Estimator]
+    scaled: bool
+    max_rows: int
+    max_cells: int = 100_000_000
+    suits_sparse: bool = True
+
+    def row_limit(self, width: int) -> int:
+        """How many rows of this width it is trained on at most."""
+        return max(1000, min(self.max_rows, self.max_cells // max(width, 1)))
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as the estimator takes them.
+
+        Raises:
+            Invalid: an unknown parameter, or a value of the wrong type or out of bounds.
+        """
+        for name in given:
+            if name not in self.parameters:
+                known = ", ".join(sorted(self.parameters)) or "none"
+                raise Invalid(
+                    f"algorithm '{self.name}' has no parameter '{name[:80]}'; it takes: {known}"
+                )
+        return {name: self.parameters[name].check(name, value) for name, value in given.items()}

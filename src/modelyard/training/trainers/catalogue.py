@@ -1,0 +1,51 @@
+"""All algorithms by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from modelyard.core.errors import Invalid
+from modelyard.training.spec import AUTO, TaskKind
+from modelyard.training.trainers.algorithm import Algorithm
+from modelyard.training.trainers.linear import LINEAR, LOGISTIC_REGRESSION, RIDGE
+from modelyard.training.trainers.mlp import MLP
+from modelyard.training.trainers.svm import SVM
+from modelyard.training.trainers.trees import GRADIENT_BOOSTING, RANDOM_FOREST
+
+ALGORITHMS: Final[Mapping[str, Algorithm]] = {
+    algorithm.name: algorithm
+    for algorithm in (
+        LINEAR,
+        RIDGE,
+        LOGISTIC_REGRESSION,
+        SVM,
+        RANDOM_FOREST,
+        GRADIENT_BOOSTING,
+        MLP,
+    )
+}
+
+
+def check_algorithm(name: str) -> None:
+    """Raises Invalid unless `name` is `auto` or an algorithm's."""
+    if name != AUTO and name not in ALGORITHMS:
+        known = ", ".join((AUTO, *ALGORITHMS))
+        raise Invalid(f"there is no algorithm '{name[:80]}'; there are: {known}")
+
+
+def candidates(name: str, task: TaskKind) -> tuple[Algorithm, ...]:
+    """The algorithm of this name, or with `auto` all that can do the task.
+
+    Raises:
+        Invalid: an unknown name, or an algorithm that cannot do the task.
+    """
+    check_algorithm(name)
+    able = tuple(a for a in ALGORITHMS.values() if task in a.tasks)
+    if name == AUTO:
+        return able
+    algorithm = ALGORITHMS[name]
+    if algorithm not in able:
+        names = ", ".join(a.name for a in able)
+        raise Invalid(f"algorithm '{name}' does not do {task}; these do: {names}")
+    return (algorithm,)

@@ -1,0 +1,219 @@
+"""Training: from a table and a specification to an evaluated, converted model."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from modelyard.core.errors import Invalid
+from modelyard.core.tasks import Progress, Report
+from modelyard.registry.artifact import Format
+from modelyard.registry.card import Card
+from modelyard.registry.parity import Parity
+from modelyard.training.conversion.pipeline import Converted, convert, signature_of
+from modelyard.training.evaluator import check_metric, choose_metric, evaluate
+from modelyard.training.inspection import describe
+from modelyard.training.parity import compare as compare_forms
+from modelyard.training.preprocessing import features_of, target_of
+from modelyard.training.problem import MIN_ROWS, Problem, define
+from modelyard.training.selection import Comparison, Fitted, compare, fit, split, suited
+from modelyard.training.spec import AUTO, TaskKind, TrainSpec
+from modelyard.training.suspicion import suspicions
+from modelyard.training.trained import Produced, Trained
+from modelyard.training.trainers.algorithm import Algorithm
+from modelyard.training.trainers.catalogue import candidates, check_algorithm
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NATIVE_FILE: Final = "native.joblib"
+ONNX_FILE: Final = "model.onnx"
+FEATURES_FILE: Final = "features.json"
+LIBRARIES: Final = ("scikit-learn", "numpy", "polars", "onnx", "skl2onnx", "onnxruntime")
+
+_log = logging.getLogger(__name__)
+
+_COMPARED: Final = 0.75
+"""The share of the time that comparing takes."""
+
+Array = np.ndarray[Any, Any]
+
+
+class Data(msgspec.Struct, frozen=True):
+    """Features and target of the training rows and of the held-out rows."""
+
+    train: pl.DataFrame
+    train_target: Array
+    test: pl.DataFrame
+    test_target: Array
+
+
+def train(table: pl.DataFrame, spec: TrainSpec, folder: Path, report: Report) -> Trained:
+    """Train on a canonical table (see `table.py`) and write the model's files to `folder`.
+
+    Raises:
+        Invalid: the specification does not fit the table; the message says what would.
+    """
+    check_algorithm(spec.algorithm)
+    problem = define(describe(table), table.height, spec)
+    report(Progress(problem.notes[0], 0.0))
+    algorithms = candidates(spec.algorithm, problem.task)
+    check_metric(spec.metric, problem.task)
+    parameters = _parameters(algorithms, spec)
+    table, dropped = _usable(table, problem)
+    data = _split(table, problem, spec)
+    metric = choose_metric(spec.metric, problem.task, data.train_target)
+    fitted, comparison = _fit_best(algorithms, problem, data, spec, parameters, metric, report)
+    report(Progress("evaluating on the held-out rows", 0.9))
+    evaluation = evaluate(problem.task, fitted.pipeline, data.test, data.test_target)
+    report(Progress("converting to ONNX and comparing", 0.93))
+    converted, parity = _convert(fitted.pipeline, problem, data.test)
+    notes = (*problem.warnings, *dropped, *suspicions(table, problem))
+    card = Card(
+        task=problem.task,
+        algorithm=fitted.algorithm,
+        target=problem.target,
+        features=tuple(problem.features),
+        train_rows=fitted.rows,
+        test_rows=len(data.test_target),
+        metric=metric,
+        metrics=evaluation.metrics,
+        confusion=evaluation.confusion,
+        leaderboard=comparison.leaderboard,
+        warnings=(*notes, *comparison.warnings, *fitted.warnings),
+    )
+    return Trained(
+        signature=signature_of(fitted.pipeline, problem),
+        card=card,
+        parity=parity,
+        artifacts=_write(fitted.pipeline, converted, folder),
+        seed=spec.seed,
+        parameters=_plain(fitted.pipeline.named_steps["model"].get_params()),
+        libraries=libraries(),
+    )
+
+
+def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str, Any]:
+    if spec.algorithm == AUTO:
+        if spec.parameters:
+            raise Invalid(
+                "parameters belong to one algorithm: name it, or leave them out with 'auto'"
+            )
+        return {}
+    return algorithms[0].check(spec.parameters)
+
+
+def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The rows whose target is a finite number or a class of at least two rows."""
+    import polars as pl
+
+    table = table.drop_nulls(problem.target)
+    target = pl.col(problem.target)
+    if problem.task is TaskKind.REGRESSION:
+        kept = table.filter(target.cast(pl.Float64).is_finite())
+        what = "an infinite target"
+    else:
+        kept = table.filter(pl.len().over(target) >= 2)
+        what = "a class that no other row has"
+    left_out = table.height - kept.height
+    if kept.height < MIN_ROWS or kept.get_column(problem.target).n_unique() < 2:
+        raise Invalid(
+            f"target '{problem.target}': {left_out} of {table.height} rows have {what}, "
+            "and too few are left to learn from"
+        )
+    return kept, (f"{left_out} rows with {what} were left out",) if left_out else ()
+
+
+def _split(table: pl.DataFrame, problem: Problem, spec: TrainSpec) -> Data:
+    features, target = features_of(table, problem), target_of(table, problem)
+    inside, outside = split(problem, target, spec.test_fraction, spec.seed)
+    return Data(features[inside], target[inside], features[outside], target[outside])
+
+
+def _fit_best(
+    algorithms: tuple[Algorithm, ...],
+    problem: Problem,
+    data: Data,
+    spec: TrainSpec,
+    parameters: dict[str, Any],
+    metric: str,
+    report: Report,
+) -> tuple[Fitted, Comparison]:
+    """Choose by cross-validation if there is a choice, then fit on all training rows."""
+    comparison = Comparison(())
+    algorithm = algorithms[0]
+    if spec.algorithm == AUTO:
+        tried, passed = suited(algorithms, problem)
+        comparison = compare(
+            tried,
+            problem,
+            data.train,
+            data.train_target,
+            metric=metric,
+            folds=spec.folds,
+            seed=spec.seed,
+            report=lambda line: report(_within(line, _COMPARED)),
+        )
+        comparison = msgspec.structs.replace(comparison, warnings=(*comparison.warnings, *passed))
+        algorithm = next(one for one in tried if one.name == comparison.best)
+    report(Progress(f"training {algorithm.name} on {len(data.train_target)} rows", _COMPARED))
+    fitted = fit(
+        algorithm, problem, data.train, data.train_target, seed=spec.seed, parameters=parameters
+    )
+    return fitted, comparison
+
+
+def _within(line: Progress, share: float) -> Progress:
+    fraction = None if line.fraction is None else line.fraction * share
+    return msgspec.structs.replace(line, fraction=fraction)
+
+
+def _convert(
+    pipeline: Any, problem: Problem, held_out: pl.DataFrame
+) -> tuple[Converted | None, Parity]:
+    """The served form and how it compares; a model that has none is a result, not a failure."""
+    try:
+        converted = convert(pipeline, problem)
+        return converted, compare_forms(converted, pipeline, problem, held_out)
+    except Exception as error:  # noqa: BLE001 - converters raise errors of every kind
+        _log.warning("conversion failed", exc_info=True)
+        return None, Parity(False, reason=f"it cannot be converted to ONNX: {_first_line(error)}")
+
+
+def _write(pipeline: Any, converted: Converted | None, folder: Path) -> tuple[Produced, ...]:
+    import joblib
+
+    joblib.dump(pipeline, folder / NATIVE_FILE, compress=3)
+    produced = [Produced(NATIVE_FILE, Format.JOBLIB)]
+    if converted is not None:
+        (folder / ONNX_FILE).write_bytes(converted.graph)
+        produced.append(Produced(ONNX_FILE, Format.ONNX))
+        if converted.text is not None:
+            (folder / FEATURES_FILE).write_bytes(converted.text.dump())
+            produced.append(Produced(FEATURES_FILE, Format.FEATURES))
+    return tuple(produced)
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that JSON can hold; the estimators inside others are named by these."""
+    plain: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if value is None or isinstance(value, bool | int | float | str):
+            plain[name] = value
+        elif isinstance(value, list | tuple):
+            plain[name] = list(value)
+    return plain
+
+
+def libraries() -> dict[str, str]:
+    """The libraries that had a part in it, with their versions."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
