@@ -57,10 +57,6 @@ class Home:
         for secret in (self._pepper, self._admin_key):
             _check_private(secret)
 
-    def database_url(self, setting: str) -> str:
-        """The database to use: the one that is set, or SQLite in this folder."""
-        return setting or f"sqlite:///{self.database}"
-
     def pepper(self) -> bytes:
         """The server's secret for hashing keys."""
         return self._pepper.read_bytes()

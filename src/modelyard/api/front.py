@@ -6,21 +6,22 @@ comes is handed to the management app, with what the key grants in `scope["auth"
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from modelyard.api.asgi import App, Receive, Scope, Send, respond
-from modelyard.api.authentication import authenticate, presented_key
+from modelyard.api.authentication import authenticate, presented_key, require
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
+from modelyard.core import access
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError, Unauthenticated, Unavailable
+from modelyard.serving.metrics import render
 from modelyard.serving.service import InferenceService
-
-_log = logging.getLogger(__name__)
 
 _READABLE_BY_BROWSER: Final = ("/docs", "/docs/", "/openapi.json")
 
@@ -28,9 +29,12 @@ _READABLE_BY_BROWSER: Final = ("/docs", "/docs/", "/openapi.json")
 class Front:
     """The gateway's ASGI app. `management` may be set once it has been built."""
 
-    def __init__(self, service: InferenceService, inference: InferenceRoutes) -> None:
+    def __init__(
+        self, service: InferenceService, inference: InferenceRoutes, metrics: Path
+    ) -> None:
         self._service = service
         self._inference = inference
+        self._metrics = metrics
         self.management: App | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,8 +55,10 @@ class Front:
             return
         if inference:
             await self._inference(scope, receive, send, grant)
-            return
-        await self._manage(scope, receive, send, grant)
+        elif path == "/metrics":
+            await self._tell_metrics(scope, send, grant)
+        else:
+            await self._manage(scope, receive, send, grant)
 
     def _grant(self, scope: Scope, path: str) -> Grant:
         basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
@@ -72,6 +78,22 @@ class Front:
                 b'{"status":"not ready"}',
                 headers={"retry-after": "1"},
             )
+
+    async def _tell_metrics(self, scope: Scope, send: Send, grant: Grant) -> None:
+        """Numbers of the key's own tenant; the operator's key sees all."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await respond(send, HTTPStatus.METHOD_NOT_ALLOWED, b"", headers={"allow": "GET, HEAD"})
+            return
+        try:
+            require(grant, access.Scope.MANAGE)
+        except ModelyardError as error:
+            await _refuse(send, error, scope["path"], inference=False)
+            return
+        tenant = None if grant.scope is access.Scope.ADMIN else grant.tenant_id
+        text = await asyncio.to_thread(render, self._metrics, tenant)
+        await respond(
+            send, HTTPStatus.OK, text.encode(), "text/plain; version=0.0.4; charset=utf-8"
+        )
 
     async def _manage(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
         if self.management is None:

@@ -41,6 +41,11 @@ class InferenceService:
         """Whether this gateway knows its keys and routes and is not on its way out."""
         return self._snapshot.revision >= 0 and not self._draining
 
+    @property
+    def draining(self) -> bool:
+        """Whether this gateway is on its way out."""
+        return self._draining
+
     def publish(self, snapshot: Snapshot) -> None:
         """Put a new snapshot in force. May be called from any thread."""
         self._snapshot = snapshot

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -17,20 +17,8 @@ from modelyard.core.clock import Clock
 _log = logging.getLogger(__name__)
 
 TICK: Final = 0.05
-LEASE_SECONDS: Final = 10.0
+LEASE_SECONDS: Final = 10
 RENEW_SECONDS: Final = 2.0
-
-
-class Lease(Protocol):
-    """The right to be the only one."""
-
-    def acquire(self) -> bool:
-        """Take or renew it; False while another holds it."""
-        ...
-
-    def release(self) -> None:
-        """Let another have it at once."""
-        ...
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -42,10 +30,21 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Rounds:
-    """Runs each round when it is due. A round that fails is tried again at its next turn."""
+    """Runs each round when it is due. A round that fails is tried again at its next turn.
 
-    def __init__(self, lease: Lease, rounds: Sequence[Round], clock: Clock) -> None:
-        self._lease = lease
+    `acquire` takes or renews the lease and says whether it is held; `release` gives it up.
+    """
+
+    def __init__(
+        self,
+        *,
+        acquire: Callable[[], bool],
+        release: Callable[[], None],
+        rounds: Sequence[Round],
+        clock: Clock,
+    ) -> None:
+        self._acquire = acquire
+        self._release = release
         self._rounds = rounds
         self._clock = clock
         self._due = dict.fromkeys((each.name for each in rounds), float("-inf"))
@@ -62,12 +61,12 @@ class Rounds:
         while not self._stop.is_set():
             now = self._clock.monotonic()
             if now >= renew:
-                holding = self._guarded("lease", self._lease.acquire) is True
+                holding = self._guarded("lease", self._acquire) is True
                 renew = now + RENEW_SECONDS
             if holding:
                 self._act(now)
             self._stop.wait(TICK)
-        self._guarded("lease", self._lease.release)
+        self._guarded("lease", self._release)
 
     def _act(self, now: float) -> None:
         for each in self._rounds:
