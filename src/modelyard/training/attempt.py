@@ -16,6 +16,7 @@ from modelyard.core.clock import Clock
 from modelyard.core.errors import LostLease, ModelyardError, Unavailable
 from modelyard.core.jobs import HEARTBEAT, Job, JobFailure, JobState
 from modelyard.core.ports import Store
+from modelyard.core.stopping import Stop
 from modelyard.core.tasks import Progress
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.story import Story
@@ -87,7 +88,7 @@ class Attempt:
         """Add to the job's story."""
         self._story.add(lines)
 
-    def succeed(self, complete: Completion, stop: threading.Event) -> None:
+    def succeed(self, complete: Completion, stop: Stop) -> None:
         """Store what the job made and its success in one transaction."""
 
         def end(tx: TrainingTransaction, cancelled: bool) -> None:
@@ -98,15 +99,15 @@ class Attempt:
 
         self._settle(end, stop)
 
-    def fail(self, failure: JobFailure, stop: threading.Event) -> None:
+    def fail(self, failure: JobFailure, stop: Stop) -> None:
         """End the job: what was wrong would be wrong again."""
         self._settle(lambda tx, _: self._finish(tx, JobState.FAILED, failure=failure), stop)
 
-    def cancel(self, stop: threading.Event) -> None:
+    def cancel(self, stop: Stop) -> None:
         """End the job as its user asked."""
         self._settle(lambda tx, _: self._finish(tx, JobState.CANCELLED), stop)
 
-    def crash(self, failure: JobFailure, stop: threading.Event) -> None:
+    def crash(self, failure: JobFailure, stop: Stop) -> None:
         """Queue the job again; if this was its last attempt, it is dead and says why."""
         job = self.job
         self.tell([Progress(f"attempt {job.attempt} of {job.max_attempts}: {failure.message}")])
@@ -119,7 +120,7 @@ class Attempt:
 
         self._settle(end, stop)
 
-    def hand_back(self, stop: threading.Event) -> None:
+    def hand_back(self, stop: Stop) -> None:
         """Queue the job again as if this attempt had not been: the worker is stopping."""
         job = self.job
         self._settle(
@@ -139,9 +140,7 @@ class Attempt:
             self.job.id, self.job.fence, self._clock.now(), state, result=result, failure=failure
         )
 
-    def _settle(
-        self, end: Callable[[TrainingTransaction, bool], object], stop: threading.Event
-    ) -> None:
+    def _settle(self, end: Callable[[TrainingTransaction, bool], object], stop: Stop) -> None:
         """End the attempt in one transaction, which first checks that the job is still ours.
 
         Tries again while the database is away. If that takes longer than the lease, the job goes

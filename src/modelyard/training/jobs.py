@@ -16,11 +16,11 @@ from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.training.dataset import DatasetVersion
+from modelyard.training.datasets import TABLE_FILE
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.spec import TrainSpec
 
 TRAIN: Final = "train"
-TABLE_FILE: Final = "table.parquet"
 MAX_EVENTS: Final = 1000
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from modelyard.core.clock import Clock
 from modelyard.core.errors import LostLease, ModelyardError, Unavailable
 from modelyard.core.jobs import Job, JobFailure
 from modelyard.core.ports import Store
+from modelyard.core.stopping import Stop
 from modelyard.core.tasks import CRASHED, Outcome, TaskRunner
 from modelyard.training.attempt import Attempt, Pace
 from modelyard.training.handlers import JobHandler
@@ -51,7 +51,7 @@ class Worker:
         self._pace = pace
         self._reap_at = 0.0
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Work until `stop` is set; a job at work then goes back to the queue.
 
         Runs in the thread that signals reach, as tasks die with the thread that started them.
@@ -82,7 +82,7 @@ class Worker:
                 self._reap_at = self._clock.monotonic() + self._pace.reap
             return job
 
-    def _work(self, job: Job, stop: threading.Event) -> None:
+    def _work(self, job: Job, stop: Stop) -> None:
         context = {"job_id": job.id, "kind": job.kind, "attempt": job.attempt}
         logger.info("job started", extra=context)
         try:
@@ -96,7 +96,7 @@ class Worker:
         else:
             logger.info("job left", extra=context)
 
-    def _attempt(self, attempt: Attempt, scratch: Path, stop: threading.Event) -> None:
+    def _attempt(self, attempt: Attempt, scratch: Path, stop: Stop) -> None:
         job = attempt.job
         handler = self._handlers.get(job.kind)
         if handler is None:
@@ -129,7 +129,7 @@ class Worker:
             message = "the worker could not carry the job through; its log says why"
             attempt.crash(JobFailure(CRASHED, message), stop)
 
-    def _follow(self, task: str, attempt: Attempt, scratch: Path, stop: threading.Event) -> Outcome:
+    def _follow(self, task: str, attempt: Attempt, scratch: Path, stop: Stop) -> Outcome:
         running = self._runner.start(task, scratch)
         try:
             while (outcome := running.outcome()) is None:

@@ -9,11 +9,12 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from modelyard.adapters.engine.log import ChildLog
+from modelyard.adapters.engine.status import describe
 from modelyard.adapters.engine.wire import LineReader
 from modelyard.core.tasks import CRASHED, TIMED_OUT, Outcome, Progress
 
@@ -22,16 +23,6 @@ CHUNK: Final = 64 * 1024
 POLL_SECONDS: Final = 0.02
 MAX_LAST_READS: Final = 32
 """A pipe holds 64 KiB; more than this much comes from a process that got away."""
-
-CAUSES: Final[Mapping[int, str]] = {
-    signal.SIGKILL: "probably the system ran out of memory",
-    signal.SIGSEGV: "a native library failed",
-    signal.SIGABRT: "a native library gave up",
-    signal.SIGBUS: "a native library failed, or the disk is full",
-    signal.SIGILL: "a native library wants another processor",
-    signal.SIGXCPU: "it used up its processor time",
-    signal.SIGTERM: "someone asked it to stop",
-}
 
 logger = logging.getLogger(__name__)
 
@@ -216,16 +207,9 @@ def _outcome(status: int, told: Outcome | None) -> Outcome:
         return told
     if status == 0 and told is not None:
         return told
+    message = f"the task's process {describe(status)}"
     if status >= 0:
-        message = f"the task's process ended with status {status} before it was done"
-    else:
-        number = -status
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        cause = CAUSES.get(number)
-        message = f"the task's process was killed by {name}" + (f": {cause}" if cause else "")
+        message += " before it was done"
     return Outcome(ok=False, code=CRASHED, message=message, crashed=True)
 
 
