@@ -21,7 +21,7 @@ from modelyard_client.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from modelyard_client.inference import InferenceResponse, Tensor
+from modelyard_client.inference import InferenceResponse, Tensor, tensors
 
 __all__ = [
     "ApiError",
@@ -34,4 +34,5 @@ __all__ = [
     "TimedOut",
     "UnexpectedAnswer",
     "Unreachable",
+    "tensors",
 ]

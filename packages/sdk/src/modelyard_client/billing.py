@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from modelyard_client.pages import Page, collect
+from modelyard_client.pages import Page
 from modelyard_client.transport import Transport, route
 
 
@@ -59,9 +59,9 @@ class Prices:
         body = {"deployment": deployment, "unit": unit, "amount": str(amount)}
         return self._transport.request("POST", route("prices"), Price, body=body)
 
-    def list(self, limit: int = 1000) -> Sequence[Price]:
+    def list(self) -> Sequence[Price]:
         """All prices, newest first."""
-        return collect(self._transport, route("prices"), Page[Price], limit)
+        return self._transport.request("GET", route("prices"), Page[Price]).items
 
 
 class Usage:

@@ -57,6 +57,24 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     platform: str = ""
 
 
+def tensors(metadata: ModelMetadata, records: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+    """Records as the tensors that the model takes.
+
+    An input with named columns gets them side by side, shape [records, columns]; any other gets
+    its own key of each record, shape [records]. A key that a record lacks is a missing value.
+    """
+    made = []
+    for spec in metadata.inputs:
+        columns = spec.parameters.get("columns")
+        if columns:
+            data = [record.get(column) for record in records for column in columns]
+            made.append(Tensor(spec.name, [len(records), len(columns)], spec.datatype, data))
+        else:
+            data = [record.get(spec.name) for record in records]
+            made.append(Tensor(spec.name, [len(records)], spec.datatype, data))
+    return made
+
+
 class _Predictions(msgspec.Struct):
     predictions: list[Any]
 

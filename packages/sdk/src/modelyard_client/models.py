@@ -142,7 +142,8 @@ class Models:
 
     def aliases(self, name: str) -> Sequence[Alias]:
         """Its aliases, by name."""
-        return collect(self._transport, route("models", name, "aliases"), Page[Alias], 1000)
+        path = route("models", name, "aliases")
+        return self._transport.request("GET", path, Page[Alias]).items
 
     def set_alias(self, name: str, alias: str, version: int) -> Alias:
         """Point the alias at a version; each deployment of `name@alias` follows."""

@@ -1,0 +1,167 @@
+"""The table of commands, and the one place where a failure becomes a line and an exit code.
+
+Commands are named by import path: `--help` imports none of them, and a command imports only what
+it needs itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError, Group
+
+import modelyard
+from modelyard.cli.failure import CommandFailed
+
+Commands = Mapping[str, tuple[str, str]]
+
+OPERATE: Final = "Operate"
+PUBLISH: Final = "Publish"
+USE: Final = "Use and account"
+
+_ALONE: Final[Mapping[str, tuple[str, str, str]]] = {
+    "up": (OPERATE, "up:up", "Run a server until it is stopped."),
+    "demo": (OPERATE, "demo:demo", "Train, deploy, call and bill a model on real data."),
+    "config": (OPERATE, "config:config", "Show each setting, its value and where it came from."),
+    "train": (PUBLISH, "train:train", "Train a version of a model from a dataset."),
+    "deploy": (PUBLISH, "deployments:deploy", "Serve a version of a model under a name."),
+    "predict": (USE, "predict:predict", "Call a deployed model with the rows of a file."),
+    "usage": (USE, "usage:usage", "Show what was used and what it costs."),
+}
+
+_NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
+    "datasets": (
+        PUBLISH,
+        "Named, versioned tables to train on.",
+        {
+            "add": ("datasets:add", "Upload a CSV, Parquet or JSON Lines file."),
+            "list": ("datasets:list_all", "List the datasets."),
+            "show": ("datasets:show", "Show a dataset's columns and first rows."),
+        },
+    ),
+    "jobs": (
+        PUBLISH,
+        "Work that the server does in its own time.",
+        {
+            "list": ("jobs:list_all", "List the newest jobs."),
+            "show": ("jobs:show", "Show one job."),
+            "logs": ("jobs:logs", "Print a job's story, as it comes if need be."),
+            "cancel": ("jobs:cancel", "Stop a job."),
+        },
+    ),
+    "models": (
+        PUBLISH,
+        "Models, their versions and aliases.",
+        {
+            "list": ("models:list_all", "List the models."),
+            "show": ("models:show", "Show a model's versions, and the card of one."),
+            "import": ("models:import_file", "Register an ONNX file as a new version."),
+            "alias": ("models:alias", "Point an alias such as 'champion' at a version."),
+        },
+    ),
+    "deployments": (
+        PUBLISH,
+        "Names on the data plane that stand for a model's version.",
+        {
+            "list": ("deployments:list_all", "List the deployments."),
+            "show": ("deployments:show", "Show one deployment."),
+            "delete": ("deployments:delete", "Take a deployment off the data plane."),
+        },
+    ),
+    "keys": (
+        USE,
+        "API keys.",
+        {
+            "create": ("keys:create", "Make a key; it is shown this once."),
+            "list": ("keys:list_all", "List the keys."),
+            "revoke": ("keys:revoke", "Put a key out of force."),
+        },
+    ),
+    "prices": (
+        USE,
+        "What a deployment costs per request or row.",
+        {
+            "set": ("prices:set_price", "Set a deployment's price from now on."),
+            "list": ("prices:list_all", "List the prices, newest first."),
+        },
+    ),
+}
+
+
+def build() -> App:
+    """The whole command line."""
+    app = App(
+        name="modelyard",
+        help="Train, serve, meter and bill AI models on your own machines.",
+        version=modelyard.__version__,
+        help_flags=["--help", "-h"],
+        error_formatter=_usage_error,
+        result_action="return_value",
+    )
+    groups = {
+        title: Group(title, sort_key=place) for place, title in enumerate((OPERATE, PUBLISH, USE))
+    }
+    for name, (group, path, text) in _ALONE.items():
+        app.command(f"modelyard.cli.{path}", name=name, help=text, group=groups[group])
+    for noun, (group, text, commands) in _NOUNS.items():
+        sub = App(name=noun, help=text, group=groups[group], version_flags=[])
+        for verb, (path, about) in commands.items():
+            sub.command(f"modelyard.cli.{path}", name=verb, help=about)
+        app.command(sub)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0, 1 for a failure, 2 for a usage error."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = build()(tokens)
+        sys.stdout.flush()
+    except CommandFailed as error:
+        return _complain(error.message, error.hint)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does. Python would complain once more when
+        # it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _complain("interrupted", code=130)
+    except _expected() as error:
+        message, hint = _explain(error)
+        return _complain(message, hint)
+    return code if isinstance(code, int) else 0
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """The failures of the client and of the settings; looked up only when something failed."""
+    from modelyard.core.errors import ModelyardError
+    from modelyard_client import ClientError
+
+    return ClientError, ModelyardError
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    from modelyard_client import ApiError, ClientError
+
+    if isinstance(error, ApiError):
+        hint = ""
+        if error.status == 401:
+            hint = "set MODELYARD_API_KEY, or MODELYARD_HOME to the home of a local server"
+        elif error.status == 403:
+            hint = "use a key of a wider scope: 'modelyard keys create --scope manage'"
+        return error.detail, hint
+    return str(error), error.hint if isinstance(error, ClientError) else ""
+
+
+def _complain(message: str, hint: str = "", code: int = 1) -> int:
+    line = f"modelyard: {message}" + (f" ({hint})" if hint else "")
+    print(" ".join(line.split()), file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _usage_error(error: CycloptsError) -> str:
+    command = " ".join(("modelyard", *(error.command_chain or ())))
+    return f"{' '.join(str(error).split())} (see '{command} --help')"

@@ -1,0 +1,93 @@
+"""How a version's card looks on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelyard.cli.display import facts, table
+from modelyard_client.models import Candidate, Card, Confusion, ModelVersion, Parity, TensorSpec
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+_MANY = 8
+
+
+def card_of(version: ModelVersion) -> Group:
+    """Everything that people ask of a version, most important first."""
+    from rich.console import Group
+    from rich.padding import Padding
+
+    card = version.card
+    parts: list[Any] = [facts(_heading(version))]
+    if card.metrics:
+        parts.append(Padding(_metrics(card), (1, 0, 0, 0)))
+    if card.confusion is not None and len(card.confusion.labels) <= _MANY:
+        parts.append(Padding(_confusion(card.confusion), (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def leaderboard(candidates: Sequence[Candidate], metric: str) -> Table:
+    """The algorithms that were compared, in the server's order: the best first."""
+    headings = ("ALGORITHM", (metric or "score").upper(), "+/-", "SECONDS", "NOTE")
+    rows = [
+        (
+            c.algorithm,
+            "-" if c.score is None else f"{c.score:.4f}",
+            "-" if c.spread is None else f"{c.spread:.4f}",
+            f"{c.seconds:.1f}",
+            c.error,
+        )
+        for c in candidates
+    ]
+    return table(headings if any(c.error for c in candidates) else headings[:-1], rows)
+
+
+def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
+    card, lineage = version.card, version.lineage
+    dataset = lineage.get("dataset")
+    signature = version.signature
+    return [
+        ("version", f"{version.model}:{version.number}"),
+        ("description", card.description),
+        ("task", card.task),
+        ("algorithm", card.algorithm),
+        ("target", card.target),
+        ("dataset", f"{dataset} version {lineage.get('dataset_version')}" if dataset else None),
+        (
+            "rows",
+            f"{card.train_rows} to train, {card.test_rows} held out" if card.test_rows else "",
+        ),
+        ("takes", "; ".join(map(_tensor, signature.inputs[:_MANY])) if signature else "unknown"),
+        ("gives", "; ".join(map(_tensor, signature.outputs)) if signature else "unknown"),
+        ("ONNX form", _parity(version.parity) if version.parity else None),
+        *(("warning", warning) for warning in card.warnings),
+    ]
+
+
+def _tensor(spec: TensorSpec) -> str:
+    return f"{spec.name} {spec.datatype}[{', '.join(map(str, spec.shape))}]"
+
+
+def _parity(parity: Parity) -> str:
+    if not parity.agreed:
+        return f"not served: {parity.reason}"
+    said = f"agrees with the original on {parity.rows} rows"
+    if parity.largest_difference is not None:
+        said += f", largest difference {parity.largest_difference:.1e}"
+    return said
+
+
+def _metrics(card: Card) -> Table:
+    return table(
+        ("METRIC", "HELD OUT"), [(name, f"{value:.4f}") for name, value in card.metrics.items()]
+    )
+
+
+def _confusion(confusion: Confusion) -> Table:
+    rows = [
+        (label, *counts) for label, counts in zip(confusion.labels, confusion.counts, strict=True)
+    ]
+    return table(("TRUE \\ PREDICTED", *confusion.labels), rows)

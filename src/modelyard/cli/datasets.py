@@ -1,0 +1,86 @@
+"""`modelyard datasets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelyard.cli.display import Json, facts, listing, print_json, size, table, terminal
+from modelyard_client import Client
+from modelyard_client.datasets import DatasetVersion
+
+_PREVIEW_COLUMNS = 8
+_PREVIEW_ROWS = 5
+
+
+def add(name: str, file: Path, *, json: Json = False) -> None:
+    """Upload a CSV, Parquet or JSON Lines file as the newest version of a dataset.
+
+    The same bytes as the newest version's make no new one.
+
+    Args:
+        name: The dataset; it is made if need be.
+        file: The file to upload.
+    """
+    with Client() as client:
+        version = client.datasets.add(name, file)
+    if json:
+        print_json(version)
+        return
+    found = version.inspection
+    terminal().print(
+        f"{version.dataset} version {version.number}: {found.rows} rows, "
+        f"{len(found.columns)} columns ({size(version.size)} of {found.format})"
+    )
+
+
+def list_all(*, json: Json = False) -> None:
+    """List the datasets by name."""
+    with Client() as client:
+        datasets = client.datasets.list()
+    if json:
+        print_json(datasets)
+        return
+    rows = [(d.name, d.latest, d.created_at) for d in datasets]
+    listing(("DATASET", "LATEST", "CREATED"), rows, "no datasets: 'modelyard datasets add'")
+
+
+def show(name: str, *, version: int | None = None, json: Json = False) -> None:
+    """Show a dataset's columns and first rows.
+
+    Args:
+        name: The dataset.
+        version: Its version; the newest if not given.
+    """
+    with Client() as client:
+        shown = client.datasets.version(name, version)
+    if json:
+        print_json(shown)
+        return
+    _show(shown)
+
+
+def _show(version: DatasetVersion) -> None:
+    found = version.inspection
+    out = terminal()
+    out.print(
+        facts(
+            [
+                ("dataset", f"{version.dataset} version {version.number}"),
+                ("file", f"{version.filename} ({size(version.size)} of {found.format})"),
+                ("sha256", version.digest),
+                ("created", version.created_at),
+                ("rows", found.rows),
+            ]
+        )
+    )
+    out.print()
+    columns = [
+        (c.name, c.type, c.missing, c.distinct, c.minimum, c.maximum, c.mean) for c in found.columns
+    ]
+    headings = ("COLUMN", "TYPE", "MISSING", "DISTINCT", "MIN", "MAX", "MEAN")
+    out.print(table(headings, columns))
+    names = [column.name for column in found.columns[:_PREVIEW_COLUMNS]]
+    if found.preview:
+        out.print()
+        rows = [[row.get(name) for name in names] for row in found.preview[:_PREVIEW_ROWS]]
+        out.print(table(names, rows))

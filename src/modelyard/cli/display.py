@@ -1,0 +1,101 @@
+"""What commands print: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Json = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print one JSON document and nothing else.")
+]
+
+_PIPE_WIDTH: Final = 200
+_CELL: Final = 120
+
+
+def print_json(value: Any) -> None:
+    """One document on standard output. Times are ISO 8601, amounts of money are strings."""
+    document = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    sys.stdout.write(document.decode() + "\n")
+
+
+def terminal(*, error: bool = False) -> Console:
+    """Where text for people goes. Colour is off where it is not a terminal, or by NO_COLOR."""
+    from rich.console import Console
+
+    stream = sys.stderr if error else sys.stdout
+    # Names and messages come from users: nothing in them is markup.
+    return Console(
+        file=stream,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        width=None if stream.isatty() else _PIPE_WIDTH,
+    )
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A plain table; numbers stand to the right."""
+    from rich.table import Table
+
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    shown = [tuple(row) for row in rows]
+    for place, heading in enumerate(headings):
+        numeric = any(isinstance(row[place], int | float | Decimal) for row in shown)
+        made.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for row in shown:
+        made.add_row(*(text(value) for value in row))
+    return made
+
+
+def listing(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+    """Print a table, or the sentence `empty` when there is nothing to list."""
+    shown = list(rows)
+    terminal().print(table(headings, shown) if shown else empty)
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
+    """Names and values in two columns; what is None or empty is left out."""
+    from rich.table import Table
+
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="dim")
+    made.add_column(overflow="fold")
+    for name, value in pairs:
+        if value not in (None, "", [], {}):
+            made.add_row(name, text(value))
+    return made
+
+
+def text(value: Any) -> str:
+    """A value as a cell shows it: printable, on one line, not endless."""
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e6 else f"{value:.6g}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    line = "".join(c if c.isprintable() else " " for c in str(value))
+    return line if len(line) <= _CELL else line[: _CELL - 1] + "…"
+
+
+def size(count: int) -> str:
+    """Bytes as people read them: `1.5 MiB`."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"

@@ -1,0 +1,117 @@
+"""`modelyard models`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from modelyard.cli.card import card_of
+from modelyard.cli.display import Json, facts, listing, print_json, table, terminal
+from modelyard.cli.failure import CommandFailed
+from modelyard_client import Client
+from modelyard_client.models import ModelVersion
+
+
+def list_all(*, json: Json = False) -> None:
+    """List the models by name."""
+    with Client() as client:
+        models = client.models.list()
+    if json:
+        print_json(models)
+        return
+    rows = [(m.name, m.latest, m.created_at, m.description) for m in models]
+    headings = ("MODEL", "LATEST", "CREATED", "DESCRIPTION")
+    listing(headings, rows, "no models: 'modelyard train' or 'modelyard models import'")
+
+
+def show(model: str, *, json: Json = False) -> None:
+    """Show a model's versions and aliases, and the card of one version.
+
+    Args:
+        model: MODEL, MODEL:VERSION or MODEL@ALIAS; the newest version if neither is given.
+    """
+    name = name_of(model)
+    with Client() as client:
+        found = client.models.get(name)
+        aliases = client.models.aliases(name)
+        versions = client.models.versions(name, limit=20)
+        number = found.latest
+        if "@" in model:
+            wanted = model.partition("@")[2]
+            number = next((a.version for a in aliases if a.name == wanted), 0)
+            if not number:
+                raise CommandFailed(f"model '{name}' has no alias '{wanted}'")
+        elif ":" in model:
+            number = _number(model)
+        version = client.models.version(name, number) if number else None
+    if json:
+        print_json({"model": found, "aliases": aliases, "version": version})
+        return
+    pointing = {
+        v.number: " ".join(f"@{a.name}" for a in aliases if a.version == v.number) for v in versions
+    }
+    rows = [(v.number, pointing[v.number], *_summary(v), v.created_at) for v in versions]
+    out = terminal()
+    out.print(facts([("model", found.name), ("description", found.description)]))
+    out.print()
+    headings = ("VERSION", "ALIASES", "ALGORITHM", "METRIC", "SERVED AS", "CREATED")
+    out.print(table(headings, rows))
+    if version is not None:
+        out.print()
+        out.print(card_of(version))
+
+
+def import_file(model: str, path: Path, *, description: str = "", json: Json = False) -> None:
+    """Register an ONNX file as a new version of a model.
+
+    Args:
+        model: The model; it is made if need be.
+        path: The ONNX file.
+        description: A sentence for the version's card.
+    """
+    with Client() as client:
+        version = client.models.import_file(model, path, description)
+    if json:
+        print_json(version)
+        return
+    out = terminal()
+    out.print(f"{version.model} version {version.number} is registered")
+    out.print(card_of(version))
+
+
+def alias(model: str, alias: str, version: int, *, json: Json = False) -> None:
+    """Point an alias such as 'champion' at a version; deployments of MODEL@ALIAS follow.
+
+    Args:
+        model: The model.
+        alias: The alias.
+        version: The version's number.
+    """
+    with Client() as client:
+        pointed = client.models.set_alias(model, alias, version)
+    if json:
+        print_json(pointed)
+    else:
+        terminal().print(f"{model}@{pointed.name} is version {pointed.version}")
+
+
+def name_of(reference: str) -> str:
+    """The model's name in `churn`, `churn:3` or `churn@champion`."""
+    return re.split("[:@]", reference, maxsplit=1)[0]
+
+
+def _number(reference: str) -> int:
+    text = reference.partition(":")[2]
+    if not text.isascii() or not text.isdigit():
+        raise CommandFailed(f"version '{text}' must be a number such as 3")
+    return int(text)
+
+
+def _summary(version: ModelVersion) -> tuple[str, str, str]:
+    card = version.card
+    score = card.metrics.get(card.metric)
+    measured = f"{card.metric} {score:.4f}" if score is not None else "-"
+    served = "onnx" if any(a.format == "onnx" for a in version.artifacts) else "-"
+    if version.parity is not None and not version.parity.agreed:
+        served = "not served"
+    return card.algorithm or "-", measured, served

@@ -1,0 +1,211 @@
+"""`modelyard train`."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+
+from modelyard.cli.card import card_of, leaderboard
+from modelyard.cli.display import Json, print_json, table, terminal, text
+from modelyard.cli.failure import CommandFailed
+from modelyard.cli.jobs import line_of, require_success
+from modelyard_client import Client
+from modelyard_client.jobs import Job, JobEvent
+from modelyard_client.models import ModelVersion
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.live import Live
+
+_Many = Annotated[list[str] | None, Parameter(negative="")]
+
+
+def train(  # noqa: PLR0913  (one parameter for each option)
+    model: str,
+    *,
+    dataset: str,
+    target: str,
+    algorithm: str = "auto",
+    task: Literal["classification", "regression"] | None = None,
+    metric: str | None = None,
+    param: _Many = None,
+    include: _Many = None,
+    exclude: _Many = None,
+    dataset_version: int | None = None,
+    test_fraction: float | None = None,
+    folds: int | None = None,
+    seed: int | None = None,
+    alias: str | None = None,
+    wait: bool = False,
+    json: Json = False,
+) -> None:
+    """Train a version of a model from a dataset.
+
+    Args:
+        model: The model; it is made if need be.
+        dataset: The dataset to learn from.
+        target: The column to predict.
+        algorithm: One algorithm, or auto, which compares them by cross-validation.
+        task: What is predicted; found from the target if not given.
+        metric: What the algorithms are compared by.
+        param: A parameter of the algorithm as NAME=VALUE; may be given again.
+        include: A column to learn from, and no others; may be given again.
+        exclude: A column to leave out; may be given again.
+        dataset_version: The dataset's version; the newest if not given.
+        test_fraction: The share of rows that is held out to measure the result.
+        folds: The folds of the cross-validation.
+        seed: Of everything that is random.
+        alias: Point this alias, such as champion, at the new version.
+        wait: Follow the job to its end, and show how well the version does.
+    """
+    with Client() as client:
+        job = client.jobs.submit_train(
+            model,
+            dataset=dataset,
+            target=target,
+            algorithm=algorithm,
+            task=task,
+            metric=metric,
+            parameters=parse_parameters(param or ()),
+            include=include,
+            exclude=exclude,
+            dataset_version=dataset_version,
+            test_fraction=test_fraction,
+            folds=folds,
+            seed=seed,
+            alias=alias,
+        )
+        if json:
+            _print_document(client, job, wait=wait)
+        elif wait:
+            show_result(terminal(), follow(client, job, terminal()))
+        else:
+            terminal().print(
+                f"job {job.id} is {job.state}: 'modelyard jobs logs {job.id} --follow'"
+            )
+
+
+def parse_parameters(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["depth=3", "solver=saga"]` as `{"depth": 3, "solver": "saga"}`: JSON where it is JSON.
+
+    Raises:
+        CommandFailed: a pair without a name or `=`.
+    """
+    parameters: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise CommandFailed(f"--param '{pair}' must be NAME=VALUE, such as max_depth=3")
+        try:
+            parameters[name] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            parameters[name] = value
+    return parameters
+
+
+def follow(client: Client, job: Job, out: Console) -> ModelVersion:
+    """Show the job's progress until it ends, and return the version that it made.
+
+    Raises:
+        CommandFailed: the job did not succeed.
+    """
+    with ExitStack() as stack:
+        view = stack.enter_context(_LiveView(out)) if out.is_terminal else None
+        for event in client.jobs.follow(job.id):
+            if view is not None:
+                view.show(event)
+            else:
+                out.print(line_of(event))
+                sys.stdout.flush()
+    ended = client.jobs.get(job.id)
+    require_success(ended)
+    result = ended.result or {}
+    return client.models.version(str(result["model"]), int(result["version"]))
+
+
+def show_result(out: Console, version: ModelVersion) -> None:
+    """The leaderboard and the card."""
+    out.print()
+    if version.card.leaderboard:
+        out.print(leaderboard(version.card.leaderboard, version.card.metric))
+        out.print()
+    out.print(card_of(version))
+
+
+class Board:
+    """The fold scores that a job has told so far."""
+
+    def __init__(self) -> None:
+        self.metric = ""
+        self._scores: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, event: JobEvent) -> None:
+        """Take in the event's score, if it tells one."""
+        score, algorithm = event.data.get("score"), event.data.get("algorithm")
+        if isinstance(score, int | float) and isinstance(algorithm, str):
+            self.metric = str(event.data.get("metric", self.metric))
+            self._scores[algorithm].append(float(score))
+
+    def rows(self) -> Sequence[tuple[str, str, int]]:
+        """Algorithm, mean score so far and folds done, in the order of trial."""
+        return [
+            (name, f"{sum(scores) / len(scores):.4f}", len(scores))
+            for name, scores in self._scores.items()
+        ]
+
+
+class _LiveView:
+    """A progress bar over the scores so far, drawn in place."""
+
+    def __init__(self, out: Console) -> None:
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._board = Board()
+        self._bar = Progress(
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=out,
+        )
+        self._task = self._bar.add_task("waiting for a worker", total=1.0)
+        self._live: Live = Live(self._drawn(), console=out, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> _LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, event: JobEvent) -> None:
+        """Draw what the event says."""
+        self._board.add(event)
+        self._bar.update(self._task, description=text(event.message))
+        if event.fraction is not None:
+            self._bar.update(self._task, completed=event.fraction)
+        self._live.update(self._drawn())
+
+    def _drawn(self) -> Group:
+        from rich.console import Group
+
+        rows = self._board.rows()
+        if not rows:
+            return Group(self._bar)
+        headings = ("ALGORITHM", self._board.metric.upper() or "SCORE", "FOLDS")
+        return Group(self._bar, table(headings, rows))
+
+
+def _print_document(client: Client, job: Job, *, wait: bool) -> None:
+    if wait:
+        job = client.jobs.wait(job.id)
+    print_json(job)
+    if wait:
+        require_success(job)

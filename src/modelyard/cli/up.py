@@ -1,0 +1,38 @@
+"""`modelyard up`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from modelyard.core import settings
+
+
+def up(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    home: Path | None = None,
+    workers: int | None = None,
+) -> int:
+    """Run a server until it is stopped.
+
+    All other settings come from MODELYARD_* variables and from modelyard.toml in the home: see
+    'modelyard config'.
+
+    Args:
+        host: Address to listen on; 127.0.0.1 unless you say otherwise.
+        port: HTTP port; 0 takes a free one.
+        home: Folder of database, blobs, journal and keys.
+        workers: Gateway processes on the port; 0 is one per core.
+    """
+    flags = {
+        "host": host,
+        "port": port,
+        "home": None if home is None else str(home),
+        "workers": workers,
+    }
+    resolved = settings.resolve(flags, os.environ)
+    from modelyard import bootstrap
+
+    return bootstrap.up(resolved.settings)

@@ -1,0 +1,71 @@
+"""`modelyard usage`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelyard.cli.display import Json, print_json, size, table, terminal
+from modelyard.cli.keys import zoned
+from modelyard_client import Client
+from modelyard_client.billing import UsageLine
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def usage(
+    *,
+    by: Literal["day", "key", "model", "deployment"] = "day",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    json: Json = False,
+) -> None:
+    """Show what was used and what it costs. Failed requests cost nothing.
+
+    Args:
+        by: How to group it.
+        since: From this day or time on; UTC unless it says otherwise.
+        until: Up to this day or time, and not with it.
+    """
+    with Client() as client:
+        lines = client.usage.report(
+            by, None if since is None else zoned(since), None if until is None else zoned(until)
+        )
+    if json:
+        print_json(lines)
+        return
+    terminal().print(usage_table(by, lines) if lines else "no usage yet")
+
+
+def usage_table(by: str, lines: Sequence[UsageLine]) -> Table:
+    """The lines, and the exact total of each currency beneath."""
+    rows: list[tuple[Any, ...]] = [
+        (
+            line.group,
+            line.requests,
+            line.errors,
+            line.rows,
+            size(line.bytes_in),
+            size(line.bytes_out),
+            f"{line.mean_ms:.2f}",
+            "-" if line.cost is None else f"{line.cost:f} {line.currency}",
+        )
+        for line in lines
+    ]
+    if len(lines) > 1:
+        rows.extend(("total", None, None, None, "", "", "", sum_) for sum_ in totals(lines))
+    headings = (by.upper(), "REQUESTS", "ERRORS", "ROWS", "IN", "OUT", "MEAN MS", "COST")
+    return table(headings, rows)
+
+
+def totals(lines: Sequence[UsageLine]) -> list[str]:
+    """What all lines cost, in each currency."""
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for line in lines:
+        if line.cost is not None and line.currency is not None:
+            sums[line.currency] += line.cost
+    return [f"{amount:f} {currency}" for currency, amount in sorted(sums.items())]
