@@ -1,0 +1,101 @@
+"""The management application: the routes, put behind what holds for all of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, cast
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
+from litestar.params import Parameter
+
+from modelyard.api.management.admission import Admission, Lanes
+from modelyard.api.management.asgi import App
+from modelyard.api.management.authorization import Authorization
+from modelyard.api.management.datasets import datasets
+from modelyard.api.management.deployments import deployments
+from modelyard.api.management.description import describe
+from modelyard.api.management.documentation import Documentation, documentation_routes
+from modelyard.api.management.edge import Edge
+from modelyard.api.management.idempotency import Idempotency
+from modelyard.api.management.jobs import jobs
+from modelyard.api.management.json_request import MAX_BODY, JsonRequest
+from modelyard.api.management.keys import keys
+from modelyard.api.management.models import models
+from modelyard.api.management.prices import prices
+from modelyard.api.management.problems import on_expected, on_http, on_unexpected
+from modelyard.api.management.services import ManagementServices
+from modelyard.api.management.uploads import uploads
+from modelyard.api.management.usage import usage
+from modelyard.core.access import Grant
+from modelyard.core.errors import Invalid, ModelyardError
+from modelyard.core.pages import MAX_PAGE, PageRequest
+
+PREFIX: Final = "/api/v1"
+NOUNS: Final = (uploads, datasets, jobs, models, deployments, keys, usage, prices)
+
+
+def make_management_app(services: ManagementServices) -> App:
+    """The ASGI application.
+
+    Each request must come with its `core.access.Grant` in `scope["auth"]`; without one it is
+    answered 401. Database work runs on the event loop's default thread pool.
+    """
+    return Edge(cast(App, make_litestar(services)))
+
+
+def make_litestar(services: ManagementServices) -> Litestar:
+    """The routes with what runs between routing and handlers, outermost first."""
+    api = Router(PREFIX, route_handlers=list(NOUNS))
+    dependencies = {
+        "services": Provide(lambda: services, sync_to_thread=False),
+        "caller": Provide(_caller, sync_to_thread=False),
+        "page": Provide(_page, sync_to_thread=False),
+    }
+    return Litestar(
+        [api, documentation_routes(Documentation(lambda: describe(api, dependencies)))],
+        dependencies=dependencies,
+        middleware=[
+            _layer(Authorization),
+            _layer(Admission, lanes=Lanes()),
+            _layer(Idempotency, store=services.store, clock=services.clock),
+        ],
+        exception_handlers={
+            ModelyardError: on_expected,
+            HTTPException: on_http,
+            Exception: on_unexpected,
+        },
+        request_class=JsonRequest,
+        request_max_body_size=MAX_BODY,
+        # Logging is set up once, by the composition root; the description is made on demand.
+        logging_config=None,
+        openapi_config=None,
+        debug=False,
+        pdb_on_exception=False,
+    )
+
+
+def _layer(kind: Any, **parts: Any) -> DefineMiddleware:
+    # Litestar types ASGI by its own scopes and messages, which are narrower than ASGI's.
+    return DefineMiddleware(kind, **parts)
+
+
+def _caller(request: JsonRequest) -> Grant:
+    grant: Grant = request.auth
+    return grant
+
+
+def _page(
+    limit: Annotated[
+        int, Parameter(ge=1, le=MAX_PAGE, description="The most items to return.")
+    ] = 50,
+    cursor: Annotated[
+        str | None,
+        Parameter(max_length=1024, description="`next_cursor` of the page before."),
+    ] = None,
+) -> PageRequest:
+    page = PageRequest.parse(limit, cursor)
+    if page.after is not None and "\0" in page.after:
+        raise Invalid("cursor is not one that this server gave out")
+    return page

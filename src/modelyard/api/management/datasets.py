@@ -1,0 +1,94 @@
+"""`/api/v1/datasets`: tables to learn from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from litestar import Router, get, post
+from msgspec import Meta
+
+from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.fields import Digest, Filename, Number
+from modelyard.api.management.operations import Idempotent
+from modelyard.api.management.problems import refusals
+from modelyard.api.management.services import Services
+from modelyard.core.access import Grant
+from modelyard.core.pages import Page, PageRequest
+from modelyard.training.dataset import Dataset, DatasetVersion
+
+
+class NewDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file to add as a dataset's next version."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=63, examples=["churn"])]
+    upload: Digest
+    filename: Filename
+
+
+@get("/", summary="List datasets", responses=refusals(), sync_to_thread=True)
+def list_datasets(services: Services, caller: Grant, page: PageRequest) -> Page[Dataset]:
+    """By name."""
+    return services.datasets.list(caller.tenant_id, page)
+
+
+@post(
+    "/",
+    summary="Add a dataset version",
+    responses=refusals(404, 409, 413, 415, 422, 501),
+    operation_class=Idempotent,
+    opt={LANE: Lane.FILES},
+    sync_to_thread=True,
+)
+def add_dataset(services: Services, caller: Grant, data: NewDataset) -> DatasetVersion:
+    """Upload the file first (`PUT /api/v1/uploads/{sha256}`), then name its digest here.
+
+    The file (CSV, Parquet or JSON Lines) is read through before the answer, which holds the
+    inferred columns. The same bytes as the newest version's make no new one.
+    """
+    return services.datasets.add(caller.tenant_id, data.name, data.upload, data.filename)
+
+
+@get("/{dataset:str}", summary="Show a dataset", responses=refusals(404), sync_to_thread=True)
+def show_dataset(services: Services, caller: Grant, dataset: str) -> Dataset:
+    """`latest` is the number of its newest version."""
+    return services.datasets.get(caller.tenant_id, dataset)
+
+
+@get(
+    "/{dataset:str}/versions",
+    summary="List a dataset's versions",
+    responses=refusals(404),
+    sync_to_thread=True,
+)
+def list_dataset_versions(
+    services: Services, caller: Grant, dataset: str, page: PageRequest
+) -> Page[DatasetVersion]:
+    """Newest first."""
+    return services.datasets.versions(caller.tenant_id, dataset, page)
+
+
+@get(
+    "/{dataset:str}/versions/{number:int}",
+    summary="Show a dataset's version",
+    responses=refusals(404),
+    sync_to_thread=True,
+)
+def show_dataset_version(
+    services: Services, caller: Grant, dataset: str, number: Number
+) -> DatasetVersion:
+    """With its columns and a preview of its first rows."""
+    return services.datasets.version(caller.tenant_id, dataset, number)
+
+
+datasets: Final = Router(
+    "/datasets",
+    route_handlers=[
+        list_datasets,
+        add_dataset,
+        show_dataset,
+        list_dataset_versions,
+        show_dataset_version,
+    ],
+    tags=["datasets"],
+)

@@ -1,0 +1,163 @@
+"""`/api/v1/jobs`: work that the server does in its own time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from litestar.response import Stream
+from msgspec import Meta
+
+from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.job_stream import EVENT_STREAM, JobStream, wants_stream
+from modelyard.api.management.json_request import JsonRequest
+from modelyard.api.management.operations import Idempotent
+from modelyard.api.management.problems import refusals
+from modelyard.api.management.services import Services
+from modelyard.core import jobs as entity
+from modelyard.core.access import Grant
+from modelyard.core.jobs import JobEvent, JobFailure, JobState
+from modelyard.core.pages import Page, PageRequest
+
+_SPEC: Final = """What to do. For `train`: `model`, `dataset` and `target` (a column's name).
+Each of these has a default: `dataset_version` (the newest), `algorithm` (`auto`), `task`
+(`classification` or `regression`; from the data), `test_fraction` (0.2), `folds` (5), `seed` (0),
+`metric` (the task's), `parameters` (the algorithm's), `include` and `exclude` (columns to learn
+from), `alias` (to point at the new version)."""
+_TRAIN: Final = {"model": "churn", "dataset": "churn", "target": "left", "algorithm": "auto"}
+
+
+class NewJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A job to queue."""
+
+    kind: Annotated[str, Meta(min_length=1, max_length=40, examples=["train"])]
+    spec: Annotated[dict[str, Any], Meta(description=_SPEC, examples=[_TRAIN])]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job as it stands. `fraction` is how far it is, from 0 to 1, where that is known."""
+
+    id: str
+    kind: str
+    spec: dict[str, Any]
+    state: JobState
+    attempt: int
+    max_attempts: int
+    cancel_requested: bool
+    fraction: float | None
+    message: str
+    result: dict[str, Any] | None
+    failure: JobFailure | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@post(
+    "/",
+    status_code=202,
+    summary="Submit a job",
+    responses=refusals(404, 409, 413, 415, 422),
+    operation_class=Idempotent,
+    sync_to_thread=True,
+)
+def submit_job(services: Services, caller: Grant, data: NewJob) -> Job:
+    """It is checked now and done later: follow its events, or ask for it until it is final.
+
+    A submitted job survives a restart of the server. If the process that works on it dies,
+    another takes it up, `max_attempts` times in all.
+    """
+    return shown(services.jobs.submit(caller.tenant_id, data.kind, data.spec))
+
+
+@get("/", summary="List jobs", responses=refusals(), sync_to_thread=True)
+def list_jobs(services: Services, caller: Grant, page: PageRequest) -> Page[Job]:
+    """Newest first."""
+    return services.jobs.list(caller.tenant_id, page).map(shown)
+
+
+@get("/{job_id:str}", summary="Show a job", responses=refusals(404), sync_to_thread=True)
+def show_job(services: Services, caller: Grant, job_id: str) -> Job:
+    """`succeeded`, `failed`, `cancelled` and `dead` (attempts used up) are final."""
+    return shown(services.jobs.get(caller.tenant_id, job_id))
+
+
+@post(
+    "/{job_id:str}/cancel",
+    status_code=200,
+    summary="Cancel a job",
+    responses=refusals(404, 409, 422),
+    operation_class=Idempotent,
+    sync_to_thread=True,
+)
+def cancel_job(services: Services, caller: Grant, job_id: str) -> Job:
+    """A queued job ends at once, a running one within seconds; a final one stays as it is."""
+    return shown(services.jobs.cancel(caller.tenant_id, job_id))
+
+
+@get(
+    "/{job_id:str}/events",
+    summary="Follow a job",
+    responses={
+        **refusals(404),
+        200: ResponseSpec(
+            Page[JobEvent],
+            description="The events; with `Accept: text/event-stream`, each as it comes.",
+            generate_examples=False,
+        ),
+    },
+    opt={LANE: Lane.STREAMS},
+    sync_to_thread=True,
+)
+def job_events(
+    services: Services,
+    caller: Grant,
+    request: JsonRequest,
+    job_id: str,
+    after: Annotated[
+        int, Parameter(ge=0, le=2**31 - 1, description="Only events after this `seq`.")
+    ] = 0,
+    resume: Annotated[int | None, Parameter(header="Last-Event-ID", ge=0, le=2**31 - 1)] = None,
+) -> Response[Any]:
+    """The job's story, in order: up to 500 events after number `after`.
+
+    With `Accept: text/event-stream` the answer is a stream of server-sent events that ends when
+    the job is final: `progress` with a job event each, whose id is its `seq`, and a last `end`
+    with the job. A stream is cut after some minutes; who reads it resumes with `Last-Event-ID`.
+    """
+    if not wants_stream(request.headers.get("accept", "")):
+        return Response(Page(list(services.jobs.events(caller.tenant_id, job_id, after))))
+    services.jobs.get(caller.tenant_id, job_id)
+    stream = JobStream(services.jobs, caller.tenant_id, job_id, services.draining)
+    return Stream(stream.lines(after if resume is None else resume), media_type=EVENT_STREAM)
+
+
+def shown(job: entity.Job) -> Job:
+    """The job without what only workers need to know."""
+    return Job(
+        id=job.id,
+        kind=job.kind,
+        spec=job.spec,
+        state=job.state,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        cancel_requested=job.cancel_requested,
+        fraction=job.fraction,
+        message=job.message,
+        result=job.result,
+        failure=job.failure,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+    )
+
+
+jobs: Final = Router(
+    "/jobs",
+    route_handlers=[submit_job, list_jobs, show_job, cancel_job, job_events],
+    tags=["jobs"],
+)

@@ -1,0 +1,131 @@
+"""`/api/v1/keys`: make, list and revoke API keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from litestar import Router, get, post
+from msgspec import Meta
+
+from modelyard.api.authentication import require
+from modelyard.api.management.idempotency import SHOWN_ONCE
+from modelyard.api.management.instants import utc
+from modelyard.api.management.operations import Idempotent
+from modelyard.api.management.problems import refusals
+from modelyard.api.management.services import Services
+from modelyard.core.access import Grant, Scope
+from modelyard.core.errors import Conflict
+from modelyard.core.pages import Page, PageRequest
+from modelyard.tenancy.key import ApiKey
+from modelyard.tenancy.service import MAX_KEY_NAME
+
+
+class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key to make."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_KEY_NAME,
+            description="What people call it.",
+            examples=["web shop"],
+        ),
+    ]
+    scope: Annotated[Scope, Meta(description="At most your own key's scope.", examples=["infer"])]
+    expires_at: Annotated[
+        datetime | None,
+        Meta(description="When it stops working; null for never."),
+    ] = None
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A key as it is kept. `hint` is its first characters, to tell keys apart by eye."""
+
+    id: str
+    name: str
+    scope: Scope
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class MadeKey(Key, frozen=True, kw_only=True):
+    """A key that was just made. `key` is the secret, which nobody can show again."""
+
+    key: Annotated[str, Meta(description="The key itself. It is shown this once.")]
+
+
+class _Made(msgspec.Struct):
+    id: str
+
+
+def shown_once(body: bytes) -> Conflict:
+    """What a repeated request is told instead of the secret."""
+    made = msgspec.json.decode(body, type=_Made)
+    return Conflict(
+        f"this request has made key {made.id} before; the key itself was shown once and is kept "
+        "nowhere: if it was lost, revoke it and make another with a new Idempotency-Key"
+    )
+
+
+@get("/", summary="List keys", responses=refusals(), sync_to_thread=True)
+def list_keys(services: Services, caller: Grant, page: PageRequest) -> Page[Key]:
+    """The tenant's keys, newest first, revoked ones included."""
+    return services.tenancy.list_keys(caller.tenant_id, page).map(_shown)
+
+
+@post(
+    "/",
+    summary="Make a key",
+    responses=refusals(409, 413, 415, 422),
+    operation_class=Idempotent,
+    opt={SHOWN_ONCE: shown_once},
+    sync_to_thread=True,
+)
+def create_key(services: Services, caller: Grant, data: NewKey) -> MadeKey:
+    """The answer holds the key itself, this once: only a hash of it is kept.
+
+    A repeated request (same `Idempotency-Key`) is therefore answered 409 and names the key's id.
+    The new key's scope can be no wider than that of the key that asks.
+    """
+    require(caller, data.scope)
+    expires_at = None if data.expires_at is None else utc("expires_at", data.expires_at)
+    key, secret = services.tenancy.create_key(caller.tenant_id, data.name, data.scope, expires_at)
+    return MadeKey(**msgspec.structs.asdict(_shown(key)), key=secret)
+
+
+@post(
+    "/{key_id:str}/revoke",
+    status_code=200,
+    summary="Revoke a key",
+    responses=refusals(404, 409, 422),
+    operation_class=Idempotent,
+    sync_to_thread=True,
+)
+def revoke_key(services: Services, caller: Grant, key_id: str) -> Key:
+    """It stops working on every gateway within a second. Revoking again changes nothing.
+
+    A key of a wider scope than your own cannot be revoked.
+    """
+    key = services.tenancy.key(caller.tenant_id, key_id)
+    require(caller, key.scope)
+    return _shown(services.tenancy.revoke_key(caller.tenant_id, key_id))
+
+
+def _shown(key: ApiKey) -> Key:
+    return Key(
+        id=key.id,
+        name=key.name,
+        scope=key.scope,
+        hint=key.hint,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+    )
+
+
+keys: Final = Router("/keys", route_handlers=[list_keys, create_key, revoke_key], tags=["keys"])

@@ -1,0 +1,137 @@
+"""`/api/v1/models`: models, versions and aliases."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from litestar import Router, delete, get, post, put
+from litestar.params import Parameter
+from msgspec import Meta
+
+from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.fields import Digest, Filename, Number
+from modelyard.api.management.operations import Idempotent
+from modelyard.api.management.problems import refusals
+from modelyard.api.management.services import Services
+from modelyard.core.access import Grant
+from modelyard.core.pages import Page, PageRequest
+from modelyard.registry.model import Alias, Model, Reference
+from modelyard.registry.version import ModelVersion
+
+
+class NewModelVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file to import as a model's next version."""
+
+    upload: Digest
+    filename: Filename
+    description: Annotated[str, Meta(max_length=4000, description="For the model card.")] = ""
+
+
+class AliasTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an alias should point."""
+
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1, examples=[3])]
+
+
+@get("/", summary="List models", responses=refusals(), sync_to_thread=True)
+def list_models(services: Services, caller: Grant, page: PageRequest) -> Page[Model]:
+    """By name."""
+    return services.registry.models(caller.tenant_id, page)
+
+
+@get("/{model:str}", summary="Show a model", responses=refusals(404), sync_to_thread=True)
+def show_model(services: Services, caller: Grant, model: str) -> Model:
+    """`latest` is the number of its newest version, 0 while it has none."""
+    return services.registry.model(caller.tenant_id, model)
+
+
+@get("/{model:str}/versions", summary="List versions", responses=refusals(404), sync_to_thread=True)
+def list_versions(
+    services: Services, caller: Grant, model: str, page: PageRequest
+) -> Page[ModelVersion]:
+    """Newest first, each with its signature, lineage, card and parity."""
+    return services.registry.versions(caller.tenant_id, model, page)
+
+
+@get(
+    "/{model:str}/versions/{number:int}",
+    summary="Show a version",
+    responses=refusals(404),
+    sync_to_thread=True,
+)
+def show_version(services: Services, caller: Grant, model: str, number: Number) -> ModelVersion:
+    """A version never changes."""
+    reference = Reference(model, version=number)
+    return services.registry.version(caller.tenant_id, reference)
+
+
+@post(
+    "/{model:str}/versions",
+    summary="Import a version",
+    responses=refusals(404, 409, 413, 415, 422, 501),
+    operation_class=Idempotent,
+    opt={LANE: Lane.FILES},
+    sync_to_thread=True,
+)
+def import_version(
+    services: Services, caller: Grant, model: str, data: NewModelVersion
+) -> ModelVersion:
+    """Upload the ONNX file first (`PUT /api/v1/uploads/{sha256}`), then name its digest here.
+
+    The file is validated before the answer; the model is made if it is not there.
+    """
+    version: ModelVersion = services.imports.import_model(
+        caller.tenant_id, model, data.upload, data.filename, data.description
+    )
+    return version
+
+
+@get("/{model:str}/aliases", summary="List aliases", responses=refusals(404), sync_to_thread=True)
+def list_aliases(services: Services, caller: Grant, model: str) -> Page[Alias]:
+    """By name, all on one page."""
+    return Page(list(services.registry.aliases(caller.tenant_id, model)))
+
+
+@put(
+    "/{model:str}/aliases/{alias:str}",
+    summary="Set an alias",
+    responses=refusals(404, 413, 415),
+    sync_to_thread=True,
+)
+def set_alias(
+    services: Services,
+    caller: Grant,
+    model: str,
+    alias: Annotated[str, Parameter(description="Such as `champion`.")],
+    data: AliasTarget,
+) -> Alias:
+    """Deployments of `model@alias` follow it to the version within seconds."""
+    return services.registry.set_alias(caller.tenant_id, model, alias, data.version)
+
+
+@delete(
+    "/{model:str}/aliases/{alias:str}",
+    summary="Delete an alias",
+    responses=refusals(404),
+    sync_to_thread=True,
+)
+def delete_alias(services: Services, caller: Grant, model: str, alias: str) -> None:
+    """The version that it pointed at stays."""
+    services.registry.drop_alias(caller.tenant_id, model, alias)
+
+
+models: Final = Router(
+    "/models",
+    route_handlers=[
+        list_models,
+        show_model,
+        list_versions,
+        show_version,
+        import_version,
+        list_aliases,
+        set_alias,
+        delete_alias,
+    ],
+    tags=["models"],
+)

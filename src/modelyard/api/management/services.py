@@ -1,0 +1,52 @@
+"""What the management API is an edge of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from litestar.params import Dependency
+
+if TYPE_CHECKING:
+    # Gateways import this module; what each service is made of is for whoever builds them.
+    from modelyard.api.management.ports import ManagementTransaction
+    from modelyard.api.management.receiving import UploadReceiver
+    from modelyard.billing.service import BillingService
+    from modelyard.core.clock import Clock
+    from modelyard.core.ports import Store
+    from modelyard.deployment.service import DeploymentService
+    from modelyard.registry.service import RegistryService
+    from modelyard.tenancy.service import TenancyService
+    from modelyard.training.datasets import DatasetService
+    from modelyard.training.importing import ImportService
+    from modelyard.training.jobs import JobService
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagementServices:
+    """The use cases behind the routes.
+
+    `draining` says whether the process is on its way out: endless answers (a job's events) end
+    then, and their clients come back to another process.
+    """
+
+    tenancy: TenancyService
+    registry: RegistryService
+    deployments: DeploymentService
+    billing: BillingService
+    datasets: DatasetService
+    jobs: JobService
+    imports: ImportService
+    uploads: UploadReceiver
+    store: Store[ManagementTransaction]
+    clock: Clock
+    draining: Callable[[], bool] = _never
+
+
+Services = Annotated[ManagementServices, Dependency(skip_validation=True)]
+"""The same as a parameter of a handler."""

@@ -1,0 +1,64 @@
+"""`/api/v1/usage`: who used what, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from litestar import Router, get
+from litestar.params import Parameter
+from msgspec import Meta
+
+from modelyard.api.management.instants import parse_instant
+from modelyard.api.management.problems import refusals
+from modelyard.api.management.services import Services
+from modelyard.billing import usage as entity
+from modelyard.billing.usage import UsageBy, UsageQuery
+from modelyard.core.access import Grant
+from modelyard.core.pages import Page
+
+_MOMENT: Final = "A moment with a zone (2026-11-22T10:00:00Z) or a day, which begins at 00:00 UTC."
+
+
+class UsageLine(msgspec.Struct, frozen=True):
+    """One group's usage. `requests` were answered well; `errors` were not, and cost nothing."""
+
+    group: Annotated[str, Meta(description="A day, a key's id, or a name.")]
+    requests: int
+    errors: int
+    rows: int
+    bytes_in: int
+    bytes_out: int
+    mean_ms: Annotated[float, Meta(description="Mean time of a request in milliseconds.")]
+    cost: Annotated[str | None, Meta(description="Exact; null where nothing was priced.")]
+    currency: str | None
+
+
+@get("/", summary="Report usage", responses=refusals(), sync_to_thread=True)
+def report_usage(
+    services: Services,
+    caller: Grant,
+    by: Annotated[UsageBy, Parameter(description="How to group.")] = UsageBy.DAY,
+    since: Annotated[str | None, Parameter(description=f"From then on. {_MOMENT}")] = None,
+    until: Annotated[str | None, Parameter(description=f"Before then. {_MOMENT}")] = None,
+) -> Page[UsageLine]:
+    """Usage of requests that began in [since, until), by group, with its exact cost."""
+    query = UsageQuery(by, parse_instant("since", since), parse_instant("until", until))
+    return Page([_shown(line) for line in services.billing.usage(caller.tenant_id, query)])
+
+
+def _shown(line: entity.UsageLine) -> UsageLine:
+    return UsageLine(
+        group=line.group,
+        requests=line.requests,
+        errors=line.errors,
+        rows=line.rows,
+        bytes_in=line.bytes_in,
+        bytes_out=line.bytes_out,
+        mean_ms=line.mean_ms,
+        cost=None if line.cost is None else format(line.cost, "f"),
+        currency=line.currency,
+    )
+
+
+usage: Final = Router("/usage", route_handlers=[report_usage], tags=["billing"])
