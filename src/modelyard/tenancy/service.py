@@ -82,6 +82,11 @@ class TenancyService:
         with self._store.read() as tx:
             return tx.keys(tenant_id).list(page)
 
+    def key(self, tenant_id: str, key_id: str) -> ApiKey:
+        """Raises NotFound."""
+        with self._store.read() as tx:
+            return tx.keys(tenant_id).get(key_id)
+
     def revoke_key(self, tenant_id: str, key_id: str) -> ApiKey:
         """Revoke a key: in force in every gateway within a second.
 
