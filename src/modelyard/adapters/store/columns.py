@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from modelyard.core.clock import from_microseconds, microseconds
+
+NAME: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""The names of things, which are listed in order: byte by byte, whatever the server's locale."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

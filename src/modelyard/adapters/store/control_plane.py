@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import and_, delete, insert, or_, select
 
+from modelyard.adapters.routes import wanted_route
 from modelyard.adapters.store.models import VERSION
 from modelyard.adapters.store.schema import (
     api_keys,
@@ -22,10 +23,9 @@ from modelyard.adapters.store.tenant_rows import upsert
 from modelyard.adapters.store.transaction import SqlStore
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
-from modelyard.core.tensors import Signature
 from modelyard.deployment.deployment import ReplicaState
 from modelyard.registry.version import ModelVersion
-from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedRoute
+from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted
 
 NUMBER: Final = select(revision.c.number)
 
@@ -106,23 +106,3 @@ class SqlControlPlane:
     def leave(self, gateway_id: str) -> None:
         with self._store.connection(writes=True) as connection:
             connection.execute(delete(gateways).where(gateways.c.id == gateway_id))
-
-
-def wanted_route(
-    deployment_id: str, tenant_id: str, name: str, version: ModelVersion
-) -> WantedRoute:
-    """The route of a deployment to its target.
-
-    A version that has no form to be served is wanted all the same, without artifacts: it is the
-    runtime that says why not, and the gateway that reports it.
-    """
-    return WantedRoute(
-        deployment_id=deployment_id,
-        tenant_id=tenant_id,
-        name=name,
-        model=version.model,
-        version=version.number,
-        version_id=version.id,
-        signature=version.signature or Signature((), ()),
-        artifacts={artifact.format.value: artifact.digest for artifact in version.served},
-    )

@@ -25,7 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from modelyard.adapters.store.columns import Amount, Choice, Json, Moment, Prose
+from modelyard.adapters.store.columns import NAME, Amount, Choice, Json, Moment, Prose
 from modelyard.billing.price import Unit
 from modelyard.core.access import Scope
 from modelyard.core.jobs import JobFailure, JobState
@@ -83,7 +83,7 @@ models: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _tenant(),
-    Column("name", Text, nullable=False),
+    Column("name", NAME, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("latest", Integer, nullable=False),
     Column("description", Prose, nullable=False),
@@ -114,7 +114,7 @@ aliases: Final = Table(
     metadata,
     _tenant(),
     Column("model_id", Text, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("name", NAME, nullable=False),
     Column("number", Integer, nullable=False),
     Column("updated_at", Moment, nullable=False),
     PrimaryKeyConstraint("model_id", "name"),
@@ -128,7 +128,7 @@ datasets: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _tenant(),
-    Column("name", Text, nullable=False),
+    Column("name", NAME, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("latest", Integer, nullable=False),
     UniqueConstraint("tenant_id", "name"),
@@ -203,7 +203,7 @@ deployments: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _tenant(),
-    Column("name", Text, nullable=False),
+    Column("name", NAME, nullable=False),
     Column("spec", Json[DeploymentSpec](DeploymentSpec), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -244,7 +244,7 @@ prices: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _tenant(),
-    Column("deployment", Text, nullable=False),
+    Column("deployment", NAME, nullable=False),
     Column("unit", Choice(Unit), nullable=False),
     Column("amount", Amount, nullable=False),
     Column("currency", Text, nullable=False),
@@ -260,8 +260,8 @@ usage_events: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("tenant_id", Text, nullable=False),
     Column("key_id", Text, nullable=False),
-    Column("deployment", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    Column("deployment", NAME, nullable=False),
+    Column("model", NAME, nullable=False),
     Column("version", Integer, nullable=False),
     Column("status", Integer, nullable=False),
     Column("rows", BigInteger, nullable=False),

@@ -8,6 +8,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     _tenancy()
@@ -69,7 +71,7 @@ def _registry() -> None:
         "models",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", NAME, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("latest", sa.Integer(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
@@ -100,7 +102,7 @@ def _registry() -> None:
         "aliases",
         sa.Column("tenant_id", sa.Text(), nullable=False),
         sa.Column("model_id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", NAME, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -118,7 +120,7 @@ def _training() -> None:
         "datasets",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", NAME, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("latest", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="fk_datasets_tenant_id"),
@@ -203,7 +205,7 @@ def _deployment() -> None:
         "deployments",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", NAME, nullable=False),
         sa.Column("spec", sa.Text(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -246,7 +248,7 @@ def _billing() -> None:
         "prices",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
-        sa.Column("deployment", sa.Text(), nullable=False),
+        sa.Column("deployment", NAME, nullable=False),
         sa.Column("unit", sa.Text(), nullable=False),
         sa.Column("amount", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
@@ -261,8 +263,8 @@ def _billing() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
-        sa.Column("deployment", sa.Text(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("deployment", NAME, nullable=False),
+        sa.Column("model", NAME, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),

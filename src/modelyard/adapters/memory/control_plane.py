@@ -1,0 +1,67 @@
+"""What gateways follow, and where they report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from modelyard.adapters.memory.state import State
+from modelyard.adapters.memory.store import MemoryStore
+from modelyard.adapters.routes import wanted_route
+from modelyard.core.clock import Clock
+from modelyard.deployment.deployment import ReplicaReport, ReplicaState
+from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedRoute
+
+
+class MemoryControlPlane:
+    """The control plane over a store in memory."""
+
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def revision(self) -> int:
+        with self._store.read() as tx:
+            return tx.state.revision
+
+    def wanted(self) -> Wanted:
+        now = self._clock.now()
+        with self._store.read() as tx:
+            keys = [
+                KeyEntry(key.hash, key.grant, key.expires_at)
+                for key in tx.state.keys.values()
+                if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+            ]
+            return Wanted(tx.state.revision, keys, _routes(tx.state))
+
+    def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:
+        with self._store.begin() as tx:
+            tx.state.gateways[gateway_id] = now
+            tx.state.reports[gateway_id] = tuple(
+                ReplicaReport(
+                    gateway_id,
+                    outcome.deployment_id,
+                    outcome.version_id,
+                    ReplicaState.FAILED if outcome.reason else ReplicaState.READY,
+                    outcome.reason,
+                )
+                for outcome in outcomes
+            )
+
+    def leave(self, gateway_id: str) -> None:
+        with self._store.begin() as tx:
+            tx.state.gateways.pop(gateway_id, None)
+            tx.state.reports.pop(gateway_id, None)
+
+
+def _routes(state: State) -> list[WantedRoute]:
+    routes = []
+    for deployment in state.deployments.values():
+        target = deployment.status.target
+        if target is not None:
+            version = state.versions.get((deployment.tenant_id, target.model, target.number))
+            if version is not None and version.id == target.version_id:
+                routes.append(
+                    wanted_route(deployment.id, deployment.tenant_id, deployment.name, version)
+                )
+    return routes

@@ -1,0 +1,97 @@
+"""Prices and usage of one tenant, and the ledger into which all usage goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from modelyard.adapters.memory.state import State
+from modelyard.billing.price import Price, PriceHistory
+from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
+from modelyard.core.clock import from_microseconds, microseconds
+from modelyard.core.errors import Conflict
+from modelyard.core.events import PredictionMade
+
+_GROUPS: Final[dict[UsageBy, Callable[[PredictionMade], str]]] = {
+    UsageBy.DAY: lambda event: from_microseconds(event.at).date().isoformat(),
+    UsageBy.KEY: lambda event: event.key_id,
+    UsageBy.MODEL: lambda event: event.model,
+    UsageBy.DEPLOYMENT: lambda event: event.deployment,
+}
+
+
+class MemoryPrices:
+    """The price book of one tenant."""
+
+    def __init__(self, state: State, tenant_id: str) -> None:
+        self._state = state
+        self._tenant_id = tenant_id
+
+    def add(self, price: Price) -> None:
+        if price.id in self._state.prices:
+            raise Conflict(f"there is a price '{price.id}' already")
+        self._state.prices[price.id] = (self._tenant_id, price)
+
+    def list(self) -> list[Price]:
+        own = [price for tenant, price in self._state.prices.values() if tenant == self._tenant_id]
+        return sorted(own, key=lambda price: (price.effective_from, price.id), reverse=True)
+
+
+class MemoryUsage:
+    """The usage of one tenant."""
+
+    def __init__(self, state: State, tenant_id: str) -> None:
+        self._state = state
+        self._tenant_id = tenant_id
+
+    def sums(self, query: UsageQuery) -> list[UsageSum]:
+        group_of = _GROUPS[query.by]
+        groups: dict[tuple[str, str | None], list[PredictionMade]] = {}
+        for event, price_id in self._state.usage.values():
+            if event.tenant_id == self._tenant_id and _within(event, query):
+                groups.setdefault((group_of(event), price_id), []).append(event)
+        ordered = sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+        return [_sum(group, price_id, events) for (group, price_id), events in ordered]
+
+
+class MemoryLedger:
+    """Where the journals' events go, across tenants."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def offset(self, journal_id: str) -> int:
+        return self._state.offsets.get(journal_id, 0)
+
+    def append(self, journal_id: str, end: int, events: Sequence[PredictionMade]) -> None:
+        for event in events:
+            if event.request_id not in self._state.usage:
+                self._state.usage[event.request_id] = (event, self._price_of(event))
+        self._state.offsets[journal_id] = max(end, self.offset(journal_id))
+
+    def _price_of(self, event: PredictionMade) -> str | None:
+        asked = (event.tenant_id, event.deployment)
+        prices = self._state.prices.values()
+        own = (price for tenant, price in prices if (tenant, price.deployment) == asked)
+        price = PriceHistory(own).at(event.at)
+        return None if price is None else price.id
+
+
+def _within(event: PredictionMade, query: UsageQuery) -> bool:
+    return (query.since is None or event.at >= microseconds(query.since)) and (
+        query.until is None or event.at < microseconds(query.until)
+    )
+
+
+def _sum(group: str, price_id: str | None, events: Sequence[PredictionMade]) -> UsageSum:
+    answered = sum(event.status < 400 for event in events)
+    return UsageSum(
+        group=group,
+        price_id=price_id,
+        requests=answered,
+        errors=len(events) - answered,
+        rows=sum(event.rows for event in events),
+        bytes_in=sum(event.bytes_in for event in events),
+        bytes_out=sum(event.bytes_out for event in events),
+        duration=sum(event.duration for event in events),
+    )

@@ -1,0 +1,27 @@
+"""How a deployment's target becomes a gateway's route: registry and data plane meet here."""
+
+from __future__ import annotations
+
+from modelyard.core.tensors import Signature
+from modelyard.registry.version import ModelVersion
+from modelyard.serving.ports import WantedRoute
+
+
+def wanted_route(
+    deployment_id: str, tenant_id: str, name: str, version: ModelVersion
+) -> WantedRoute:
+    """The route of a deployment to its target.
+
+    A version that has no form to be served is wanted all the same, without artifacts: it is the
+    runtime that says why not, and the gateway that reports it.
+    """
+    return WantedRoute(
+        deployment_id=deployment_id,
+        tenant_id=tenant_id,
+        name=name,
+        model=version.model,
+        version=version.number,
+        version_id=version.id,
+        signature=version.signature or Signature((), ()),
+        artifacts={artifact.format.value: artifact.digest for artifact in version.served},
+    )
