@@ -17,8 +17,11 @@ from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.training.dataset import DatasetVersion
 from modelyard.training.datasets import TABLE_FILE
+from modelyard.training.evaluator import check_metric
 from modelyard.training.ports import TrainingTransaction
-from modelyard.training.spec import TrainSpec
+from modelyard.training.problem import define
+from modelyard.training.spec import AUTO, TrainSpec
+from modelyard.training.trainers.catalogue import candidates
 
 TRAIN: Final = "train"
 MAX_EVENTS: Final = 1000
@@ -127,33 +130,19 @@ def _check_train(
     if order.alias is not None:
         check_name("alias", order.alias)
     dataset = tx.datasets(tenant_id).version(order.dataset, order.dataset_version)
-    _check_columns(dataset, task)
+    _check_fit(dataset, task)
     known = cast(dict[str, Any], msgspec.to_builtins(task))
     del known["table"]
     ours = msgspec.structs.replace(order, dataset_version=dataset.number)
     return {**msgspec.to_builtins(ours), **known}
 
 
-def _check_columns(dataset: DatasetVersion, task: TrainSpec) -> None:
-    columns = {column.name for column in dataset.inspection.columns}
-    where = f"dataset '{dataset.dataset}' version {dataset.number}"
-    for field, names in (
-        ("target", (task.target,)),
-        ("include", task.include or ()),
-        ("exclude", task.exclude),
-    ):
-        for name in names:
-            if name not in columns:
-                raise Invalid(
-                    f"spec.{field}: there is no column '{name[:80]}' in {where}; "
-                    f"it has {_some(dataset)}"
-                )
-    features = set(task.include) if task.include is not None else columns
-    if not features - set(task.exclude) - {task.target}:
-        raise Invalid("spec: no column is left to learn from")
-
-
-def _some(dataset: DatasetVersion, most: int = 20) -> str:
-    names = [f"'{column.name[:80]}'" for column in dataset.inspection.columns]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
+    """What the task would refuse at its start, told before anybody waits for it."""
+    problem = define(dataset.inspection.columns, dataset.inspection.rows, task)
+    algorithms = candidates(task.algorithm, problem.task)
+    check_metric(task.metric, problem.task)
+    if task.algorithm != AUTO:
+        algorithms[0].check(task.parameters)
+    elif task.parameters:
+        raise Invalid("spec.parameters belong to one algorithm: name it, or leave them out")

@@ -1,0 +1,105 @@
+"""Training jobs: from a dataset to a version of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import modelyard
+from modelyard.core.clock import Clock
+from modelyard.core.jobs import Job
+from modelyard.core.ports import Blobs, Store
+from modelyard.core.tasks import SPEC_FILE
+from modelyard.registry.artifact import Artifact
+from modelyard.registry.service import RegistryService
+from modelyard.registry.version import Lineage, NewVersion
+from modelyard.training.attempt import Completion
+from modelyard.training.dataset import DatasetVersion
+from modelyard.training.jobs import TrainOrder, read_train_spec
+from modelyard.training.outcomes import left_file, read_result
+from modelyard.training.ports import TrainingTransaction
+from modelyard.training.trained import Trained
+
+
+class TrainHandler:
+    """Hands the table to the task `train`, and what that makes to the registry."""
+
+    task = "train"
+
+    def __init__(
+        self,
+        store: Store[TrainingTransaction],
+        blobs: Blobs,
+        registry: RegistryService,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._registry = registry
+        self._clock = clock
+
+    def prepare(self, job: Job, scratch: Path) -> None:
+        """Raises Invalid or NotFound when the job's spec does not fit what is there (any more)."""
+        order, spec = read_train_spec(job.spec)
+        self._blobs.fetch(self._dataset(job, order).table, scratch / spec.table)
+        (scratch / SPEC_FILE).write_bytes(msgspec.json.encode(spec))
+
+    def complete(self, job: Job, scratch: Path) -> Completion:
+        """Store the model's files; the completion registers the version and moves the alias."""
+        order, _ = read_train_spec(job.spec)
+        dataset = self._dataset(job, order)
+        trained = read_result(scratch, Trained)
+        artifacts = []
+        for produced in trained.artifacts:
+            path = left_file(scratch, produced.name)
+            size = path.stat().st_size
+            artifacts.append(Artifact(produced.name, produced.format, self._blobs.put(path), size))
+        new = NewVersion(
+            signature=trained.signature,
+            artifacts=tuple(artifacts),
+            lineage=_lineage(job, dataset, trained),
+            card=trained.card,
+            parity=trained.parity,
+        )
+
+        def complete(tx: TrainingTransaction) -> dict[str, Any]:
+            return self._register(tx, job, order, new)
+
+        return complete
+
+    def _dataset(self, job: Job, order: TrainOrder) -> DatasetVersion:
+        with self._store.read() as tx:
+            return tx.datasets(job.tenant_id).version(order.dataset, order.dataset_version)
+
+    def _register(
+        self, tx: TrainingTransaction, job: Job, order: TrainOrder, new: NewVersion
+    ) -> dict[str, Any]:
+        models = tx.models(job.tenant_id)
+        version = models.version_of_job(job.id)
+        if version is None:
+            version = self._registry.register_in(tx, job.tenant_id, order.model, new)
+        if order.alias is not None:
+            models.set_alias(order.model, order.alias, version.number, self._clock.now())
+            tx.bump()
+        return {
+            "model": version.model,
+            "version": version.number,
+            "algorithm": version.card.algorithm,
+            "metrics": version.card.metrics,
+        }
+
+
+def _lineage(job: Job, dataset: DatasetVersion, trained: Trained) -> Lineage:
+    return Lineage(
+        source="training",
+        code_version=modelyard.__version__,
+        dataset=dataset.dataset,
+        dataset_version=dataset.number,
+        dataset_digest=dataset.digest,
+        job_id=job.id,
+        seed=trained.seed,
+        parameters=trained.parameters,
+        libraries=trained.libraries,
+    )
