@@ -98,7 +98,6 @@ def build() -> App:
         help="Train, serve, meter and bill AI models on your own machines.",
         version=modelyard.__version__,
         help_flags=["--help", "-h"],
-        error_formatter=_usage_error,
         result_action="return_value",
     )
     groups = {
@@ -118,8 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 1 for a failure, 2 for a usage error."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = build()(tokens)
+        code = build()(tokens, print_error=False, exit_on_error=False)
         sys.stdout.flush()
+    except CycloptsError as error:
+        return _misused(error)
     except CommandFailed as error:
         return _complain(error.message, error.hint)
     except BrokenPipeError:
@@ -162,6 +163,6 @@ def _complain(message: str, hint: str = "", code: int = 1) -> int:
     return code
 
 
-def _usage_error(error: CycloptsError) -> str:
+def _misused(error: CycloptsError) -> int:
     command = " ".join(("modelyard", *(error.command_chain or ())))
-    return f"{' '.join(str(error).split())} (see '{command} --help')"
+    return _complain(str(error), f"see '{command} --help'", code=2)

@@ -12,7 +12,7 @@ _PREVIEW_COLUMNS = 8
 _PREVIEW_ROWS = 5
 
 
-def add(name: str, file: Path, *, json: Json = False) -> None:
+def add(name: str, file: Path, /, *, json: Json = False) -> None:
     """Upload a CSV, Parquet or JSON Lines file as the newest version of a dataset.
 
     The same bytes as the newest version's make no new one.
@@ -44,7 +44,7 @@ def list_all(*, json: Json = False) -> None:
     listing(("DATASET", "LATEST", "CREATED"), rows, "no datasets: 'modelyard datasets add'")
 
 
-def show(name: str, *, version: int | None = None, json: Json = False) -> None:
+def show(name: str, /, *, version: int | None = None, json: Json = False) -> None:
     """Show a dataset's columns and first rows.
 
     Args:

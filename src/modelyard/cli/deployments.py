@@ -14,6 +14,7 @@ from modelyard_client.deployments import Deployment
 
 def deploy(
     model: str,
+    /,
     *,
     name: Annotated[str | None, Parameter(name="--as")] = None,
     wait: bool = False,
@@ -56,7 +57,7 @@ def list_all(*, json: Json = False) -> None:
     listing(headings, rows, "no deployments: 'modelyard deploy'")
 
 
-def show(name: str, *, json: Json = False) -> None:
+def show(name: str, /, *, json: Json = False) -> None:
     """Show one deployment.
 
     Args:
@@ -84,7 +85,7 @@ def show(name: str, *, json: Json = False) -> None:
     )
 
 
-def delete(name: str, *, json: Json = False) -> None:
+def delete(name: str, /, *, json: Json = False) -> None:
     """Take a deployment off the data plane. The model stays.
 
     Args:

@@ -24,7 +24,7 @@ def list_all(*, limit: int = 50, json: Json = False) -> None:
     listing(headings, rows, "no jobs: 'modelyard train' submits one")
 
 
-def show(job: str, *, json: Json = False) -> None:
+def show(job: str, /, *, json: Json = False) -> None:
     """Show one job.
 
     Args:
@@ -50,7 +50,7 @@ def show(job: str, *, json: Json = False) -> None:
     terminal().print(facts(pairs))
 
 
-def logs(job: str, *, follow: bool = False, json: Json = False) -> None:
+def logs(job: str, /, *, follow: bool = False, json: Json = False) -> None:
     """Print a job's story.
 
     Args:
@@ -66,7 +66,7 @@ def logs(job: str, *, follow: bool = False, json: Json = False) -> None:
             out.print(line_of(event))
 
 
-def cancel(job: str, *, json: Json = False) -> None:
+def cancel(job: str, /, *, json: Json = False) -> None:
     """Stop a job. One in a final state stays as it is.
 
     Args:

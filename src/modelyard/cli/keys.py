@@ -44,7 +44,7 @@ def list_all(*, json: Json = False) -> None:
     listing(("KEY", "NAME", "SCOPE", "BEGINS", "STATE", "CREATED"), rows, "no keys")
 
 
-def revoke(key: str, *, json: Json = False) -> None:
+def revoke(key: str, /, *, json: Json = False) -> None:
     """Put a key out of force on every gateway.
 
     Args:

@@ -24,7 +24,7 @@ def list_all(*, json: Json = False) -> None:
     listing(headings, rows, "no models: 'modelyard train' or 'modelyard models import'")
 
 
-def show(model: str, *, json: Json = False) -> None:
+def show(model: str, /, *, json: Json = False) -> None:
     """Show a model's versions and aliases, and the card of one version.
 
     Args:
@@ -61,7 +61,7 @@ def show(model: str, *, json: Json = False) -> None:
         out.print(card_of(version))
 
 
-def import_file(model: str, path: Path, *, description: str = "", json: Json = False) -> None:
+def import_file(model: str, path: Path, /, *, description: str = "", json: Json = False) -> None:
     """Register an ONNX file as a new version of a model.
 
     Args:
@@ -79,7 +79,7 @@ def import_file(model: str, path: Path, *, description: str = "", json: Json = F
     out.print(card_of(version))
 
 
-def alias(model: str, alias: str, version: int, *, json: Json = False) -> None:
+def alias(model: str, alias: str, version: int, /, *, json: Json = False) -> None:
     """Point an alias such as 'champion' at a version; deployments of MODEL@ALIAS follow.
 
     Args:

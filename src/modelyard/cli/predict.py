@@ -19,6 +19,7 @@ _PER_REQUEST = 1000
 
 def predict(
     deployment: str,
+    /,
     *,
     input: Annotated[str, Parameter(name=["--input", "-i"], allow_leading_hyphen=True)],
     json: Json = False,

@@ -13,6 +13,7 @@ from modelyard_client import Client
 
 def set_price(
     deployment: str,
+    /,
     *,
     per: Annotated[str, Parameter(allow_leading_hyphen=True)],
     json: Json = False,

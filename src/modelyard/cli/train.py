@@ -28,6 +28,7 @@ _Many = Annotated[list[str] | None, Parameter(negative="")]
 
 def train(  # noqa: PLR0913  (one parameter for each option)
     model: str,
+    /,
     *,
     dataset: str,
     target: str,

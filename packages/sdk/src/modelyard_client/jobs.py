@@ -14,7 +14,6 @@ from modelyard_client.pages import Page, collect
 from modelyard_client.transport import Transport, route
 
 FINAL: Final = frozenset({"succeeded", "failed", "cancelled", "dead"})
-_POLL_SECONDS: Final = 0.5
 
 
 class JobFailure(msgspec.Struct, frozen=True):
@@ -61,8 +60,9 @@ class JobEvent(msgspec.Struct, frozen=True):
 class Jobs:
     """`/api/v1/jobs`."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, poll_seconds: float = 0.5) -> None:
         self._transport = transport
+        self._poll_seconds = poll_seconds
 
     def submit_train(self, model: str, *, dataset: str, target: str, **options: Any) -> Job:
         """Train a version of `model` to predict the column `target`.
@@ -114,7 +114,7 @@ class Jobs:
                 return
             if time.monotonic() > end:
                 raise TimedOut(f"job {job_id} is not done after {timeout:g} s; it goes on")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(self._poll_seconds)
 
     def wait(self, job_id: str, timeout: float = 86_400) -> Job:
         """Return the job when it is in a final state, good or bad.
