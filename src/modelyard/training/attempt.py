@@ -161,10 +161,11 @@ class Attempt:
                 raise
             except Exception as error:
                 # Not known to pass, but the lease bounds how long it is tried.
+                lines = []
                 logger.exception("cannot end a job yet", extra={"reason": str(error)[:500]})
             if stop.is_set() and tries >= STOPPING_TRIES:
                 return
-            time.sleep(delay)
+            (time.sleep if stop.is_set() else stop.wait)(delay)
             delay = min(delay * 2, self._pace.retry_most)
 
     def _pulse(self) -> None:
@@ -179,9 +180,13 @@ class Attempt:
             except LostLease:
                 self._lost.set()
                 return
-            except Exception as error:  # noqa: BLE001 - the task goes on, the next turn tries again
+            except Unavailable as error:
                 self._warn("cannot renew a job's lease", error)
                 self._story.put_back(lines)
+                continue
+            except Exception as error:
+                # Perhaps it is the lines: the lease is worth more than they are.
+                logger.exception("cannot renew a job's lease", extra={"reason": str(error)[:500]})
                 continue
             beat_at = time.monotonic() + self._pace.heartbeat
             if cancelled:

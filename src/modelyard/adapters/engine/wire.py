@@ -67,7 +67,8 @@ class LineReader:
 
 
 def _parse(raw: bytes) -> Line | None:
-    if len(raw) > MAX_LINE:
+    # No database keeps the character NUL.
+    if len(raw) > MAX_LINE or b"\\u0000" in raw:
         return None
     try:
         line = _decode(raw)
