@@ -31,8 +31,7 @@ _BATCH: Final = 100
 def compare(
     converted: Converted, pipeline: Any, problem: Problem, held_out: pl.DataFrame
 ) -> Parity:
-    """Run both forms on held-out rows, and on rows made from one of them with values missing and
-    categories unknown."""
+    """Run both forms on held-out rows, and on some with values missing and categories unknown."""
     signature = signature_of(pipeline, problem)
     features = TextFeatures(converted.text) if converted.text is not None else None
     runtime = OnnxRuntime(open_session(converted.graph), signature, features)

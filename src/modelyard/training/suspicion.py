@@ -29,7 +29,8 @@ def suspicions(table: pl.DataFrame, problem: Problem) -> tuple[str, ...]:
     repeated = used.height - used.n_unique()
     if repeated:
         lines.append(
-            f"{repeated} rows repeat another row; some may be both in training and held out"
+            f"{repeated} of {used.height} rows repeat an earlier one, so a held-out row may be a "
+            "training row too"
         )
     head = used.head(MAX_ROWS)
     gives_away = _labels if problem.task is TaskKind.CLASSIFICATION else _numbers

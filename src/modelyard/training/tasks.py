@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from modelyard.core.tasks import RESULT_FILE, Report
-from modelyard.training.spec import TrainSpec, read_spec
+from modelyard.core.tasks import RESULT_FILE, Progress, Report
+from modelyard.training.spec import InspectSpec, TrainSpec, read_spec
+
+TABLE_FILE: Final = "table.parquet"
 
 
 def train(scratch: Path, report: Report) -> None:
@@ -19,6 +22,22 @@ def train(scratch: Path, report: Report) -> None:
     spec = read_spec(scratch, TrainSpec)
     trained = train_on(pl.read_parquet(scratch / spec.table), spec, scratch, report)
     _write(scratch, trained)
+
+
+def inspect_dataset(scratch: Path, report: Report) -> None:
+    """Read a dataset's file; leave the same rows as Parquet, and an `Inspection`."""
+    from modelyard.training.dataset import Inspection
+    from modelyard.training.inspection import describe, preview
+    from modelyard.training.table import read
+
+    spec = read_spec(scratch, InspectSpec)
+    report(Progress("reading the file", 0.0))
+    table = read(scratch / spec.file, spec.filename, scratch)
+    rows, columns = table.frame.shape
+    report(Progress(f"{rows} rows of {columns} columns", 0.6))
+    inspection = Inspection(table.format, rows, describe(table.frame), preview(table.frame))
+    table.frame.write_parquet(scratch / TABLE_FILE)
+    _write(scratch, inspection)
 
 
 def _write(scratch: Path, result: msgspec.Struct) -> None:

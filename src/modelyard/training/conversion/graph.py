@@ -50,7 +50,7 @@ class GraphBuilder:
         from onnx import numpy_helper
 
         name = self.name()
-        array = np.ascontiguousarray(np.asarray(values, dtype=dtype))
+        array: np.ndarray[Any, Any] = np.ascontiguousarray(np.asarray(values, dtype=dtype))
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 

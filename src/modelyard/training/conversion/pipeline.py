@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET: Final = 18
+LEAST_OPSET: Final = 13
 ML_OPSET: Final = 3
 ML: Final = "ai.onnx.ml"
 FEATURES: Final = "features"
@@ -187,7 +188,7 @@ def _target_scale(model: Any) -> tuple[Any, tuple[float, float] | None]:
 
 
 def _width(prepare: Any) -> int:
-    return max(part.stop for part in prepare.output_indices_.values())
+    return max(int(part.stop) for part in prepare.output_indices_.values())
 
 
 def _convert_estimator(estimator: Any, width: int) -> onnx.ModelProto:
@@ -227,13 +228,14 @@ def _give(
             source = builder.node("Add", scaled, builder.constant(rescale[1]))
         if len(spec.shape) == 1:
             source = builder.node("Reshape", source, builder.constant([-1], np.int64))
-        shape = ("rows", *spec.shape[1:])
-        builder.output(spec.name, source, elements[spec.datatype], shape)
+        builder.output(spec.name, source, elements[spec.datatype], ["rows", *spec.shape[1:]])
 
 
 def _opsets(converted: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
     from onnx import helper
 
-    versions = {"": OPSET, ML: ML_OPSET}
-    versions.update({one.domain: one.version for one in converted.opset_import})
-    return [helper.make_opsetid(domain, version) for domain, version in versions.items()]
+    # The converter states the least version that its nodes need; ours may need a later one.
+    needed = {"": LEAST_OPSET, ML: ML_OPSET}
+    for one in converted.opset_import:
+        needed[one.domain] = max(one.version, needed.get(one.domain, 1))
+    return [helper.make_opsetid(domain, version) for domain, version in needed.items()]

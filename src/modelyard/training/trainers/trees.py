@@ -19,6 +19,7 @@ from modelyard.training.trainers.algorithm import (
     whole,
 )
 
+_SPLIT_COLUMNS: Final = 20
 _FEATURES: Final = Parameter((float,), 1e-6, 1.0, ("sqrt", "log2"), optional=True)
 
 
@@ -43,7 +44,11 @@ def _gradient_boosting(fit: Fit) -> Estimator:
         if fit.task is TaskKind.CLASSIFICATION
         else GradientBoostingRegressor
     )
-    return kind(random_state=fit.seed, **{"n_estimators": 100, **fit.parameters})
+    # Each split looks at so many columns at most: on a wide table this is most of the work.
+    share = min(1.0, _SPLIT_COLUMNS / fit.width)
+    return kind(
+        random_state=fit.seed, **{"n_estimators": 100, "max_features": share, **fit.parameters}
+    )
 
 
 _COMMON: Final = {
