@@ -86,16 +86,20 @@ def _json_lines(text: str, source: str) -> list[Any]:
 
 
 def _csv(text: str, source: str) -> list[Any]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Any] = []
     try:
-        for record in reader:
-            if None in record or None in record.values():
-                width = len(reader.fieldnames or ())
+        headings = next(reader)
+        if len(set(headings)) != len(headings):
+            raise CommandFailed(f"{source}, line 1: a heading stands there twice")
+        for values in reader:
+            if values and len(values) != len(headings):
                 raise CommandFailed(
-                    f"{source}, line {reader.line_num}: expected {width} values as in the headings"
+                    f"{source}, line {reader.line_num}: {len(values)} values under "
+                    f"{len(headings)} headings"
                 )
-            rows.append(record)
+            if values:
+                rows.append(dict(zip(headings, values, strict=True)))
     except csv.Error as error:
         raise CommandFailed(f"{source}, line {reader.line_num}: not CSV: {error}") from None
     if not rows:

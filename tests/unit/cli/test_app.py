@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from cyclopts import App
+
+from modelyard.cli.app import build
+from tests.unit.cli.conftest import Run
+from tests.unit.sdk.scripted_server import Answer, ScriptedServer
+
+HEAVY = ("httpx2", "modelyard_client", "modelyard.bootstrap", "numpy", "litestar", "sqlalchemy")
+
+
+def _commands(app: App, path: tuple[str, ...] = ()) -> Mapping[tuple[str, ...], App]:
+    found: dict[tuple[str, ...], App] = {}
+    for name, command in app.resolved_commands().items():
+        if not name.startswith("-"):
+            found[(*path, name)] = command
+            found |= _commands(command, (*path, name))
+    return found
+
+
+def test_every_command_of_the_table_is_there_and_says_what_it_does() -> None:
+    commands = _commands(build())
+    assert {path[0] for path in commands} >= {"up", "demo", "train", "predict", "usage", "keys"}
+    assert [path for path, command in commands.items() if not command.help.strip()] == []
+
+
+@pytest.mark.parametrize("path", sorted(_commands(build())), ids=" ".join)
+def test_every_command_has_help(run: Run, path: tuple[str, ...]) -> None:
+    ended = run(*path, "--help")
+    assert ended.code == 0
+    assert "Usage: modelyard " + " ".join(path) in ended.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from modelyard.cli.app import main; main(['--help']); "
+        f"print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_help_answers_at_once() -> None:
+    def once() -> float:
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "modelyard", "--help"], capture_output=True, check=True
+        )
+        return time.perf_counter() - began
+
+    # The best of several: what else the machine does at the time is not ours.
+    assert min(once() for _ in range(5)) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "Unknown command"),
+        (["keys", "create", "--scope", "everything"], "--scope"),
+        (["deploy"], "MODEL"),
+        (["predict", "m"], "--input"),
+        (["jobs", "show", "job_1", "--colour"], "--colour"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(run: Run, arguments: list[str], said: str) -> None:
+    ended = run(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "--help')" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_without_a_server_it_says_how_to_start_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    ended = run("models", "list", "--json")
+    assert (ended.code, ended.out) == (1, "")
+    assert "modelyard up" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(401, "MODELYARD_API_KEY"), (403, "--scope manage"), (404, "")]
+)
+def test_a_refusal_is_the_servers_words_and_a_hint(
+    run: Run, server: ScriptedServer, status: int, hint: str
+) -> None:
+    server.answers = [Answer(status, {"detail": "that is\nnot so", "code": "x"})]
+    ended = run("keys", "list")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("modelyard: that is not so")
+    assert hint in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_a_reader_that_leaves_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "modelyard", "config"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from modelyard.cli.failure import CommandFailed
+from modelyard.cli.prices import parse_price
+from modelyard.cli.usage import totals
+from modelyard_client.billing import UsageLine
+from tests.unit.cli.conftest import Run
+from tests.unit.sdk.scripted_server import Answer, ScriptedServer
+
+LINE = {
+    "group": "2026-11-22",
+    "requests": 3,
+    "errors": 1,
+    "rows": 300,
+    "bytes_in": 2048,
+    "bytes_out": 10,
+    "mean_ms": 0.5,
+    "cost": "0.003000000000000001",
+    "currency": "USD",
+}
+
+
+def _line(cost: str | None, currency: str | None) -> UsageLine:
+    return UsageLine("g", 1, 0, 1, 1, 1, 1.0, None if cost is None else Decimal(cost), currency)
+
+
+def test_totals_are_exact_and_by_currency() -> None:
+    lines = [_line("0.1", "USD"), _line("0.2", "USD"), _line(None, None), _line("5", "EUR")]
+    assert totals(lines) == ["5 EUR", "0.3 USD"]
+
+
+def test_usage_shows_the_exact_cost(run: Run, server: ScriptedServer) -> None:
+    server.answers = [Answer(200, {"items": [LINE]})]
+    ended = run("usage", "--by", "day", "--since", "2026-11-01")
+    assert "0.003000000000000001 USD" in ended.out
+    assert "2.0 KiB" in ended.out
+    assert "since=2026-11-01T00%3A00%3A00%2B00%3A00" in server.asked[0].path
+
+
+def test_usage_for_programs_keeps_amounts_as_text(run: Run, server: ScriptedServer) -> None:
+    server.answers = [Answer(200, {"items": [LINE]})]
+    assert json.loads(run("usage", "--json").out) == [LINE]
+
+
+def test_no_usage(run: Run, server: ScriptedServer) -> None:
+    server.answers = [Answer(200, {"items": []})]
+    assert run("usage").out == "no usage yet\n"
+
+
+@pytest.mark.parametrize("text", ["", "0.1", "token=1", "request=", "request:1"])
+def test_a_price_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(CommandFailed, match="request=AMOUNT"):
+        parse_price(text)
+
+
+def test_a_price_goes_out_as_it_was_written(run: Run, server: ScriptedServer) -> None:
+    price = {"amount": "0.0010", "currency": "USD"}
+    made = {"id": "p", "deployment": "m", "unit": "row", "price": price}
+    server.answers = [Answer(201, {**made, "effective_from": "2026-11-22T00:00:00Z"})]
+    ended = run("prices", "set", "m", "--per", "row=0.0010")
+    assert ended.out == "m costs 0.0010 USD per row\n"
+    assert server.asked[0].json() == {"deployment": "m", "unit": "row", "amount": "0.0010"}

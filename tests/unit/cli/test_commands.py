@@ -1,0 +1,143 @@
+"""Commands that only show what the server says: tables for people, one document for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.cli.display import size, text
+from modelyard.cli.models import name_of
+from tests.unit.cli.conftest import Run
+from tests.unit.sdk.scripted_server import Answer, ScriptedServer
+
+AT = "2026-11-22T00:00:00Z"
+KEY = {
+    "id": "key_1",
+    "name": "web [bold]shop",
+    "scope": "infer",
+    "hint": "my_abcdef",
+    "created_at": AT,
+}
+DATASET = {"id": "dst_1", "name": "churn", "created_at": AT, "latest": 2}
+MODEL = {"id": "mdl_1", "name": "churn", "created_at": AT, "latest": 1}
+JOB = {
+    "id": "job_1",
+    "kind": "train",
+    "state": "running",
+    "created_at": AT,
+    "spec": {"model": "churn"},
+}
+DEPLOYMENT = {
+    "id": "dep_1",
+    "name": "churn",
+    "spec": {"model": "churn@champion"},
+    "generation": 1,
+    "status": {"state": "failed", "reason": "it is damaged", "generation": 1},
+    "created_at": AT,
+    "updated_at": AT,
+}
+
+
+@pytest.mark.parametrize(
+    ("noun", "item", "shown"),
+    [
+        ("keys", KEY, ["key_1", "web [bold]shop", "infer", "in force"]),
+        ("datasets", DATASET, ["churn", "2"]),
+        ("models", MODEL, ["churn", "1"]),
+        ("jobs", JOB, ["job_1", "train", "churn", "running"]),
+        ("deployments", DEPLOYMENT, ["churn", "churn@champion", "failed"]),
+    ],
+)
+def test_lists(
+    run: Run, server: ScriptedServer, noun: str, item: dict[str, Any], shown: list[str]
+) -> None:
+    server.answers = [Answer(200, {"items": [item]})]
+    ended = run(noun, "list")
+    assert ended.code == 0
+    assert "\x1b" not in ended.out
+    assert all(word in ended.out.splitlines()[1] for word in shown)
+    (document,) = json.loads(run(noun, "list", "--json").out)
+    assert {name: document[name] for name in item if name not in ("status", "created_at")} == {
+        name: value for name, value in item.items() if name not in ("status", "created_at")
+    }
+
+
+@pytest.mark.parametrize("noun", ["keys", "datasets", "models", "jobs", "deployments", "prices"])
+def test_empty_lists(run: Run, server: ScriptedServer, noun: str) -> None:
+    server.answers = [Answer(200, {"items": []})]
+    assert run(noun, "list").out.startswith("no ")
+    assert json.loads(run(noun, "list", "--json").out) == []
+
+
+def test_a_new_key_is_alone_on_standard_output(run: Run, server: ScriptedServer) -> None:
+    made = {**KEY, "key": "my_secret"}
+    server.answers = [Answer(201, made)]
+    ended = run("keys", "create", "--scope", "infer", "--name", "shop")
+    assert ended.out == "my_secret\n"
+    assert "not shown again" in ended.err
+    document = json.loads(run("keys", "create", "--json").out)
+    assert (document["id"], document["key"]) == ("key_1", "my_secret")
+    assert server.asked[0].json() == {"name": "shop", "scope": "infer"}
+
+
+def test_a_deployment_that_fails_fails_the_command(run: Run, server: ScriptedServer) -> None:
+    server.answers = [Answer(200, DEPLOYMENT)]
+    ended = run("deploy", "churn@champion", "--wait")
+    assert (ended.code, ended.out) == (1, "")
+    assert "it is damaged" in ended.err
+    assert server.asked[0].path == "/api/v1/deployments/churn"
+
+
+def test_predictions_from_a_csv_file(run: Run, server: ScriptedServer, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("﻿age,left\n41,yes\n,no\n", encoding="utf-8")
+    features = {"name": "age", "datatype": "FP32", "shape": [-1]}
+    server.answers = [
+        Answer(200, {"name": "churn", "inputs": [features], "outputs": []}),
+        Answer(200, {"predictions": ["stays", "goes"]}),
+    ]
+    ended = run("predict", "churn", "--input", str(file))
+    assert ended.code == 0
+    assert [line.split() for line in ended.out.splitlines()[1:]] == [["1", "stays"], ["2", "goes"]]
+    assert "left" in ended.err
+    assert server.asked[1].json() == {"instances": [{"age": 41.0}, {"age": None}]}
+
+
+def test_many_rows_go_in_several_requests(run: Run, server: ScriptedServer, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"a": 1}\n' * 2500)
+    server.script = lambda asked: Answer(
+        200, {"predictions": [0.5] * len(asked.json()["instances"])}
+    )
+    ended = run("predict", "m", "--input", str(file), "--json")
+    assert json.loads(ended.out) == {"predictions": [0.5] * 2500}
+    assert [len(asked.json()["instances"]) for asked in server.asked] == [1000, 1000, 500]
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"), [("churn", "churn"), ("churn:3", "churn"), ("churn@champion", "churn")]
+)
+def test_the_name_in_a_reference(reference: str, name: str) -> None:
+    assert name_of(reference) == name
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (5 << 20, "5.0 MiB"),
+        (3 << 40, "3072.0 GiB"),
+    ],
+)
+def test_sizes(count: int, shown: str) -> None:
+    assert size(count) == shown
+
+
+def test_cells_cannot_steer_the_terminal() -> None:
+    assert text("a\x1b[31m\nb\u202e") == "a [31m b "
+    assert len(text("x" * 1000)) == 120
