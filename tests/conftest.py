@@ -9,6 +9,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest_plugins = ["tests.postgres"]
+
 _ADDRESSED = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _RESOLVED = {"socket.getaddrinfo", "socket.gethostbyname"}
 _LOCAL_NAMES = {None, "", "localhost", b"", b"localhost"}

@@ -88,10 +88,7 @@ class SqlDatasets(TenantRows):
 
     def _ensure(self, name: str, now: datetime) -> Dataset:
         """The dataset, made if need be, and locked: whoever adds to it at the same time waits."""
-        new = self._upsert(
-            datasets, id=ids.new_id(ids.DATASET), name=name, created_at=now, latest=0
-        )
-        self._connection.execute(new.on_conflict_do_nothing())
+        self._added(datasets, id=ids.new_id(ids.DATASET), name=name, created_at=now, latest=0)
         return self._found(self._select_to_change(datasets, *_DATASET), name)
 
     def _found(self, statement: Select[Any], name: str) -> Dataset:

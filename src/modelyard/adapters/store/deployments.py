@@ -88,8 +88,7 @@ class SqlDeployments(TenantRows):
         changed = self._connection.execute(self._update(deployments).where(own).values(values))
         if changed.rowcount:
             return
-        new = self._upsert(deployments, id=deployment.id, **values).on_conflict_do_nothing()
-        if self._connection.execute(new).rowcount == 0:
+        if not self._added(deployments, id=deployment.id, **values):
             raise Conflict(f"there is a deployment '{deployment.name}' already")
 
     def delete(self, name: str) -> None:

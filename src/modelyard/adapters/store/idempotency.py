@@ -14,8 +14,7 @@ class SqlIdempotency(TenantRows):
     """The idempotency keys of one tenant."""
 
     def claim(self, key: str, fingerprint: str, now: datetime) -> StoredAnswer | None:
-        new = self._upsert(idempotency_keys, key=key, fingerprint=fingerprint, claimed_at=now)
-        if self._connection.execute(new.on_conflict_do_nothing()).rowcount:
+        if self._added(idempotency_keys, key=key, fingerprint=fingerprint, claimed_at=now):
             return None
         answer = self._claimed(key).asked_again(fingerprint, now)
         if answer is None:

@@ -29,8 +29,7 @@ class SqlJobs(TenantRows):
     """The jobs of one tenant."""
 
     def add(self, job: Job) -> None:
-        statement = self._upsert(jobs, id=job.id, **job_values(job)).on_conflict_do_nothing()
-        if self._connection.execute(statement).rowcount == 0:
+        if not self._added(jobs, id=job.id, **job_values(job)):
             raise Conflict(f"there is a job '{job.id}' already")
 
     def get(self, job_id: str) -> Job:

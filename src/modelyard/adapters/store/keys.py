@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from modelyard.adapters.store.schema import api_keys, tenants
-from modelyard.adapters.store.tenant_rows import TenantRows, upsert
+from modelyard.adapters.store.tenant_rows import TenantRows, upsert, was_written
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest
 from modelyard.tenancy.key import ApiKey
@@ -27,8 +27,7 @@ class SqlTenants:
         statement = upsert(self._connection.dialect, tenants).values(
             id=tenant.id, name=tenant.name, created_at=tenant.created_at
         )
-        added = self._connection.execute(statement.on_conflict_do_nothing())
-        if added.rowcount == 0:
+        if not was_written(self._connection, statement.on_conflict_do_nothing()):
             raise Conflict(f"there is a tenant '{tenant.name}' already")
 
     def named(self, name: str) -> Tenant:
@@ -44,7 +43,7 @@ class SqlKeys(TenantRows):
     """The keys of one tenant."""
 
     def add(self, key: ApiKey) -> None:
-        statement = self._upsert(
+        added = self._added(
             api_keys,
             id=key.id,
             name=key.name,
@@ -54,8 +53,8 @@ class SqlKeys(TenantRows):
             created_at=key.created_at,
             expires_at=key.expires_at,
             revoked_at=key.revoked_at,
-        ).on_conflict_do_nothing()
-        if self._connection.execute(statement).rowcount == 0:
+        )
+        if not added:
             raise Conflict("there is such a key already")
 
     def get(self, key_id: str) -> ApiKey:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, or_
 
 from modelyard.adapters.store.schema import leases
-from modelyard.adapters.store.tenant_rows import upsert
+from modelyard.adapters.store.tenant_rows import upsert, was_written
 from modelyard.adapters.store.transaction import SqlStore
 
 
@@ -23,14 +23,14 @@ class Lease:
             taken = upsert(connection.dialect, leases).values(
                 name=name, holder=holder, until=now + ttl
             )
-            changed = connection.execute(
+            return was_written(
+                connection,
                 taken.on_conflict_do_update(
                     index_elements=[leases.c.name],
                     set_={"holder": taken.excluded.holder, "until": taken.excluded.until},
                     where=or_(leases.c.holder == holder, leases.c.until <= now),
-                )
+                ),
             )
-            return changed.rowcount == 1
 
     def release(self, name: str, holder: str) -> None:
         """Give the lease up, if it is still ours."""

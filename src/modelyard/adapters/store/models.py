@@ -29,10 +29,9 @@ class SqlModels(TenantRows):
     """The models of one tenant."""
 
     def ensure(self, name: str, now: datetime) -> Model:
-        new = self._upsert(
+        self._added(
             models, id=ids.new_id(ids.MODEL), name=name, created_at=now, latest=0, description=""
         )
-        self._connection.execute(new.on_conflict_do_nothing())
         return self.get(name)
 
     def get(self, name: str) -> Model:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Update,
     delete,
     insert,
+    literal,
     select,
     update,
 )
@@ -29,6 +30,12 @@ Upsert = PostgresInsert | SqliteInsert
 def upsert(dialect: Dialect, table: Table) -> Upsert:
     """An INSERT that can say what happens on a conflict; both databases have the same form."""
     return postgres_insert(table) if dialect.name == "postgresql" else sqlite_insert(table)
+
+
+def was_written(connection: Connection, statement: Upsert) -> bool:
+    """Execute; False when the row was there and the statement left it alone."""
+    returning = statement.returning(literal(1))
+    return connection.execute(returning).first() is not None
 
 
 class TenantRows:
@@ -56,6 +63,11 @@ class TenantRows:
     def _upsert(self, table: Table, /, **values: Any) -> Upsert:
         statement = upsert(self._connection.dialect, table)
         return statement.values(tenant_id=self._tenant_id, **values)
+
+    def _added(self, table: Table, /, **values: Any) -> bool:
+        """Insert a row; False when it clashes with one that is there."""
+        statement = self._upsert(table, **values).on_conflict_do_nothing()
+        return was_written(self._connection, statement)
 
     def _update(self, table: Table) -> Update:
         return update(table).where(self._own(table))

@@ -16,10 +16,7 @@ class SqlUploads(TenantRows):
     """The uploads of one tenant."""
 
     def add(self, upload: Upload) -> None:
-        new = self._upsert(
-            uploads, digest=upload.digest, size=upload.size, created_at=upload.created_at
-        )
-        self._connection.execute(new.on_conflict_do_nothing())
+        self._added(uploads, digest=upload.digest, size=upload.size, created_at=upload.created_at)
 
     def get(self, digest: str) -> Upload:
         statement = self._select(uploads, *_UPLOAD).where(uploads.c.digest == digest)

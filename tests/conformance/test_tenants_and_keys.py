@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from modelyard.core.errors import Conflict, NotFound
+from modelyard.core.pages import PageRequest
+from modelyard.tenancy.tenant import Tenant
+from tests.conformance.conftest import AnyStore
+from tests.conformance.samples import OURS, START, THEIRS, a_key
+
+
+def test_a_tenants_name_is_taken_once(store: AnyStore) -> None:
+    with store.begin() as tx, pytest.raises(Conflict, match="ours"):
+        tx.tenants().add(Tenant("tnt_third", "ours", START))
+    with store.read() as tx:
+        assert tx.tenants().named("ours") == Tenant(OURS, "ours", START)
+        with pytest.raises(NotFound):
+            tx.tenants().named("nobody")
+
+
+def test_a_key_comes_back_as_it_was_added(store: AnyStore) -> None:
+    key = a_key(expires_at=START + timedelta(microseconds=1))
+    with store.begin() as tx:
+        tx.keys(OURS).add(key)
+    with store.read() as tx:
+        assert tx.keys(OURS).get(key.id) == key
+
+
+def test_no_two_keys_have_one_hash(store: AnyStore) -> None:
+    key = a_key()
+    with store.begin() as tx:
+        tx.keys(OURS).add(key)
+    with store.begin() as tx, pytest.raises(Conflict):
+        tx.keys(THEIRS).add(replace(a_key(THEIRS), hash=key.hash))
+
+
+def test_another_tenants_key_is_not_there(store: AnyStore) -> None:
+    key = a_key(THEIRS)
+    with store.begin() as tx:
+        tx.keys(THEIRS).add(key)
+    with store.begin() as tx:
+        assert tx.keys(OURS).list(PageRequest()).items == []
+        with pytest.raises(NotFound):
+            tx.keys(OURS).get(key.id)
+        with pytest.raises(NotFound):
+            tx.keys(OURS).revoke(key.id, START)
+    with store.read() as tx:
+        assert tx.keys(THEIRS).get(key.id).revoked_at is None
+
+
+def test_a_key_is_revoked_once(store: AnyStore) -> None:
+    key = a_key()
+    with store.begin() as tx:
+        tx.keys(OURS).add(key)
+        first = tx.keys(OURS).revoke(key.id, START)
+        again = tx.keys(OURS).revoke(key.id, START + timedelta(hours=1))
+    assert first == again == replace(key, revoked_at=START)
+
+
+def test_pages_hold_each_key_once_while_keys_are_added(store: AnyStore) -> None:
+    keys = [a_key(name=str(number)) for number in range(5)]
+    with store.begin() as tx:
+        for key in keys:
+            tx.keys(OURS).add(key)
+    with store.read() as tx:
+        first = tx.keys(OURS).list(PageRequest(2))
+    with store.begin() as tx:
+        tx.keys(OURS).add(a_key(name="newer"))
+    with store.read() as tx:
+        second = tx.keys(OURS).list(PageRequest.parse(2, first.next_cursor))
+        third = tx.keys(OURS).list(PageRequest.parse(2, second.next_cursor))
+    assert [*first.items, *second.items, *third.items] == keys[::-1]
+    assert third.next_cursor is None
