@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, cast
+from typing import Any, Final, cast
 
 from litestar import Litestar, Router
-from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
-from litestar.params import Parameter
 
 from modelyard.api.management.admission import Admission, Lanes
 from modelyard.api.management.asgi import App
 from modelyard.api.management.authorization import Authorization
 from modelyard.api.management.datasets import datasets
+from modelyard.api.management.dependencies import provided
 from modelyard.api.management.deployments import deployments
 from modelyard.api.management.description import describe
 from modelyard.api.management.documentation import Documentation, documentation_routes
@@ -28,9 +27,7 @@ from modelyard.api.management.problems import on_expected, on_http, on_unexpecte
 from modelyard.api.management.services import ManagementServices
 from modelyard.api.management.uploads import uploads
 from modelyard.api.management.usage import usage
-from modelyard.core.access import Grant
-from modelyard.core.errors import Invalid, ModelyardError
-from modelyard.core.pages import MAX_PAGE, PageRequest
+from modelyard.core.errors import ModelyardError
 
 PREFIX: Final = "/api/v1"
 NOUNS: Final = (uploads, datasets, jobs, models, deployments, keys, usage, prices)
@@ -48,11 +45,7 @@ def make_management_app(services: ManagementServices) -> App:
 def make_litestar(services: ManagementServices) -> Litestar:
     """The routes with what runs between routing and handlers, outermost first."""
     api = Router(PREFIX, route_handlers=list(NOUNS))
-    dependencies = {
-        "services": Provide(lambda: services, sync_to_thread=False),
-        "caller": Provide(_caller, sync_to_thread=False),
-        "page": Provide(_page, sync_to_thread=False),
-    }
+    dependencies = provided(services)
     return Litestar(
         [api, documentation_routes(Documentation(lambda: describe(api, dependencies)))],
         dependencies=dependencies,
@@ -79,23 +72,3 @@ def make_litestar(services: ManagementServices) -> Litestar:
 def _layer(kind: Any, **parts: Any) -> DefineMiddleware:
     # Litestar types ASGI by its own scopes and messages, which are narrower than ASGI's.
     return DefineMiddleware(kind, **parts)
-
-
-def _caller(request: JsonRequest) -> Grant:
-    grant: Grant = request.auth
-    return grant
-
-
-def _page(
-    limit: Annotated[
-        int, Parameter(ge=1, le=MAX_PAGE, description="The most items to return.")
-    ] = 50,
-    cursor: Annotated[
-        str | None,
-        Parameter(max_length=1024, description="`next_cursor` of the page before."),
-    ] = None,
-) -> PageRequest:
-    page = PageRequest.parse(limit, cursor)
-    if page.after is not None and "\0" in page.after:
-        raise Invalid("cursor is not one that this server gave out")
-    return page

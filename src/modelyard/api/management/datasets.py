@@ -6,15 +6,15 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get, post
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from modelyard.api.management.admission import LANE, Lane
-from modelyard.api.management.fields import Digest, Filename, Number
+from modelyard.api.management.dependencies import Caller, Paging, Services
+from modelyard.api.management.fields import Digest, Filename, Name, Number
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
-from modelyard.core.access import Grant
-from modelyard.core.pages import Page, PageRequest
+from modelyard.core.pages import Page
 from modelyard.training.dataset import Dataset, DatasetVersion
 
 
@@ -27,7 +27,7 @@ class NewDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/", summary="List datasets", responses=refusals(), sync_to_thread=True)
-def list_datasets(services: Services, caller: Grant, page: PageRequest) -> Page[Dataset]:
+def list_datasets(services: Services, caller: Caller, page: Paging) -> Page[Dataset]:
     """By name."""
     return services.datasets.list(caller.tenant_id, page)
 
@@ -40,7 +40,7 @@ def list_datasets(services: Services, caller: Grant, page: PageRequest) -> Page[
     opt={LANE: Lane.FILES},
     sync_to_thread=True,
 )
-def add_dataset(services: Services, caller: Grant, data: NewDataset) -> DatasetVersion:
+def add_dataset(services: Services, caller: Caller, data: JSONBody[NewDataset]) -> DatasetVersion:
     """Upload the file first (`PUT /api/v1/uploads/{sha256}`), then name its digest here.
 
     The file (CSV, Parquet or JSON Lines) is read through before the answer, which holds the
@@ -50,7 +50,7 @@ def add_dataset(services: Services, caller: Grant, data: NewDataset) -> DatasetV
 
 
 @get("/{dataset:str}", summary="Show a dataset", responses=refusals(404), sync_to_thread=True)
-def show_dataset(services: Services, caller: Grant, dataset: str) -> Dataset:
+def show_dataset(services: Services, caller: Caller, dataset: Name) -> Dataset:
     """`latest` is the number of its newest version."""
     return services.datasets.get(caller.tenant_id, dataset)
 
@@ -62,7 +62,7 @@ def show_dataset(services: Services, caller: Grant, dataset: str) -> Dataset:
     sync_to_thread=True,
 )
 def list_dataset_versions(
-    services: Services, caller: Grant, dataset: str, page: PageRequest
+    services: Services, caller: Caller, dataset: Name, page: Paging
 ) -> Page[DatasetVersion]:
     """Newest first."""
     return services.datasets.versions(caller.tenant_id, dataset, page)
@@ -75,7 +75,7 @@ def list_dataset_versions(
     sync_to_thread=True,
 )
 def show_dataset_version(
-    services: Services, caller: Grant, dataset: str, number: Number
+    services: Services, caller: Caller, dataset: Name, number: Number
 ) -> DatasetVersion:
     """With its columns and a preview of its first rows."""
     return services.datasets.version(caller.tenant_id, dataset, number)

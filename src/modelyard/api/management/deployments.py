@@ -8,12 +8,13 @@ from typing import Annotated, Final
 import msgspec
 from litestar import Response, Router, delete, get, put
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 from msgspec import Meta
 
+from modelyard.api.management.dependencies import Caller, Paging, Services
+from modelyard.api.management.fields import Name
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
-from modelyard.core.access import Grant
-from modelyard.core.pages import Page, PageRequest
+from modelyard.core.pages import Page
 from modelyard.deployment import deployment as entity
 from modelyard.deployment.deployment import DeploymentSpec, DeploymentStatus
 
@@ -49,13 +50,13 @@ class Deployment(msgspec.Struct, frozen=True):
 
 
 @get("/", summary="List deployments", responses=refusals(), sync_to_thread=True)
-def list_deployments(services: Services, caller: Grant, page: PageRequest) -> Page[Deployment]:
+def list_deployments(services: Services, caller: Caller, page: Paging) -> Page[Deployment]:
     """By name."""
     return services.deployments.list(caller.tenant_id, page).map(_shown)
 
 
 @get("/{name:str}", summary="Show a deployment", responses=refusals(404), sync_to_thread=True)
-def show_deployment(services: Services, caller: Grant, name: str) -> Deployment:
+def show_deployment(services: Services, caller: Caller, name: Name) -> Deployment:
     """It is ready when `status.state` is `ready` for the newest generation."""
     return _shown(services.deployments.get(caller.tenant_id, name))
 
@@ -71,7 +72,7 @@ def show_deployment(services: Services, caller: Grant, name: str) -> Deployment:
     sync_to_thread=True,
 )
 def put_deployment(
-    services: Services, caller: Grant, name: str, data: WantedDeployment
+    services: Services, caller: Caller, name: Name, data: JSONBody[WantedDeployment]
 ) -> Response[Deployment]:
     """Make the deployment, or change what it serves. The same request again changes nothing.
 
@@ -84,7 +85,7 @@ def put_deployment(
 
 
 @delete("/{name:str}", summary="Undeploy", responses=refusals(404), sync_to_thread=True)
-def delete_deployment(services: Services, caller: Grant, name: str) -> None:
+def delete_deployment(services: Services, caller: Caller, name: Name) -> None:
     """Stop serving under this name. The model and its usage stay."""
     services.deployments.delete(caller.tenant_id, name)
 

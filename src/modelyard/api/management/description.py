@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 
@@ -27,6 +29,8 @@ page; send it as `cursor` for the next one.
 
 **Bodies** are `application/json` of at most 1 MiB, with no unknown fields; uploads are the file.
 """
+_PAGE_NAME: Final = re.compile(rb"Page_[a-z_.]+\.([A-Za-z]+)_")
+"""What Litestar calls a generic's schema: with the module, which is nobody else's business."""
 _TAGS: Final = {
     "uploads": "Hand over a file, then name it by its SHA-256.",
     "datasets": "Named, versioned tables with an inferred schema.",
@@ -62,9 +66,28 @@ def describe(routes: Router, dependencies: Mapping[str, Provide]) -> bytes:
             security=[{"key": []}],
             use_handler_docstrings=True,
             create_examples=False,
+            operation_id_creator=_operation_id,
         ),
         logging_config=None,
         debug=False,
         pdb_on_exception=False,
     )
-    return msgspec.json.encode(application.openapi_schema.to_schema())
+    return _PAGE_NAME.sub(
+        rb"PageOf\1", msgspec.json.encode(_closed(application.openapi_schema.to_schema()))
+    )
+
+
+def _operation_id(handler: HTTPRouteHandler, _method: Any, _path: list[Any]) -> str:
+    return handler.handler_name
+
+
+def _closed(description: dict[str, Any]) -> dict[str, Any]:
+    """Say of the request bodies that they hold no unknown fields; Litestar leaves it out."""
+    schemas = description["components"]["schemas"]
+    for path in description["paths"].values():
+        for operation in path.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+            if reference:
+                schemas[reference.rpartition("/")[2]]["additionalProperties"] = False
+    return description

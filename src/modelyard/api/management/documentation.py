@@ -8,9 +8,11 @@ from threading import Lock
 from typing import Final
 
 from litestar import Response, Router, get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
 
 from modelyard.api.management.authorization import NEEDS
+from modelyard.api.management.fields import Name
 from modelyard.core.access import Scope
 from modelyard.core.errors import NotFound
 
@@ -54,30 +56,33 @@ class Documentation:
         return (_FOLDER / name).read_bytes(), media_type
 
 
+_Documentation = NamedDependency[SkipValidation[Documentation]]
+
+
 @get("/openapi.json", sync_to_thread=True)
-def openapi(documentation: Documentation) -> Response[bytes]:
+def openapi(documentation: _Documentation) -> Response[bytes]:
     """The description."""
     return Response(documentation.description(), media_type="application/json")
 
 
 @get("/docs", sync_to_thread=True)
-def docs(documentation: Documentation) -> Response[bytes]:
+def docs(documentation: _Documentation) -> Response[bytes]:
     """The page."""
     return _served(documentation, _PAGE)
 
 
 @get("/docs/{name:str}", sync_to_thread=True)
-def docs_file(documentation: Documentation, name: str) -> Response[bytes]:
+def docs_file(documentation: _Documentation, name: Name) -> Response[bytes]:
     """What the page is made of."""
     return _served(documentation, name)
 
 
-def _served(documentation: Documentation, name: str) -> Response[bytes]:
+def _served(documentation: Documentation, name: Name) -> Response[bytes]:
     body, media_type = documentation.file(name)
     return Response(body, media_type=media_type, headers=_HEADERS)
 
 
-def documentation_routes(documentation: Documentation) -> Router:
+def documentation_routes(documentation: _Documentation) -> Router:
     """The routes; any key may read them."""
     return Router(
         "/",

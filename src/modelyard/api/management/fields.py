@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar.params import Parameter
+from litestar.params import PathParameter
 from msgspec import Meta
 
 Digest = Annotated[
@@ -26,5 +26,8 @@ Filename = Annotated[
     ),
 ]
 
-Number = Annotated[int, Parameter(ge=1, le=2**31 - 1, description="The version's number.")]
+Number = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="The version's number.")]
 """A version's number in a path: within what databases hold as an integer."""
+
+Name = Annotated[str, PathParameter(max_length=200)]
+"""A name or an id in a path, before anybody has looked whether there is such a thing."""

@@ -6,22 +6,21 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Response, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Meta
 
 from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.dependencies import Caller, Paging, Services
+from modelyard.api.management.fields import Name
 from modelyard.api.management.job_stream import EVENT_STREAM, JobStream, wants_stream
-from modelyard.api.management.json_request import JsonRequest
-from modelyard.api.management.operations import Idempotent
+from modelyard.api.management.operations import Idempotent, Streaming
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
 from modelyard.core import jobs as entity
-from modelyard.core.access import Grant
 from modelyard.core.jobs import JobEvent, JobFailure, JobState
-from modelyard.core.pages import Page, PageRequest
+from modelyard.core.pages import Page
 
 _SPEC: Final = """What to do. For `train`: `model`, `dataset` and `target` (a column's name).
 Each of these has a default: `dataset_version` (the newest), `algorithm` (`auto`), `task`
@@ -65,7 +64,7 @@ class Job(msgspec.Struct, frozen=True):
     operation_class=Idempotent,
     sync_to_thread=True,
 )
-def submit_job(services: Services, caller: Grant, data: NewJob) -> Job:
+def submit_job(services: Services, caller: Caller, data: JSONBody[NewJob]) -> Job:
     """It is checked now and done later: follow its events, or ask for it until it is final.
 
     A submitted job survives a restart of the server. If the process that works on it dies,
@@ -75,13 +74,13 @@ def submit_job(services: Services, caller: Grant, data: NewJob) -> Job:
 
 
 @get("/", summary="List jobs", responses=refusals(), sync_to_thread=True)
-def list_jobs(services: Services, caller: Grant, page: PageRequest) -> Page[Job]:
+def list_jobs(services: Services, caller: Caller, page: Paging) -> Page[Job]:
     """Newest first."""
     return services.jobs.list(caller.tenant_id, page).map(shown)
 
 
 @get("/{job_id:str}", summary="Show a job", responses=refusals(404), sync_to_thread=True)
-def show_job(services: Services, caller: Grant, job_id: str) -> Job:
+def show_job(services: Services, caller: Caller, job_id: Name) -> Job:
     """`succeeded`, `failed`, `cancelled` and `dead` (attempts used up) are final."""
     return shown(services.jobs.get(caller.tenant_id, job_id))
 
@@ -94,7 +93,7 @@ def show_job(services: Services, caller: Grant, job_id: str) -> Job:
     operation_class=Idempotent,
     sync_to_thread=True,
 )
-def cancel_job(services: Services, caller: Grant, job_id: str) -> Job:
+def cancel_job(services: Services, caller: Caller, job_id: Name) -> Job:
     """A queued job ends at once, a running one within seconds; a final one stays as it is."""
     return shown(services.jobs.cancel(caller.tenant_id, job_id))
 
@@ -110,18 +109,19 @@ def cancel_job(services: Services, caller: Grant, job_id: str) -> Job:
             generate_examples=False,
         ),
     },
+    operation_class=Streaming,
     opt={LANE: Lane.STREAMS},
     sync_to_thread=True,
 )
 def job_events(
     services: Services,
-    caller: Grant,
-    request: JsonRequest,
-    job_id: str,
+    caller: Caller,
+    request: Request[Any, Any, Any],
+    job_id: Name,
     after: Annotated[
-        int, Parameter(ge=0, le=2**31 - 1, description="Only events after this `seq`.")
+        int, QueryParameter(ge=0, le=2**31 - 1, description="Only events after this `seq`.")
     ] = 0,
-    resume: Annotated[int | None, Parameter(header="Last-Event-ID", ge=0, le=2**31 - 1)] = None,
+    resume: Annotated[int | None, HeaderParameter(name="Last-Event-ID", ge=0, le=2**31 - 1)] = None,
 ) -> Response[Any]:
     """The job's story, in order: up to 500 events after number `after`.
 

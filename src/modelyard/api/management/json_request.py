@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from enum import Enum
+from typing import Any, Final, get_type_hints
 
 import msgspec
 from litestar import Request
@@ -11,6 +12,7 @@ from litestar import Request
 from modelyard.core.errors import Invalid, UnsupportedFormat
 
 MAX_BODY: Final = 1 << 20
+EMPTY: Final = "the body is empty; a JSON object is expected"
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -34,14 +36,12 @@ class JsonRequest(Request[Any, Any, Any]):
 
 def decode(body: bytes, kind: Any) -> Any:
     """Read JSON into `kind`. Raises Invalid."""
-    if not body:
-        raise Invalid("the body is empty; a JSON object is expected")
     if _NUL.search(body):
         raise Invalid("the body must not hold NUL characters (\\u0000)")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise Invalid(_readable(str(error))) from None
+        raise Invalid(_readable(str(error), kind)) from None
     except msgspec.DecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from None
     except UnicodeDecodeError:
@@ -50,10 +50,21 @@ def decode(body: bytes, kind: Any) -> Any:
         raise Invalid("the body is nested too deeply") from None
 
 
-def _readable(message: str) -> str:
+def choices(kind: Any) -> str:
+    """The values of an enumeration as a sentence's tail; empty for any other type."""
+    if not (isinstance(kind, type) and issubclass(kind, Enum)):
+        return ""
+    return ", expected " + " or ".join(f"'{member.value}'" for member in kind)
+
+
+def _readable(message: str, kind: Any) -> str:
     """Turn msgspec's "Expected `str`, got `int` - at `$.name`" so that the field comes first."""
     what, at, where = message.partition(" - at `$")
     field = where.rstrip("`").lstrip(".")
     what = what.replace("`", "'")
     what = what[:1].lower() + what[1:]
-    return f"field '{field}': {what}" if at and field else f"the body: {what}"
+    if not at or not field:
+        return f"the body: {what}"
+    if what.startswith("invalid enum value"):
+        what += choices(get_type_hints(kind).get(field))
+    return f"field '{field}': {what}"

@@ -7,17 +7,19 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get, post
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from modelyard.api.authentication import require
+from modelyard.api.management.dependencies import Caller, Paging, Services
+from modelyard.api.management.fields import Name
 from modelyard.api.management.idempotency import SHOWN_ONCE
 from modelyard.api.management.instants import utc
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
-from modelyard.core.access import Grant, Scope
+from modelyard.core.access import Scope
 from modelyard.core.errors import Conflict
-from modelyard.core.pages import Page, PageRequest
+from modelyard.core.pages import Page
 from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.service import MAX_KEY_NAME
 
@@ -73,7 +75,7 @@ def shown_once(body: bytes) -> Conflict:
 
 
 @get("/", summary="List keys", responses=refusals(), sync_to_thread=True)
-def list_keys(services: Services, caller: Grant, page: PageRequest) -> Page[Key]:
+def list_keys(services: Services, caller: Caller, page: Paging) -> Page[Key]:
     """The tenant's keys, newest first, revoked ones included."""
     return services.tenancy.list_keys(caller.tenant_id, page).map(_shown)
 
@@ -86,7 +88,7 @@ def list_keys(services: Services, caller: Grant, page: PageRequest) -> Page[Key]
     opt={SHOWN_ONCE: shown_once},
     sync_to_thread=True,
 )
-def create_key(services: Services, caller: Grant, data: NewKey) -> MadeKey:
+def create_key(services: Services, caller: Caller, data: JSONBody[NewKey]) -> MadeKey:
     """The answer holds the key itself, this once: only a hash of it is kept.
 
     A repeated request (same `Idempotency-Key`) is therefore answered 409 and names the key's id.
@@ -106,7 +108,7 @@ def create_key(services: Services, caller: Grant, data: NewKey) -> MadeKey:
     operation_class=Idempotent,
     sync_to_thread=True,
 )
-def revoke_key(services: Services, caller: Grant, key_id: str) -> Key:
+def revoke_key(services: Services, caller: Caller, key_id: Name) -> Key:
     """It stops working on every gateway within a second. Revoking again changes nothing.
 
     A key of a wider scope than your own cannot be revoked.

@@ -6,16 +6,15 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from modelyard.api.management.admission import LANE, Lane
-from modelyard.api.management.fields import Digest, Filename, Number
+from modelyard.api.management.dependencies import Caller, Paging, Services
+from modelyard.api.management.fields import Digest, Filename, Name, Number
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
-from modelyard.core.access import Grant
-from modelyard.core.pages import Page, PageRequest
+from modelyard.core.pages import Page
 from modelyard.registry.model import Alias, Model, Reference
 from modelyard.registry.version import ModelVersion
 
@@ -25,7 +24,7 @@ class NewModelVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     upload: Digest
     filename: Filename
-    description: Annotated[str, Meta(max_length=4000, description="For the model card.")] = ""
+    description: Annotated[str, Meta(max_length=2000, description="For the model card.")] = ""
 
 
 class AliasTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,20 +34,20 @@ class AliasTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/", summary="List models", responses=refusals(), sync_to_thread=True)
-def list_models(services: Services, caller: Grant, page: PageRequest) -> Page[Model]:
+def list_models(services: Services, caller: Caller, page: Paging) -> Page[Model]:
     """By name."""
     return services.registry.models(caller.tenant_id, page)
 
 
 @get("/{model:str}", summary="Show a model", responses=refusals(404), sync_to_thread=True)
-def show_model(services: Services, caller: Grant, model: str) -> Model:
+def show_model(services: Services, caller: Caller, model: Name) -> Model:
     """`latest` is the number of its newest version, 0 while it has none."""
     return services.registry.model(caller.tenant_id, model)
 
 
 @get("/{model:str}/versions", summary="List versions", responses=refusals(404), sync_to_thread=True)
 def list_versions(
-    services: Services, caller: Grant, model: str, page: PageRequest
+    services: Services, caller: Caller, model: Name, page: Paging
 ) -> Page[ModelVersion]:
     """Newest first, each with its signature, lineage, card and parity."""
     return services.registry.versions(caller.tenant_id, model, page)
@@ -60,7 +59,7 @@ def list_versions(
     responses=refusals(404),
     sync_to_thread=True,
 )
-def show_version(services: Services, caller: Grant, model: str, number: Number) -> ModelVersion:
+def show_version(services: Services, caller: Caller, model: Name, number: Number) -> ModelVersion:
     """A version never changes."""
     reference = Reference(model, version=number)
     return services.registry.version(caller.tenant_id, reference)
@@ -75,7 +74,7 @@ def show_version(services: Services, caller: Grant, model: str, number: Number) 
     sync_to_thread=True,
 )
 def import_version(
-    services: Services, caller: Grant, model: str, data: NewModelVersion
+    services: Services, caller: Caller, model: Name, data: JSONBody[NewModelVersion]
 ) -> ModelVersion:
     """Upload the ONNX file first (`PUT /api/v1/uploads/{sha256}`), then name its digest here.
 
@@ -88,7 +87,7 @@ def import_version(
 
 
 @get("/{model:str}/aliases", summary="List aliases", responses=refusals(404), sync_to_thread=True)
-def list_aliases(services: Services, caller: Grant, model: str) -> Page[Alias]:
+def list_aliases(services: Services, caller: Caller, model: Name) -> Page[Alias]:
     """By name, all on one page."""
     return Page(list(services.registry.aliases(caller.tenant_id, model)))
 
@@ -101,10 +100,10 @@ def list_aliases(services: Services, caller: Grant, model: str) -> Page[Alias]:
 )
 def set_alias(
     services: Services,
-    caller: Grant,
-    model: str,
-    alias: Annotated[str, Parameter(description="Such as `champion`.")],
-    data: AliasTarget,
+    caller: Caller,
+    model: Name,
+    alias: Name,
+    data: JSONBody[AliasTarget],
 ) -> Alias:
     """Deployments of `model@alias` follow it to the version within seconds."""
     return services.registry.set_alias(caller.tenant_id, model, alias, data.version)
@@ -116,7 +115,7 @@ def set_alias(
     responses=refusals(404),
     sync_to_thread=True,
 )
-def delete_alias(services: Services, caller: Grant, model: str, alias: str) -> None:
+def delete_alias(services: Services, caller: Caller, model: Name, alias: Name) -> None:
     """The version that it pointed at stays."""
     services.registry.drop_alias(caller.tenant_id, model, alias)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from litestar.openapi.spec import (
     OpenAPIFormat,
     OpenAPIMediaType,
+    OpenAPIResponse,
     OpenAPIType,
     Operation,
     Parameter,
@@ -34,6 +35,17 @@ class Idempotent(Operation):
             required=False,
         )
         self.parameters = [*(self.parameters or []), key]
+
+
+@dataclass
+class Streaming(Operation):
+    """A GET that can also answer with a stream of events."""
+
+    def __post_init__(self) -> None:
+        answer = (self.responses or {}).get("200")
+        if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+            schema = Schema(type=OpenAPIType.STRING)
+            answer.content["text/event-stream"] = OpenAPIMediaType(schema=schema)
 
 
 @dataclass

@@ -7,14 +7,14 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get, post
+from litestar.params import JSONBody
 from msgspec import Meta
 
+from modelyard.api.management.dependencies import Caller, Services
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
 from modelyard.billing import price as entity
 from modelyard.billing.price import Unit
-from modelyard.core.access import Grant
 from modelyard.core.pages import Page
 
 
@@ -52,7 +52,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 @get("/", summary="List prices", responses=refusals(), sync_to_thread=True)
-def list_prices(services: Services, caller: Grant) -> Page[Price]:
+def list_prices(services: Services, caller: Caller) -> Page[Price]:
     """All of them on one page, newest first."""
     return Page([_shown(price) for price in services.billing.prices(caller.tenant_id)])
 
@@ -64,7 +64,7 @@ def list_prices(services: Services, caller: Grant) -> Page[Price]:
     operation_class=Idempotent,
     sync_to_thread=True,
 )
-def set_price(services: Services, caller: Grant, data: NewPrice) -> Price:
+def set_price(services: Services, caller: Caller, data: JSONBody[NewPrice]) -> Price:
     """Requests that begin from now on cost this; earlier ones keep their price."""
     price = services.billing.set_price(caller.tenant_id, data.deployment, data.unit, data.amount)
     return _shown(price)

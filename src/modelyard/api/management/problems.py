@@ -11,7 +11,9 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.typing import FieldDefinition
 
+from modelyard.api.management.json_request import EMPTY, choices
 from modelyard.api.statuses import PROBLEM_JSON, Problem, headers_of, problem
 from modelyard.core.errors import ModelyardError
 
@@ -97,7 +99,8 @@ def on_unexpected(request: Request[Any, Any, Any], _: Exception) -> Response[byt
 
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        return "; ".join(_field(each) for each in error.extra)[:1000]
+        parameters = request.scope["route_handler"].parsed_fn_signature.parameters
+        return "; ".join(_field(each, parameters) for each in error.extra)[:1000]
     match error.status_code:
         case 404:
             return f"there is no route {request.scope['path'][:200]}"
@@ -109,9 +112,15 @@ def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
             return error.detail[:1000]
 
 
-def _field(each: Mapping[str, str]) -> str:
-    where = f"parameter '{each['key']}'" if "key" in each else "a parameter"
-    return f"{where}: {each['message'].replace('`', chr(39))}"
+def _field(each: Mapping[str, str], parameters: Mapping[str, FieldDefinition]) -> str:
+    name = each.get("key", "")
+    if name == "data":
+        # Litestar does not even try to read an empty body.
+        return EMPTY
+    message = each["message"].replace("`", "'")
+    if message.startswith("Invalid enum value") and name in parameters:
+        message += choices(parameters[name].annotation)
+    return f"parameter '{name}': {message}"
 
 
 def _response(told: Problem, headers: dict[str, str]) -> Response[bytes]:

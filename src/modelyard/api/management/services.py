@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-from litestar.params import Dependency
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Gateways import this module; what each service is made of is for whoever builds them.
@@ -46,7 +44,3 @@ class ManagementServices:
     store: Store[ManagementTransaction]
     clock: Clock
     draining: Callable[[], bool] = _never
-
-
-Services = Annotated[ManagementServices, Dependency(skip_validation=True)]
-"""The same as a parameter of a handler."""

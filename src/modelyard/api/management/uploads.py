@@ -11,10 +11,10 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from modelyard.api.management.admission import LANE, Lane
 from modelyard.api.management.asgi import Receive
+from modelyard.api.management.dependencies import Caller, Services
+from modelyard.api.management.fields import Name
 from modelyard.api.management.operations import RawBody
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
-from modelyard.core.access import Grant
 from modelyard.core.errors import Invalid
 from modelyard.core.uploads import Upload
 
@@ -35,7 +35,7 @@ SILENCE: Final = 60.0
     request_max_body_size=None,
 )
 async def upload_file(
-    services: Services, caller: Grant, request: Request[Any, Any, Any], digest: str
+    services: Services, caller: Caller, request: Request[Any, Any, Any], digest: Name
 ) -> Response[Upload]:
     """The body is the file as it is; its SHA-256 is in the path, and is checked.
 

@@ -6,15 +6,14 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta
 
+from modelyard.api.management.dependencies import Caller, Services
 from modelyard.api.management.instants import parse_instant
 from modelyard.api.management.problems import refusals
-from modelyard.api.management.services import Services
 from modelyard.billing import usage as entity
 from modelyard.billing.usage import UsageBy, UsageQuery
-from modelyard.core.access import Grant
 from modelyard.core.pages import Page
 
 _MOMENT: Final = "A moment with a zone (2026-11-22T10:00:00Z) or a day, which begins at 00:00 UTC."
@@ -37,10 +36,10 @@ class UsageLine(msgspec.Struct, frozen=True):
 @get("/", summary="Report usage", responses=refusals(), sync_to_thread=True)
 def report_usage(
     services: Services,
-    caller: Grant,
-    by: Annotated[UsageBy, Parameter(description="How to group.")] = UsageBy.DAY,
-    since: Annotated[str | None, Parameter(description=f"From then on. {_MOMENT}")] = None,
-    until: Annotated[str | None, Parameter(description=f"Before then. {_MOMENT}")] = None,
+    caller: Caller,
+    by: Annotated[UsageBy, QueryParameter(description="How to group.")] = UsageBy.DAY,
+    since: Annotated[str | None, QueryParameter(description=f"From then on. {_MOMENT}")] = None,
+    until: Annotated[str | None, QueryParameter(description=f"Before then. {_MOMENT}")] = None,
 ) -> Page[UsageLine]:
     """Usage of requests that began in [since, until), by group, with its exact cost."""
     query = UsageQuery(by, parse_instant("since", since), parse_instant("until", until))

@@ -1,0 +1,133 @@
+"""The management application over real services and a database file of its own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from modelyard.adapters.blobs import local_blobs
+from modelyard.adapters.engine.runner import ProcessTaskRunner
+from modelyard.adapters.store.engine import make_engine, sqlite_url
+from modelyard.adapters.store.migrate import migrate
+from modelyard.adapters.store.transaction import SqlStore
+from modelyard.api.management import ManagementServices, make_management_app
+from modelyard.api.management.asgi import App, Receive, Send
+from modelyard.api.management.asgi import Scope as AsgiScope
+from modelyard.api.management.receiving import UploadReceiver
+from modelyard.billing.service import BillingService
+from modelyard.core import ids
+from modelyard.core.access import Grant, Scope
+from modelyard.core.clock import ManualClock
+from modelyard.core.tensors import Datatype, Signature, TensorSpec
+from modelyard.deployment.service import DeploymentService
+from modelyard.registry.artifact import Artifact, Format
+from modelyard.registry.card import Card
+from modelyard.registry.service import RegistryService
+from modelyard.registry.version import Lineage, ModelVersion, NewVersion
+from modelyard.tenancy.service import TenancyService
+from modelyard.tenancy.tenant import Tenant
+from modelyard.training.datasets import DatasetService
+from modelyard.training.importing import ImportService
+from modelyard.training.jobs import JobService
+from modelyard.training.scratch import ScratchRoot
+
+MAX_UPLOAD = 3 << 20
+
+
+class Yard:
+    """An installation with two tenants, and clients that come in with a grant of their choice."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        self.uploads = folder / "uploads"
+        for part in (self.uploads, folder / "blobs", folder / "scratch"):
+            part.mkdir()
+        self.clock = ManualClock()
+        self.store = SqlStore(make_engine(sqlite_url(database)))
+        self.tenant, self.other = ids.new_id(ids.TENANT), ids.new_id(ids.TENANT)
+        with self.store.begin() as tx:
+            for number, tenant_id in enumerate((self.tenant, self.other)):
+                tx.tenants().add(Tenant(tenant_id, f"tenant-{number}", self.clock.now()))
+        self.services = self._services(folder)
+        self.app = make_management_app(self.services)
+
+    def client(
+        self, scope: Scope | None = Scope.MANAGE, *, other: bool = False, app: App | None = None
+    ) -> httpx2.AsyncClient:
+        """A client whose requests come with a grant, as they do behind the front; None: without."""
+        tenant_id = self.other if other else self.tenant
+        grant = None if scope is None else Grant("key_caller", tenant_id, scope)
+        front = admitting(app or self.app, grant)
+        return httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(front), base_url="http://yard/api/v1"
+        )
+
+    def version(self, model: str = "churn") -> ModelVersion:
+        """A registered version that could be served."""
+        signature = Signature(
+            (TensorSpec("features", Datatype.FP32, (-1, 2)),),
+            (TensorSpec("label", Datatype.INT64, (-1,)),),
+        )
+        new = NewVersion(
+            signature=signature,
+            artifacts=(Artifact("model.onnx", Format.ONNX, "0" * 64, 10),),
+            lineage=Lineage("import", "0.1.0"),
+            card=Card("classification", "imported"),
+        )
+        return self.services.registry.register(self.tenant, model, new)
+
+    def _services(self, folder: Path) -> ManagementServices:
+        store, clock, blobs = self.store, self.clock, local_blobs(folder / "blobs")
+        command = (sys.executable, "-m", "modelyard.bootstrap")
+        runner = ProcessTaskRunner(command, memory_bytes=4 << 30, seconds=60)
+        scratch, registry = ScratchRoot(folder / "scratch"), RegistryService(store, clock)
+        return ManagementServices(
+            tenancy=TenancyService(store, clock, b"p" * 32),
+            registry=registry,
+            deployments=DeploymentService(store, clock),
+            billing=BillingService(store, clock, "USD"),
+            datasets=DatasetService(
+                store=store, blobs=blobs, runner=runner, scratch=scratch, clock=clock
+            ),
+            jobs=JobService(store, clock),
+            imports=ImportService(
+                store=store, blobs=blobs, runner=runner, scratch=scratch, registry=registry
+            ),
+            uploads=UploadReceiver(store, blobs, clock, self.uploads, MAX_UPLOAD),
+            store=store,
+            clock=clock,
+        )
+
+
+def admitting(app: App, grant: Grant | None) -> App:
+    """What the gateway's front does once it knows the key."""
+
+    async def front(scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if grant is not None:
+            scope["auth"] = grant
+        await app(scope, receive, send)
+
+    return front
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, to be copied."""
+    path = tmp_path_factory.mktemp("database") / "empty.db"
+    store = SqlStore(make_engine(sqlite_url(path)))
+    migrate(store)
+    store.close()
+    return path
+
+
+@pytest.fixture
+def yard(tmp_path: Path, empty_database: Path) -> Iterator[Yard]:
+    database = tmp_path / "yard.db"
+    shutil.copy(empty_database, database)
+    yard = Yard(tmp_path, database)
+    yield yard
+    yard.store.close()
