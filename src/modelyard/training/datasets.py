@@ -19,10 +19,10 @@ from modelyard.training.outcomes import left_file, read_result, run_to_end
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.spec import InspectSpec
+from modelyard.training.tasks import TABLE_FILE
 
 INSPECT: Final = "inspect"
 UPLOAD_FILE: Final = "upload"
-TABLE_FILE: Final = "table.parquet"
 MAX_FILENAME: Final = 255
 
 

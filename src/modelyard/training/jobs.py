@@ -16,11 +16,11 @@ from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.training.dataset import DatasetVersion
-from modelyard.training.datasets import TABLE_FILE
 from modelyard.training.evaluator import check_metric
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.problem import define
 from modelyard.training.spec import AUTO, TrainSpec
+from modelyard.training.tasks import TABLE_FILE
 from modelyard.training.trainers.catalogue import candidates
 
 TRAIN: Final = "train"
@@ -127,14 +127,20 @@ def _check_train(
 ) -> dict[str, Any]:
     order, task = read_train_spec(spec)
     check_name("model", order.model)
+    check_name("dataset", order.dataset)
     if order.alias is not None:
         check_name("alias", order.alias)
     dataset = tx.datasets(tenant_id).version(order.dataset, order.dataset_version)
     _check_fit(dataset, task)
-    known = cast(dict[str, Any], msgspec.to_builtins(task))
-    del known["table"]
-    ours = msgspec.structs.replace(order, dataset_version=dataset.number)
-    return {**msgspec.to_builtins(ours), **known}
+    order = msgspec.structs.replace(order, dataset_version=dataset.number)
+    kept = {**_plain(task), **_plain(order)}
+    del kept["table"]
+    return kept
+
+
+def _plain(part: msgspec.Struct) -> dict[str, Any]:
+    """As it comes back from the database."""
+    return cast(dict[str, Any], msgspec.json.decode(msgspec.json.encode(part)))
 
 
 def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
