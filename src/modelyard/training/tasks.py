@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from modelyard.core.tasks import RESULT_FILE, Progress, Report
-from modelyard.training.spec import InspectSpec, TrainSpec, read_spec
+from modelyard.training.spec import ImportSpec, InspectSpec, TrainSpec, read_spec
 
 TABLE_FILE: Final = "table.parquet"
 
@@ -38,6 +38,16 @@ def inspect_dataset(scratch: Path, report: Report) -> None:
     inspection = Inspection(table.format, rows, describe(table.frame), preview(table.frame))
     table.frame.write_parquet(scratch / TABLE_FILE)
     _write(scratch, inspection)
+
+
+def import_onnx(scratch: Path, report: Report) -> None:
+    """Check that a file is an ONNX model that can be served; leave an `Imported`."""
+    from modelyard.training.conversion.onnx_file import import_file
+
+    spec = read_spec(scratch, ImportSpec)
+    report(Progress("reading the model", 0.0))
+    imported = import_file(scratch / spec.file, spec.filename)
+    _write(scratch, imported)
 
 
 def _write(scratch: Path, result: msgspec.Struct) -> None:

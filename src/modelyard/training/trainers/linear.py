@@ -32,7 +32,11 @@ def _ridge(fit: Fit) -> Estimator:
 def _logistic_regression(fit: Fit) -> Estimator:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(random_state=fit.seed, **{"max_iter": 1000, **fit.parameters})
+    # The rows of TF-IDF have length one, so its weights must be larger to tell classes apart.
+    strength = 5.0 if fit.sparse else 1.0
+    return LogisticRegression(
+        random_state=fit.seed, **{"C": strength, "max_iter": 1000, **fit.parameters}
+    )
 
 
 LINEAR: Final = Algorithm(
