@@ -15,9 +15,8 @@ from modelyard.adapters.store.schema import metadata, revision
 from modelyard.core.clock import ManualClock
 from modelyard.tenancy.tenant import Tenant
 from tests.conformance.samples import OURS, THEIRS
+from tests.conformance.stores import AnyStore
 from tests.postgres import Server
-
-AnyStore = SqlStore | MemoryStore
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from modelyard.core.errors import NotFound
 from modelyard.core.pages import PageRequest
 from modelyard.core.uploads import Upload
 from modelyard.training.dataset import DatasetVersion
-from tests.conformance.conftest import AnyStore
 from tests.conformance.samples import OURS, START, THEIRS, a_dataset, digest
+from tests.conformance.stores import AnyStore
 
 
 def add(store: AnyStore, content: str, tenant_id: str = OURS) -> DatasetVersion:

@@ -10,8 +10,8 @@ from modelyard.core.pages import PageRequest
 from modelyard.registry.model import Model
 from modelyard.registry.parity import Parity
 from modelyard.registry.version import ModelVersion
-from tests.conformance.conftest import AnyStore
 from tests.conformance.samples import OURS, START, THEIRS, a_version
+from tests.conformance.stores import AnyStore
 
 
 def add_version(store: AnyStore, name: str = "churn", tenant_id: str = OURS) -> ModelVersion:

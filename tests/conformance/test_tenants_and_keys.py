@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import PageRequest
 from modelyard.tenancy.tenant import Tenant
-from tests.conformance.conftest import AnyStore
 from tests.conformance.samples import OURS, START, THEIRS, a_key
+from tests.conformance.stores import AnyStore
 
 
 def test_a_tenants_name_is_taken_once(store: AnyStore) -> None:

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from modelyard.adapters.memory import MemoryControlPlane
+from modelyard.adapters.store import SqlControlPlane
+from modelyard.core.clock import ManualClock
+from modelyard.core.tensors import Signature
+from modelyard.deployment.deployment import ReplicaReport, ReplicaState
+from modelyard.registry.parity import Parity
+from modelyard.registry.version import ModelVersion
+from modelyard.serving.ports import KeyEntry, ReplicaOutcome, WantedRoute
+from tests.conformance.samples import (
+    OURS,
+    SIGNATURE,
+    START,
+    THEIRS,
+    a_deployment,
+    a_key,
+    a_version,
+    digest,
+)
+from tests.conformance.stores import AnyStore, interrupted
+
+Control = SqlControlPlane | MemoryControlPlane
+
+
+def register(store: AnyStore, tenant_id: str = OURS, parity: Parity | None = None) -> ModelVersion:
+    with store.begin() as tx:
+        tx.models(tenant_id).ensure("churn", START)
+        return tx.models(tenant_id).add_version("churn", a_version(parity=parity), START)
+
+
+def test_the_revision_rises_with_each_bump_that_commits(store: AnyStore, control: Control) -> None:
+    before = control.revision()
+    with store.begin() as tx:
+        tx.bump()
+        tx.bump()
+    assert control.revision() == control.wanted().revision == before + 1
+    with interrupted(store) as tx:
+        tx.bump()
+    assert control.revision() == before + 1
+
+
+def test_only_keys_in_force_are_wanted(
+    store: AnyStore, control: Control, clock: ManualClock
+) -> None:
+    lasting = a_key()
+    passing = a_key(THEIRS, expires_at=clock.now() + timedelta(seconds=10))
+    revoked = a_key()
+    with store.begin() as tx:
+        tx.keys(OURS).add(lasting)
+        tx.keys(THEIRS).add(passing)
+        tx.keys(OURS).add(revoked)
+    assert len(control.wanted().keys) == 3
+    with store.begin() as tx:
+        tx.keys(OURS).revoke(revoked.id, clock.now())
+    assert sorted(control.wanted().keys, key=lambda entry: entry.grant.key_id) == [
+        KeyEntry(key.hash, key.grant, key.expires_at) for key in (lasting, passing)
+    ]
+    clock.advance(10)
+    assert [entry.hash for entry in control.wanted().keys] == [lasting.hash]
+
+
+def test_a_deployment_with_a_target_is_a_route(store: AnyStore, control: Control) -> None:
+    version = register(store)
+    deployment = a_deployment("live", target=version)
+    with store.begin() as tx:
+        tx.deployments(OURS).put(deployment)
+        tx.deployments(OURS).put(a_deployment("pending"))
+    assert control.wanted().routes == [
+        WantedRoute(
+            deployment_id=deployment.id,
+            tenant_id=OURS,
+            name="live",
+            model="churn",
+            version=1,
+            version_id=version.id,
+            signature=SIGNATURE,
+            artifacts={"onnx": digest("onnx")},
+        )
+    ]
+    with store.begin() as tx:
+        tx.deployments(OURS).delete("live")
+    assert control.wanted().routes == []
+
+
+def test_a_version_that_cannot_be_served_is_a_route_without_artifacts(
+    store: AnyStore, control: Control
+) -> None:
+    version = register(store, parity=Parity(agreed=False, reason="labels differ"))
+    with store.begin() as tx:
+        tx.deployments(OURS).put(a_deployment(target=version))
+    (route,) = control.wanted().routes
+    assert route.artifacts == {}
+    assert isinstance(route.signature, Signature)
+
+
+def test_a_target_of_another_tenant_is_no_route(store: AnyStore, control: Control) -> None:
+    version = register(store, THEIRS)
+    with store.begin() as tx:
+        tx.deployments(OURS).put(a_deployment(target=version))
+    assert control.wanted().routes == []
+
+
+def test_a_report_is_all_that_its_gateway_says(store: AnyStore, control: Control) -> None:
+    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1")])
+    control.report("gwy_b", START, [ReplicaOutcome("dep_1", "ver_1", "out of memory")])
+    newer = [ReplicaOutcome("dep_1", "ver_2"), ReplicaOutcome("dep_1", "ver_3", "not ONNX\x00")]
+    control.report("gwy_a", START + timedelta(seconds=1), newer)
+    with store.read() as tx:
+        reports = tx.board().reports()
+    failed = reports.pop(1)
+    assert reports == [
+        ReplicaReport("gwy_a", "dep_1", "ver_2", ReplicaState.READY),
+        ReplicaReport("gwy_b", "dep_1", "ver_1", ReplicaState.FAILED, "out of memory"),
+    ]
+    assert (failed.version_id, failed.state) == ("ver_3", ReplicaState.FAILED)
+    assert failed.reason.startswith("not ONNX")
+
+
+def test_a_gateway_is_alive_while_it_reports(store: AnyStore, control: Control) -> None:
+    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1")])
+    control.report("gwy_b", START + timedelta(seconds=5), [])
+    with store.read() as tx:
+        assert tx.board().gateways(START) == ["gwy_a", "gwy_b"]
+        assert tx.board().gateways(START + timedelta(seconds=1)) == ["gwy_b"]
+    with store.begin() as tx:
+        assert tx.board().forget_gateways(START + timedelta(seconds=1)) == 1
+    with store.read() as tx:
+        assert tx.board().gateways(START) == ["gwy_b"]
+        assert tx.board().reports() == []
+
+
+def test_a_gateway_that_leaves_is_forgotten(store: AnyStore, control: Control) -> None:
+    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1")])
+    control.leave("gwy_a")
+    control.leave("gwy_unknown")
+    with store.read() as tx:
+        assert tx.board().gateways(START) == []
+        assert tx.board().reports() == []

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from modelyard.billing.price import Unit
+from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
+from modelyard.core.events import PredictionMade
+from tests.conformance.samples import OURS, START, THEIRS, a_price, an_event
+from tests.conformance.stores import AnyStore
+
+DAY = 86_400.0
+
+
+def ingest(store: AnyStore, *events: PredictionMade, journal: str = "jrn_a", end: int = 0) -> None:
+    with store.begin() as tx:
+        tx.ledger().append(journal, end, events)
+
+
+def sums(store: AnyStore, by: UsageBy = UsageBy.DAY, tenant_id: str = OURS) -> list[UsageSum]:
+    with store.read() as tx:
+        return tx.usage(tenant_id).sums(UsageQuery(by))
+
+
+def count(store: AnyStore) -> int:
+    return sum(line.requests + line.errors for line in sums(store))
+
+
+def test_prices_are_exact_and_listed_newest_first(store: AnyStore) -> None:
+    prices = [
+        a_price("0.000000000001"),
+        a_price("123456789012345678.123456789012", seconds=1, unit=Unit.ROW),
+        a_price("0.10", seconds=1),
+    ]
+    with store.begin() as tx:
+        for price in prices:
+            tx.prices(OURS).add(price)
+    with store.read() as tx:
+        listed = tx.prices(OURS).list()
+        assert listed == prices[::-1]
+        assert str(listed[0].price.amount) == "0.10"
+        assert listed[1].price.amount == Decimal("123456789012345678.123456789012")
+        assert tx.prices(THEIRS).list() == []
+
+
+def test_a_segment_is_ingested_once(store: AnyStore) -> None:
+    events = [an_event(number) for number in range(5)]
+    ingest(store, *events, end=500)
+    ingest(store, *events, end=500)
+    assert count(store) == 5
+    with store.read() as tx:
+        assert tx.ledger().offset("jrn_a") == 500
+        assert tx.ledger().offset("jrn_b") == 0
+
+
+def test_overlapping_segments_add_what_is_new(store: AnyStore) -> None:
+    events = [an_event(number) for number in range(6)]
+    ingest(store, *events[:4], end=400)
+    ingest(store, *events[2:], end=600)
+    ingest(store, *events[:1], end=100)
+    assert count(store) == 6
+    with store.read() as tx:
+        assert tx.ledger().offset("jrn_a") == 600
+
+
+def test_a_segment_without_events_moves_the_offset(store: AnyStore) -> None:
+    ingest(store, end=8)
+    with store.read() as tx:
+        assert tx.ledger().offset("jrn_a") == 8
+
+
+def test_a_request_is_counted_once_within_a_segment(store: AnyStore) -> None:
+    event = an_event()
+    ingest(store, event, event)
+    assert count(store) == 1
+
+
+def test_the_price_is_the_one_in_force_when_the_request_began(store: AnyStore) -> None:
+    first, second = a_price("1", seconds=10), a_price("2", seconds=20, unit=Unit.ROW)
+    with store.begin() as tx:
+        tx.prices(OURS).add(second)
+        tx.prices(OURS).add(first)
+        tx.prices(OURS).add(a_price("9", deployment="fraud"))
+        tx.prices(THEIRS).add(a_price("9"))
+    ingest(store, *(an_event(seconds) for seconds in (9.999999, 10, 19.999999, 20, 1000)))
+    assert [(line.price_id, line.requests) for line in sums(store)] == [
+        (None, 1),
+        (first.id, 2),
+        (second.id, 2),
+    ]
+
+
+def test_a_later_price_leaves_what_is_in_alone(store: AnyStore) -> None:
+    event = an_event(5)
+    ingest(store, event)
+    with store.begin() as tx:
+        tx.prices(OURS).add(a_price("1"))
+    ingest(store, event, an_event(6))
+    assert [line.price_id is None for line in sums(store)] == [True, False]
+
+
+def test_of_two_prices_from_one_moment_the_later_made_holds(store: AnyStore) -> None:
+    earlier, later = a_price("1"), a_price("2")
+    with store.begin() as tx:
+        tx.prices(OURS).add(later)
+        tx.prices(OURS).add(earlier)
+    ingest(store, an_event())
+    assert [line.price_id for line in sums(store)] == [later.id]
+
+
+def test_usage_is_added_up_by_each_group(store: AnyStore) -> None:
+    ingest(
+        store,
+        an_event(0, rows=3),
+        an_event(DAY - 0.000001, key_id="key_b", status=422),
+        an_event(DAY, deployment="a-fraud", status=399, rows=2),
+        an_event(0, tenant_id=THEIRS),
+    )
+    assert sums(store, UsageBy.DAY) == [
+        UsageSum("2026-01-01", None, 1, 1, 3, 200, 20, 4_000),
+        UsageSum("2026-01-02", None, 1, 0, 2, 100, 10, 2_000),
+    ]
+    assert sums(store, UsageBy.KEY) == [
+        UsageSum("key_a", None, 2, 0, 5, 200, 20, 4_000),
+        UsageSum("key_b", None, 0, 1, 0, 100, 10, 2_000),
+    ]
+    by_model = [
+        UsageSum("a-fraud", None, 1, 0, 2, 100, 10, 2_000),
+        UsageSum("churn", None, 1, 1, 3, 200, 20, 4_000),
+    ]
+    assert sums(store, UsageBy.MODEL) == sums(store, UsageBy.DEPLOYMENT) == by_model
+    assert [line.requests for line in sums(store, tenant_id=THEIRS)] == [1]
+
+
+def test_a_query_takes_since_and_leaves_until(store: AnyStore) -> None:
+    ingest(store, *(an_event(seconds) for seconds in (0, 1, 2, 3)))
+    since, until = START + timedelta(seconds=1), START + timedelta(seconds=3)
+    with store.read() as tx:
+        usage = tx.usage(OURS)
+        assert [s.requests for s in usage.sums(UsageQuery(since=since, until=until))] == [2]
+        assert [s.requests for s in usage.sums(UsageQuery(since=since))] == [3]
+        assert [s.requests for s in usage.sums(UsageQuery(until=until))] == [3]
+        assert usage.sums(UsageQuery(since=until, until=since)) == []
