@@ -1,0 +1,83 @@
+"""The room's tasks as a command, and its services over SQLite and local files, as in production."""
+
+import sys
+from pathlib import Path
+
+from modelyard.adapters.blobs import BlobStore, local_blobs
+from modelyard.adapters.engine import child
+from modelyard.adapters.engine.runner import ProcessTaskRunner
+from modelyard.adapters.store import SqlStore, open_store, sqlite_url
+from modelyard.core.clock import SystemClock
+from modelyard.core.uploads import Upload
+from modelyard.registry.service import RegistryService
+from modelyard.tenancy.tenant import Tenant
+from modelyard.training import tasks
+from modelyard.training.attempt import Pace
+from modelyard.training.datasets import DatasetService
+from modelyard.training.importing import ImportService
+from modelyard.training.jobs import TRAIN, JobService
+from modelyard.training.scratch import ScratchRoot
+from modelyard.training.train_handler import TrainHandler
+from modelyard.training.worker import Worker
+
+OURS, THEIRS = "tnt_ours", "tnt_theirs"
+MEMORY = 8 << 30
+
+
+class Room:
+    """Everything of the room, on one home."""
+
+    def __init__(self, home: Path, seconds: float = 60) -> None:
+        self.home = home
+        self.clock = SystemClock()
+        self.store: SqlStore = open_store(sqlite_url(home / "modelyard.db"))
+        self.blobs: BlobStore = local_blobs(home / "blobs")
+        self.scratch = ScratchRoot(home / "scratch")
+        self.registry = RegistryService(self.store, self.clock)
+        self.jobs = JobService(self.store, self.clock)
+        command = (sys.executable, __file__)
+        runner = ProcessTaskRunner(command, MEMORY, seconds)
+        self.datasets = DatasetService(
+            store=self.store,
+            blobs=self.blobs,
+            runner=runner,
+            scratch=self.scratch,
+            clock=self.clock,
+        )
+        self.imports = ImportService(
+            store=self.store,
+            blobs=self.blobs,
+            runner=runner,
+            scratch=self.scratch,
+            registry=self.registry,
+        )
+        self.worker = Worker(
+            store=self.store,
+            runner=ProcessTaskRunner(command, MEMORY),
+            handlers={TRAIN: TrainHandler(self.store, self.blobs, self.registry, self.clock)},
+            scratch=self.scratch,
+            clock=self.clock,
+            worker_id="wrk_1",
+            pace=Pace(poll=0.05, story=0.1),
+        )
+        with self.store.begin() as tx:
+            for tenant in (OURS, THEIRS):
+                tx.tenants().add(Tenant(tenant, tenant, self.clock.now()))
+
+    def upload(self, data: bytes, tenant: str = OURS) -> str:
+        path = self.home / "received"
+        path.write_bytes(data)
+        digest = self.blobs.put(path)
+        with self.store.begin() as tx:
+            tx.uploads(tenant).add(Upload(digest, len(data), self.clock.now()))
+        return digest
+
+
+TASKS = {
+    "train": tasks.train,
+    "inspect": tasks.inspect_dataset,
+    "import-onnx": tasks.import_onnx,
+}
+
+if __name__ == "__main__":
+    sys.exit(child.main(TASKS, sys.argv[1:]))
