@@ -95,7 +95,12 @@ def _task(arguments: list[str]) -> int:
     from modelyard.adapters.engine.child import main as run
     from modelyard.training import tasks
 
-    return run(tasks.TASKS, arguments)
+    by_name = {
+        "train": tasks.train,
+        "inspect": tasks.inspect_dataset,
+        "import-onnx": tasks.import_onnx,
+    }
+    return run(by_name, arguments)
 
 
 def _gateway(settings: Settings, listener: socket.socket) -> int:
