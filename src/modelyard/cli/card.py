@@ -18,14 +18,13 @@ _MANY = 8
 def card_of(version: ModelVersion) -> Group:
     """Everything that people ask of a version, most important first."""
     from rich.console import Group
-    from rich.padding import Padding
 
     card = version.card
     parts: list[Any] = [facts(_heading(version))]
     if card.metrics:
-        parts.append(Padding(_metrics(card), (1, 0, 0, 0)))
+        parts += ["", _metrics(card)]
     if card.confusion is not None and len(card.confusion.labels) <= _MANY:
-        parts.append(Padding(_confusion(card.confusion), (1, 0, 0, 0)))
+        parts += ["", _confusion(card.confusion)]
     return Group(*parts)
 
 

@@ -19,13 +19,13 @@ from modelyard.cli.demo_data import HELD_BACK, TARGET, Tumours, require_librarie
 from modelyard.cli.display import size, table, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.local_server import LocalServer
-from modelyard.cli.train import follow, show_result
+from modelyard.cli.train import follow, result_of
 from modelyard.cli.usage import usage_table
-from modelyard_client import Client, InferenceResponse, Tensor, tensors
+from modelyard_client import Client, ClientError, InferenceResponse, Tensor, tensors
 from modelyard_client.billing import UsageLine
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 NAME: Final = "tumours"
 PRICE: Final = "0.001"
@@ -53,7 +53,7 @@ def demo(*, keep: bool = False) -> None:
             kept = keep
             if kept:
                 _what_next(out, server, folder, made)
-        except CommandFailed:
+        except (ClientError, CommandFailed):
             out.print(server.last_words(), style="dim")
             raise
         finally:
@@ -79,11 +79,15 @@ class _Demo:
 
     def run(self) -> _Made:
         """All steps in order."""
+        self._out.print(
+            "569 tumours, ten properties of their cell nuclei in three statistics each:\n"
+            "malignant or benign? (Wisconsin diagnostic breast cancer data, 1993)"
+        )
         started = time.monotonic()
         self._step("Start a server", shlex.join(self._server.command))
         with self._server.start() as client:
             took = time.monotonic() - started
-            self._out.print(f"   {client.url} answers after {took:.1f} s")
+            self._out.print(f"   URL={client.url} answers after {took:.1f} s")
             tumours = self._add(client)
             self._train(client)
             self._deploy(client)
@@ -99,6 +103,11 @@ class _Demo:
         self._out.print()
         self._out.print(f"{self._number:>2} {title}", style="bold")
         self._out.print(f"   $ {command}", style="cyan", soft_wrap=True)
+
+    def _show(self, what: RenderableType) -> None:
+        from rich.padding import Padding
+
+        self._out.print(Padding(what, (0, 0, 0, 3), expand=False))
 
     def _add(self, client: Client) -> Tumours:
         tumours = write_tumours(self._folder)
@@ -120,7 +129,7 @@ class _Demo:
         job = client.jobs.submit_train(
             NAME, dataset=NAME, target=TARGET, algorithm="auto", alias="champion"
         )
-        show_result(self._out, follow(client, job, self._out))
+        self._show(result_of(follow(client, job, self._out)))
 
     def _deploy(self, client: Client) -> None:
         model = f"{NAME}@champion"
@@ -141,7 +150,7 @@ class _Demo:
         command = "modelyard keys create --scope infer --name demo"
         self._step("Make a key that may only call models", command)
         made = client.keys.create("demo", "infer")
-        self._out.print(f"   {made.key[:9]}…  ({made.id}, scope {made.scope})")
+        self._out.print(f"   KEY={made.key[:9]}… of scope {made.scope} ({made.id})")
         return made.key
 
     def _call(self, consumer: Client, tumours: Tumours) -> None:
@@ -167,11 +176,11 @@ class _Demo:
                 zip(tumours.truths, predictions, strict=True), start=1
             )
         ]
-        self._out.print(table(("   ROW", "TRUTH", "PREDICTED", "AGREE"), rows))
+        self._show(table(("ROW", "TRUTH", "PREDICTED", "AGREE"), rows))
 
     def _account(self, client: Client) -> None:
         self._step("See the usage and what it costs", "modelyard usage --by deployment")
-        self._out.print(usage_table("deployment", _ingested_usage(client)))
+        self._show(usage_table("deployment", _ingested_usage(client)))
 
 
 def _ingested_usage(client: Client) -> Sequence[UsageLine]:

@@ -49,12 +49,14 @@ class LocalServer:
             CommandFailed: it ended, or did not answer in time.
         """
         environ = {k: v for k, v in os.environ.items() if not k.startswith("MODELYARD_")}
+        environ["MODELYARD_LOG_LEVEL"] = "warning"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *self.command],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                # The banner there shows the operator's key; the log is on standard error.
+                stdout=subprocess.DEVNULL,
+                stderr=log,
                 env=environ,
                 start_new_session=True,
             )

@@ -85,7 +85,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         if json:
             _print_document(client, job, wait=wait)
         elif wait:
-            show_result(terminal(), follow(client, job, terminal()))
+            out = terminal()
+            out.print(result_of(follow(client, job, out)))
         else:
             terminal().print(
                 f"job {job.id} is {job.state}: 'modelyard jobs logs {job.id} --follow'"
@@ -113,6 +114,8 @@ def parse_parameters(pairs: Iterable[str]) -> dict[str, Any]:
 def follow(client: Client, job: Job, out: Console) -> ModelVersion:
     """Show the job's progress until it ends, and return the version that it made.
 
+    A terminal gets a bar and the scores so far, a file the main lines of the story.
+
     Raises:
         CommandFailed: the job did not succeed.
     """
@@ -121,7 +124,7 @@ def follow(client: Client, job: Job, out: Console) -> ModelVersion:
         for event in client.jobs.follow(job.id):
             if view is not None:
                 view.show(event)
-            else:
+            elif "fold" not in event.data:
                 out.print(line_of(event))
                 sys.stdout.flush()
     ended = client.jobs.get(job.id)
@@ -130,13 +133,13 @@ def follow(client: Client, job: Job, out: Console) -> ModelVersion:
     return client.models.version(str(result["model"]), int(result["version"]))
 
 
-def show_result(out: Console, version: ModelVersion) -> None:
+def result_of(version: ModelVersion) -> Group:
     """The leaderboard and the card."""
-    out.print()
-    if version.card.leaderboard:
-        out.print(leaderboard(version.card.leaderboard, version.card.metric))
-        out.print()
-    out.print(card_of(version))
+    from rich.console import Group
+
+    card = version.card
+    board = [leaderboard(card.leaderboard, card.metric), ""] if card.leaderboard else []
+    return Group("", *board, card_of(version))
 
 
 class Board:

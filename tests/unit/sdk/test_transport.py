@@ -19,8 +19,8 @@ def test_every_request_carries_the_key_and_every_post_a_key_of_its_own(
     server: ScriptedServer, client: Client
 ) -> None:
     server.answers = [Answer(201, KEY)]
-    client.keys.create("a")
-    client.keys.create("b")
+    client.keys.create("a", settle=0)
+    client.keys.create("b", settle=0)
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer my_key"}
     assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 2
 
@@ -29,7 +29,7 @@ def test_a_broken_connection_is_tried_again_with_the_same_idempotency_key(
     server: ScriptedServer, client: Client
 ) -> None:
     server.answers = [Answer(hang_up=True), Answer(hang_up=True), Answer(201, KEY)]
-    assert client.keys.create("n").key == "my_secret"
+    assert client.keys.create("n", settle=0).key == "my_secret"
     keys = {asked.headers["idempotency-key"] for asked in server.asked}
     assert (len(server.asked), len(keys)) == (3, 1)
 
@@ -104,7 +104,7 @@ def test_unknown_fields_of_a_newer_server_are_passed_over(
     server: ScriptedServer, client: Client
 ) -> None:
     server.answers = [Answer(201, {**KEY, "colour": "blue"})]
-    assert client.keys.create("n").id == "key_1"
+    assert client.keys.create("n", settle=0).id == "key_1"
 
 
 def test_lists_follow_their_cursor(server: ScriptedServer, client: Client) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from modelyard_client.pages import Page, collect
 from modelyard_client.transport import Transport, route
+
+SETTLE_SECONDS: Final = 1.0
+"""What changes on the server has reached all its gateways after this time."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -40,15 +45,27 @@ class Keys:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def create(self, name: str, scope: str = "infer", expires_at: datetime | None = None) -> NewKey:
-        """Make a key of scope `infer`, `manage` or `admin`, no wider than the caller's own."""
+    def create(
+        self,
+        name: str,
+        scope: str = "infer",
+        expires_at: datetime | None = None,
+        *,
+        settle: float = SETTLE_SECONDS,
+    ) -> NewKey:
+        """Make a key of scope `infer`, `manage` or `admin`, no wider than the caller's own.
+
+        Returns after `settle` seconds more, so that every gateway knows the key when you use it.
+        """
         body = {"name": name, "scope": scope}
         if expires_at is not None:
             body["expires_at"] = expires_at.isoformat()
-        return self._transport.request("POST", route("keys"), NewKey, body=body)
+        made = self._transport.request("POST", route("keys"), NewKey, body=body)
+        time.sleep(settle)
+        return made
 
     def revoke(self, key_id: str) -> Key:
-        """Put it out of force on every gateway."""
+        """Put it out of force; every gateway refuses it within a second."""
         return self._transport.request("POST", route("keys", key_id, "revoke"), Key)
 
     def list(self, limit: int = 1000) -> Sequence[Key]:

@@ -1,0 +1,102 @@
+"""One real server for all tests of a session, as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from modelyard_client import Client
+
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+
+class Server(NamedTuple):
+    """A running server; `process` is its supervisor."""
+
+    url: str
+    admin_key: str
+    home: Path
+    process: subprocess.Popen[bytes]
+
+
+def start_server(home: Path, *options: str, **environ: str) -> Server:
+    """Start `modelyard up` and wait until it answers. Whoever starts it stops it.
+
+    Raises:
+        RuntimeError: it ended, or was not ready in time; with the end of its log.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    log = home.with_name(f"{home.name}.log")
+    command = [sys.executable, "-m", "modelyard", "up", "--port", "0", "--home", str(home)]
+    with log.open("ab") as target:
+        process = subprocess.Popen(
+            [*command, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environ},
+            start_new_session=True,
+        )
+    end = time.monotonic() + START_SECONDS
+    file = home / "server.json"
+    while not (file.exists() and _pid(file) == process.pid):
+        if process.poll() is not None or time.monotonic() > end:
+            kill_server(process)
+            said = log.read_text(errors="replace")[-4000:]
+            raise RuntimeError(f"the server did not start (code {process.poll()}):\n{said}")
+        time.sleep(0.05)
+    url = msgspec.json.decode(file.read_bytes())["url"]
+    return Server(url, (home / "admin.key").read_text().strip(), home, process)
+
+
+def stop_server(process: subprocess.Popen[bytes]) -> int:
+    """SIGTERM, and the exit code. A server that does not end is killed, and the test fails."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        kill_server(process)
+        pytest.fail(f"the server did not end within {STOP_SECONDS:.0f} s of SIGTERM")
+
+
+def kill_server(process: subprocess.Popen[bytes]) -> None:
+    """Kill the supervisor; its children die with it."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Do not stop or break this one: it is everybody's."""
+    started = start_server(tmp_path_factory.mktemp("server") / "home")
+    try:
+        yield started
+    finally:
+        code = stop_server(started.process)
+    assert code == 0
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    """With the operator's key."""
+    with Client(server.url, server.admin_key) as client:
+        yield client
+
+
+def _pid(file: Path) -> Any:
+    """The process that wrote the file; a file of an earlier server may still be there."""
+    try:
+        return msgspec.json.decode(file.read_bytes()).get("pid")
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
