@@ -15,6 +15,7 @@ import numpy as np
 
 from modelyard.core.errors import Invalid
 from modelyard.registry.card import Confusion
+from modelyard.training.rows import Array, Rows
 from modelyard.training.spec import TaskKind
 
 METRICS: Final[Mapping[TaskKind, tuple[str, ...]]] = {
@@ -26,8 +27,6 @@ IMBALANCE: Final = 3.0
 """The largest class outnumbers the smallest so many times before accuracy misleads."""
 MAX_CONFUSION: Final = 100
 """Classes beyond which no confusion matrix is kept."""
-
-Array = np.ndarray[Any, Any]
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -54,17 +53,16 @@ def choose_metric(asked: str | None, task: TaskKind, target: Array) -> str:
     return "f1" if counts.max() > IMBALANCE * counts.min() else "accuracy"
 
 
-def evaluate(task: TaskKind, model: Any, features: Any, truth: Array) -> Evaluation:
+def evaluate(task: TaskKind, model: Any, rows: Rows) -> Evaluation:
     """Every metric of the task. One that is not defined on these rows is left out."""
-    predicted = model.predict(features)
     if task is TaskKind.REGRESSION:
-        return Evaluation(_regression(truth, predicted))
-    return _classification(model, features, truth, predicted)
+        return Evaluation(_regression(rows.target, model.predict(rows.features)))
+    return _classification(model, rows)
 
 
-def score(metric: str, task: TaskKind, model: Any, features: Any, truth: Array) -> float:
+def score(metric: str, task: TaskKind, model: Any, rows: Rows) -> float:
     """One metric. Raises Invalid when it is not defined for this model on these rows."""
-    metrics = evaluate(task, model, features, truth).metrics
+    metrics = evaluate(task, model, rows).metrics
     if metric not in metrics:
         raise Invalid(
             f"{metric} is not defined here: the model gives no probabilities, or a fold "
@@ -84,9 +82,10 @@ def _regression(truth: Array, predicted: Array) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def _classification(model: Any, features: Any, truth: Array, predicted: Array) -> Evaluation:
+def _classification(model: Any, rows: Rows) -> Evaluation:
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+    truth, predicted = rows.target, model.predict(rows.features)
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth, predicted, average="macro", zero_division=0
     )
@@ -96,7 +95,7 @@ def _classification(model: Any, features: Any, truth: Array, predicted: Array) -
         "recall": float(recall),
         "f1": float(f1),
     }
-    area = _roc_auc(model, features, truth)
+    area = _roc_auc(model, rows)
     if area is not None:
         metrics["roc_auc"] = area
     classes = model.classes_
@@ -107,13 +106,14 @@ def _classification(model: Any, features: Any, truth: Array, predicted: Array) -
     return Evaluation(metrics, Confusion(labels, tuple(tuple(map(int, row)) for row in counts)))
 
 
-def _roc_auc(model: Any, features: Any, truth: Array) -> float | None:
+def _roc_auc(model: Any, rows: Rows) -> float | None:
     """None without probabilities, or when a class is absent from these rows."""
     from sklearn.metrics import roc_auc_score
 
+    truth = rows.target
     if not hasattr(model, "predict_proba") or len(np.unique(truth)) != len(model.classes_):
         return None
-    probabilities = model.predict_proba(features)
+    probabilities = model.predict_proba(rows.features)
     if len(model.classes_) == 2:
         return float(roc_auc_score(truth, probabilities[:, 1]))
     return float(roc_auc_score(truth, probabilities, multi_class="ovr", labels=model.classes_))

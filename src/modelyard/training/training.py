@@ -7,9 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-import numpy as np
-
 from modelyard.core.errors import Invalid
 from modelyard.core.tasks import Progress, Report
 from modelyard.registry.artifact import Format
@@ -17,16 +14,19 @@ from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
 from modelyard.training.conversion.pipeline import Converted, convert, signature_of
 from modelyard.training.evaluator import check_metric, choose_metric, evaluate
+from modelyard.training.fitting import Fitted, fit
 from modelyard.training.inspection import describe
 from modelyard.training.parity import compare as compare_forms
 from modelyard.training.preprocessing import features_of, target_of
 from modelyard.training.problem import MIN_ROWS, Problem, define
-from modelyard.training.selection import Comparison, Fitted, compare, fit, split, suited
+from modelyard.training.progress import portion
+from modelyard.training.rows import Rows, hold_out
+from modelyard.training.selection import Comparison, Rules, compare
 from modelyard.training.spec import AUTO, TaskKind, TrainSpec
 from modelyard.training.suspicion import suspicions
 from modelyard.training.trained import Produced, Trained
 from modelyard.training.trainers.algorithm import Algorithm
-from modelyard.training.trainers.catalogue import candidates, check_algorithm
+from modelyard.training.trainers.catalogue import ALGORITHMS, candidates, check_algorithm
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,19 +38,8 @@ LIBRARIES: Final = ("scikit-learn", "numpy", "polars", "onnx", "skl2onnx", "onnx
 
 _log = logging.getLogger(__name__)
 
-_COMPARED: Final = 0.75
-"""The share of the time that comparing takes."""
-
-Array = np.ndarray[Any, Any]
-
-
-class Data(msgspec.Struct, frozen=True):
-    """Features and target of the training rows and of the held-out rows."""
-
-    train: pl.DataFrame
-    train_target: Array
-    test: pl.DataFrame
-    test_target: Array
+_COMPARED, _FITTED, _EVALUATED = 0.75, 0.9, 0.93
+"""How far a training has come after each of its steps."""
 
 
 def train(table: pl.DataFrame, spec: TrainSpec, folder: Path, report: Report) -> Trained:
@@ -66,27 +55,21 @@ def train(table: pl.DataFrame, spec: TrainSpec, folder: Path, report: Report) ->
     check_metric(spec.metric, problem.task)
     parameters = _parameters(algorithms, spec)
     table, dropped = _usable(table, problem)
-    data = _split(table, problem, spec)
-    metric = choose_metric(spec.metric, problem.task, data.train_target)
-    fitted, comparison = _fit_best(algorithms, problem, data, spec, parameters, metric, report)
-    report(Progress("evaluating on the held-out rows", 0.9))
-    evaluation = evaluate(problem.task, fitted.pipeline, data.test, data.test_target)
-    report(Progress("converting to ONNX and comparing", 0.93))
-    converted, parity = _convert(fitted.pipeline, problem, data.test)
-    notes = (*problem.warnings, *dropped, *suspicions(table, problem))
-    card = Card(
-        task=problem.task,
-        algorithm=fitted.algorithm,
-        target=problem.target,
-        features=tuple(problem.features),
-        train_rows=fitted.rows,
-        test_rows=len(data.test_target),
-        metric=metric,
-        metrics=evaluation.metrics,
-        confusion=evaluation.confusion,
-        leaderboard=comparison.leaderboard,
-        warnings=(*notes, *comparison.warnings, *fitted.warnings),
-    )
+    rows = Rows(features_of(table, problem), target_of(table, problem))
+    inside, outside = hold_out(rows, problem.task, spec.test_fraction, spec.seed)
+    rules = Rules(choose_metric(spec.metric, problem.task, inside.target), spec.folds, spec.seed)
+    comparison = Comparison()
+    algorithm = algorithms[0]
+    if spec.algorithm == AUTO:
+        comparison = compare(algorithms, problem, inside, rules, portion(report, 0.0, _COMPARED))
+        algorithm = ALGORITHMS[comparison.best]
+    report(Progress(f"training {algorithm.name} on {len(inside)} rows", _COMPARED))
+    fitted = fit(algorithm, problem, inside, spec.seed, parameters)
+    report(Progress("evaluating on the held-out rows", _FITTED))
+    notes = (*problem.warnings, *dropped, *suspicions(table, problem), *comparison.warnings)
+    card = _card(fitted, problem, outside, rules, comparison, notes)
+    report(Progress("converting to ONNX and comparing on the held-out rows", _EVALUATED))
+    converted, parity = _convert(fitted.pipeline, problem, outside.features)
     return Trained(
         signature=signature_of(fitted.pipeline, problem),
         card=card,
@@ -95,6 +78,30 @@ def train(table: pl.DataFrame, spec: TrainSpec, folder: Path, report: Report) ->
         seed=spec.seed,
         parameters=_plain(fitted.pipeline.named_steps["model"].get_params()),
         libraries=libraries(),
+    )
+
+
+def _card(
+    fitted: Fitted,
+    problem: Problem,
+    outside: Rows,
+    rules: Rules,
+    comparison: Comparison,
+    notes: tuple[str, ...],
+) -> Card:
+    evaluation = evaluate(problem.task, fitted.pipeline, outside)
+    return Card(
+        task=problem.task,
+        algorithm=fitted.algorithm,
+        target=problem.target,
+        features=tuple(problem.features),
+        train_rows=fitted.rows,
+        test_rows=len(outside),
+        metric=rules.metric,
+        metrics=evaluation.metrics,
+        confusion=evaluation.confusion,
+        leaderboard=comparison.leaderboard,
+        warnings=(*notes, *fitted.warnings),
     )
 
 
@@ -127,50 +134,6 @@ def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[
             "and too few are left to learn from"
         )
     return kept, (f"{left_out} rows with {what} were left out",) if left_out else ()
-
-
-def _split(table: pl.DataFrame, problem: Problem, spec: TrainSpec) -> Data:
-    features, target = features_of(table, problem), target_of(table, problem)
-    inside, outside = split(problem, target, spec.test_fraction, spec.seed)
-    return Data(features[inside], target[inside], features[outside], target[outside])
-
-
-def _fit_best(
-    algorithms: tuple[Algorithm, ...],
-    problem: Problem,
-    data: Data,
-    spec: TrainSpec,
-    parameters: dict[str, Any],
-    metric: str,
-    report: Report,
-) -> tuple[Fitted, Comparison]:
-    """Choose by cross-validation if there is a choice, then fit on all training rows."""
-    comparison = Comparison(())
-    algorithm = algorithms[0]
-    if spec.algorithm == AUTO:
-        tried, passed = suited(algorithms, problem)
-        comparison = compare(
-            tried,
-            problem,
-            data.train,
-            data.train_target,
-            metric=metric,
-            folds=spec.folds,
-            seed=spec.seed,
-            report=lambda line: report(_within(line, _COMPARED)),
-        )
-        comparison = msgspec.structs.replace(comparison, warnings=(*comparison.warnings, *passed))
-        algorithm = next(one for one in tried if one.name == comparison.best)
-    report(Progress(f"training {algorithm.name} on {len(data.train_target)} rows", _COMPARED))
-    fitted = fit(
-        algorithm, problem, data.train, data.train_target, seed=spec.seed, parameters=parameters
-    )
-    return fitted, comparison
-
-
-def _within(line: Progress, share: float) -> Progress:
-    fraction = None if line.fraction is None else line.fraction * share
-    return msgspec.structs.replace(line, fraction=fraction)
 
 
 def _convert(

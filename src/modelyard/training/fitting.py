@@ -1,0 +1,80 @@
+"""Fitting: one algorithm with its preprocessing, on as many rows as it is good for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from modelyard.core.errors import Invalid
+from modelyard.training.preprocessing import preprocessor
+from modelyard.training.problem import Problem
+from modelyard.training.rows import Rows, sample
+from modelyard.training.spec import TaskKind
+from modelyard.training.trainers.algorithm import Algorithm, Fit
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """A fitted pipeline. `rows` is how many rows it was trained on."""
+
+    pipeline: Any
+    algorithm: str
+    rows: int
+    warnings: tuple[str, ...] = ()
+
+
+def fit(
+    algorithm: Algorithm, problem: Problem, rows: Rows, seed: int, parameters: Mapping[str, Any]
+) -> Fitted:
+    """Fit the algorithm.
+
+    Raises:
+        Invalid: it cannot learn from these rows; the message is the library's reason.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.pipeline import Pipeline
+
+    prepare = preprocessor(problem, scaled=algorithm.scaled)
+    target, notes = rows.target, []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ConvergenceWarning)
+        try:
+            matrix = prepare.fit_transform(rows.features)
+            limit = algorithm.row_limit(matrix.shape[1])
+            if len(target) > limit:
+                places = sample(target, limit, problem.task, seed)
+                matrix, target = matrix[places], target[places]
+                notes.append(f"{algorithm.name} was trained on a sample of {len(places)} rows")
+            estimator = algorithm.build(_purpose(problem, matrix, target, seed, parameters))
+            estimator.fit(matrix, target)
+        except (ValueError, ArithmeticError) as error:
+            raise Invalid(f"{algorithm.name} cannot be trained: {_first_line(error)}") from error
+    if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
+        notes.append(f"{algorithm.name} stopped before it converged; more iterations may help")
+    pipeline = Pipeline([("prepare", prepare), ("model", estimator)])
+    return Fitted(pipeline, algorithm.name, len(target), tuple(notes))
+
+
+def _purpose(
+    problem: Problem, matrix: Any, target: Any, seed: int, parameters: Mapping[str, Any]
+) -> Fit:
+    rarest = 0
+    if problem.task is TaskKind.CLASSIFICATION:
+        rarest = int(np.unique(target, return_counts=True)[1].min())
+    return Fit(
+        task=problem.task,
+        rows=matrix.shape[0],
+        width=matrix.shape[1],
+        seed=seed,
+        sparse=not isinstance(matrix, np.ndarray),
+        rarest=rarest,
+        parameters=parameters,
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
