@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from modelyard.core.journal import SUFFIX, unframe
+from modelyard.core.journal import SUFFIX, is_torn, unframe
+
+_log = logging.getLogger(__name__)
+
+DAMAGED: Final = ".damaged"
 
 
 class JournalFiles:
@@ -28,7 +34,10 @@ class JournalFiles:
             return file.read(limit)
 
     def retire(self, journal_id: str, ingested: int) -> bool:
-        """Drop the file if its writer is gone and nothing whole follows the ingested bytes."""
+        """Drop the file if its writer is gone and nothing whole follows the ingested bytes.
+
+        A file whose rest is more than an interrupted write is set aside, for a person to look at.
+        """
         path = self._path(journal_id)
         with path.open("rb") as file:
             try:
@@ -37,9 +46,17 @@ class JournalFiles:
             except BlockingIOError:
                 return False
             file.seek(ingested)
-            if any(True for _ in unframe(file.read())):
+            rest = file.read()
+            if any(True for _ in unframe(rest)):
                 return False
-            path.unlink()
+            if is_torn(rest):
+                path.unlink()
+            else:
+                path.rename(path.with_name(path.name + DAMAGED))
+                _log.error(
+                    "journal file is damaged and was set aside",
+                    extra={"journal": journal_id, "ingested": ingested, "rest": len(rest)},
+                )
             return True
 
     def _path(self, journal_id: str) -> Path:

@@ -32,16 +32,33 @@ def frame(event: PredictionMade) -> bytes:
     return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
 
 
+def is_torn(rest: bytes) -> bool:
+    """Whether `rest`, which begins with no whole frame, is what an interrupted write leaves.
+
+    That is the beginning of a frame, or the zeros that a power cut leaves of it. Anything else
+    was whole once, and has been damaged.
+    """
+    if len(rest) < _HEAD.size or not any(rest):
+        return True
+    length, _ = _HEAD.unpack_from(rest)
+    return bool(length <= MAX_FRAME and len(rest) < _HEAD.size + length)
+
+
 def unframe(data: bytes) -> Iterator[tuple[int, PredictionMade]]:
     """Each whole record in `data` with the offset just past it; stops at a broken frame."""
     view, at = memoryview(data), 0
     while at + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, at)
         end = at + _HEAD.size + length
-        if length > MAX_FRAME or end > len(data):
+        # A power cut may leave zeros, which would pass for a record of no bytes: their CRC is 0.
+        if not 0 < length <= MAX_FRAME or end > len(data):
             return
         payload = view[at + _HEAD.size : end]
         if zlib.crc32(payload) != checksum:
             return
+        try:
+            event = _decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
         at = end
-        yield at, _decode(payload)
+        yield at, event

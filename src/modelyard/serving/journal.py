@@ -8,17 +8,15 @@ before the answers when the journal is set to wait for it.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from typing import Final
 
-from modelyard.core import ids
 from modelyard.core.errors import Unavailable
 from modelyard.core.events import PredictionMade
-from modelyard.core.journal import SUFFIX, frame
+from modelyard.core.journal import frame
+from modelyard.serving.journal_file import JournalFile
 
 _log = logging.getLogger(__name__)
 
@@ -27,25 +25,23 @@ ROTATE: Final = 64 << 20
 
 
 class JournalWriter:
-    """Appends events to a file that no other process writes to.
+    """Appends events to files that no other process writes to.
 
-    Lives on one event loop. `sync_ms` is the time between two fsyncs; None makes every group of
+    Lives on one event loop. `sync_ms` is the time between two syncs; None makes every group of
     events wait for its own.
     """
 
-    def __init__(self, folder: Path, sync_ms: int | None) -> None:
+    def __init__(self, folder: Path, sync_ms: int | None, *, rotate: int = ROTATE) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._sync_ms = sync_ms
+        self._rotate = rotate
         self._loop = asyncio.get_running_loop()
         self._pending: list[bytes] = []
         self._waiting: list[asyncio.Future[None]] = []
-        self._syncing: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._dirty = False
-        self._file = -1
-        self._size = 0
-        self._open()
+        self._failing = False
+        self._file = JournalFile(folder)
+        self._each_group_syncs = sync_ms is None
         self._timer = (
             self._loop.create_task(self._sync_every(sync_ms / 1000))
             if sync_ms is not None
@@ -72,10 +68,7 @@ class JournalWriter:
         self._flush()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._syncing is not None:
-            await asyncio.wait([self._syncing])
-        await self._loop.run_in_executor(None, os.fsync, self._file)
-        os.close(self._file)
+        await self._end(self._file)
 
     def _flush(self) -> None:
         group, waiting = b"".join(self._pending), self._waiting
@@ -83,101 +76,70 @@ class JournalWriter:
         if not group:
             return
         try:
-            _write_all(self._file, group, self._size)
+            if self._file.broken or self._file.size >= self._rotate:
+                self._begin_file()
+            self._file.write(group)
         except OSError as error:
-            _log.exception("the usage journal cannot be written")
-            _fail(waiting, error)
+            self._fail(waiting, error)
             return
-        self._size += len(group)
-        self._dirty = True
-        if self._sync_ms is None:
-            task = self._loop.create_task(self._sync_for(waiting))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return
-        _acknowledge(waiting)
-        if self._size >= ROTATE:
-            self._rotate()
-
-    async def _sync_for(self, waiting: list[asyncio.Future[None]]) -> None:
-        # One fsync at a time: groups that were written while one ran share the next.
-        if self._syncing is not None:
-            await asyncio.wait([self._syncing])
-        try:
-            await self._sync()
-        except OSError as error:
-            _log.exception("the usage journal cannot be synced")
-            _fail(waiting, error)
+        if self._each_group_syncs:
+            self._spawn(self._sync_for(waiting, self._file))
         else:
-            _acknowledge(waiting)
-        if self._size >= ROTATE:
-            self._rotate()
+            self._acknowledge(waiting)
+
+    def _begin_file(self) -> None:
+        try:
+            fresh = JournalFile(self._folder)
+        except OSError:
+            if self._file.broken:
+                raise
+            # A file that is merely large still takes what comes.
+            return
+        self._spawn(self._end(self._file))
+        self._file = fresh
+
+    async def _sync_for(self, waiting: list[asyncio.Future[None]], file: JournalFile) -> None:
+        try:
+            await file.sync()
+        except OSError as error:
+            self._fail(waiting, error)
+        else:
+            self._acknowledge(waiting)
 
     async def _sync_every(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
-            if self._dirty:
+            file = self._file
+            if not file.broken:
                 try:
-                    await self._sync()
+                    await file.sync()
                 except OSError:
                     _log.exception("the usage journal cannot be synced")
 
-    async def _sync(self) -> None:
-        if self._syncing is None:
-            if not self._dirty:
-                return
-            self._dirty = False
-            self._syncing = self._loop.run_in_executor(None, os.fdatasync, self._file)
-            self._syncing.add_done_callback(self._synced)
-        await asyncio.shield(self._syncing)
-
-    def _synced(self, done: asyncio.Future[None]) -> None:
-        self._syncing = None
-        if not done.cancelled() and done.exception() is not None:
-            self._dirty = True
-
-    def _rotate(self) -> None:
-        if self._syncing is not None:
-            return
-        os.fsync(self._file)
-        os.close(self._file)
-        self._open()
-
-    def _open(self) -> None:
-        path = self._folder / (ids.new_id(ids.JOURNAL) + SUFFIX)
-        self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
-        # The lock tells the reader that the file still has a writer; it goes with the process.
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        folder = os.open(self._folder, os.O_RDONLY)
+    async def _end(self, file: JournalFile) -> None:
         try:
-            os.fsync(folder)
+            await file.sync()
+        except OSError:
+            _log.exception("the usage journal cannot be synced")
         finally:
-            os.close(folder)
-        self._size = 0
+            file.close()
 
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-def _write_all(file: int, data: bytes, size: int) -> None:
-    """Write all of `data`, or leave the file as it was, `size` bytes long."""
-    rest = memoryview(data)
-    try:
-        while rest:
-            rest = rest[os.write(file, rest) :]
-    except OSError:
-        os.ftruncate(file, size)
-        raise
+    def _acknowledge(self, waiting: list[asyncio.Future[None]]) -> None:
+        self._failing = False
+        for written in waiting:
+            if not written.done():
+                written.set_result(None)
 
-
-def _acknowledge(waiting: list[asyncio.Future[None]]) -> None:
-    for written in waiting:
-        if not written.done():
-            written.set_result(None)
-
-
-def _fail(waiting: list[asyncio.Future[None]], error: OSError) -> None:
-    for written in waiting:
-        if not written.done():
-            written.set_exception(
-                Unavailable(
-                    f"usage cannot be recorded at the moment ({error.strerror})", retry_after=5
-                )
-            )
+    def _fail(self, waiting: list[asyncio.Future[None]], error: OSError) -> None:
+        if not self._failing:
+            _log.error("the usage journal cannot be written", exc_info=error)
+        self._failing = True
+        reason = f"usage cannot be recorded at the moment ({error.strerror})"
+        for written in waiting:
+            if not written.done():
+                written.set_exception(Unavailable(reason, retry_after=5))
