@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from itertools import groupby
 
 from modelyard.billing.ports import BillingTransaction
@@ -11,7 +10,7 @@ from modelyard.billing.price import Price, Unit
 from modelyard.billing.usage import UsageLine, UsageQuery, UsageSum
 from modelyard.core import ids
 from modelyard.core.clock import Clock
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Conflict, Invalid
 from modelyard.core.money import Money, parse_amount
 from modelyard.core.names import check_name
 from modelyard.core.ports import Store
@@ -30,6 +29,7 @@ class BillingService:
 
         Raises:
             Invalid: the amount is not a decimal number of zero or more.
+            Conflict: the tenant's prices are in another currency: their sums would mean nothing.
         """
         check_name("deployment", deployment)
         price = Price(
@@ -40,7 +40,14 @@ class BillingService:
             effective_from=self._clock.now(),
         )
         with self._store.begin() as tx:
-            tx.prices(tenant_id).add(price)
+            prices = tx.prices(tenant_id)
+            others = {other.price.currency for other in prices.list()} - {self._currency}
+            if others:
+                raise Conflict(
+                    f"there are prices in {others.pop()}; a new one cannot be in "
+                    f"{self._currency}: set the currency back"
+                )
+            prices.add(price)
         return price
 
     def prices(self, tenant_id: str) -> list[Price]:
@@ -81,7 +88,7 @@ def _line(group: str, parts: Sequence[UsageSum], prices: Mapping[str, Price]) ->
         bytes_in=sum(part.bytes_in for part in parts),
         bytes_out=sum(part.bytes_out for part in parts),
         mean_ms=sum(part.duration for part in parts) / max(requests + errors, 1) / 1000,
-        cost=total.amount.normalize() + Decimal(0) if total else None,
+        cost=total.plain() if total else None,
         currency=total.currency if total else None,
     )
 

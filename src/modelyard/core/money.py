@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
 import msgspec
@@ -13,6 +13,11 @@ from modelyard.core.errors import Invalid
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MAX_DIGITS: Final = 18
 _MAX_PLACES: Final = 12
+_AMOUNT: Final = re.compile(rf"[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]{{1,{_MAX_PLACES}}})?")
+
+# The default context rounds to 28 digits without a word. This one has room for any amount times
+# any count, and raises should it ever have to round.
+_EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 
 
 def parse_amount(text: str) -> Decimal:
@@ -21,21 +26,14 @@ def parse_amount(text: str) -> Decimal:
     At most 18 digits before and 12 after the point.
 
     Raises:
-        Invalid: not a finite, non-negative decimal number within those bounds.
+        Invalid: not a number of that form. A sign, an exponent or a separator is not.
     """
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise Invalid(f"amount {text[:40]!r} is not a decimal number such as 0.001") from None
-    if not amount.is_finite() or amount.is_signed():
-        raise Invalid(f"amount {text[:40]!r} must be a finite number, zero or more")
-    exponent = amount.as_tuple().exponent
-    if not isinstance(exponent, int) or -exponent > _MAX_PLACES or amount.adjusted() >= _MAX_DIGITS:
+    if not _AMOUNT.fullmatch(text):
         raise Invalid(
-            f"amount {text[:40]!r} is out of bounds: at most {_MAX_DIGITS} digits before "
-            f"and {_MAX_PLACES} after the decimal point"
+            f"amount {text[:40]!r} is not a decimal number such as 0.001, zero or more, with at "
+            f"most {_MAX_DIGITS} digits before and {_MAX_PLACES} after the point"
         )
-    return amount
+    return Decimal(text)
 
 
 class Money(msgspec.Struct, frozen=True, order=False):
@@ -51,13 +49,12 @@ class Money(msgspec.Struct, frozen=True, order=False):
     def __add__(self, other: Money) -> Money:
         if other.currency != self.currency:
             raise Invalid(f"cannot add {other.currency} to {self.currency}")
-        return Money(self.amount + other.amount, self.currency)
+        return Money(_EXACT.add(self.amount, other.amount), self.currency)
 
     def times(self, quantity: int) -> Money:
         """The exact price of `quantity` units."""
-        return Money(self.amount * quantity, self.currency)
+        return Money(_EXACT.multiply(self.amount, quantity), self.currency)
 
-    def rounded(self, places: int = 2) -> Money:
-        """Rounded half to even; only for amounts that a person is asked to pay."""
-        step = Decimal(1).scaleb(-places)
-        return Money(self.amount.quantize(step, ROUND_HALF_EVEN), self.currency)
+    def plain(self) -> Decimal:
+        """The amount without trailing zeros or an exponent, to be shown."""
+        return _EXACT.add(_EXACT.normalize(self.amount), Decimal(0))
