@@ -109,7 +109,7 @@ class Signature(msgspec.Struct, frozen=True):
             tensor = inputs.get(spec.name)
             if tensor is None:
                 raise Invalid(f"input '{spec.name}' is missing; the model takes {self._names()}")
-            if tensor.dtype != NUMPY[spec.datatype]:
+            if tensor.dtype != NUMPY.get(spec.datatype):
                 raise Invalid(
                     f"input '{spec.name}' has datatype {datatype_of(tensor)}, "
                     f"expected {spec.datatype}"

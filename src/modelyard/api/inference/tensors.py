@@ -20,6 +20,7 @@ from modelyard.core.errors import Invalid
 from modelyard.core.tensors import NUMPY, Datatype, Tensor
 
 MAX_DIMENSIONS: Final = 16
+MAX_VALUES: Final = 1 << 31
 
 _FLOATS: Final = frozenset({Datatype.FP32, Datatype.FP64})
 _BINARY_ONLY: Final = frozenset({Datatype.FP16, Datatype.BF16})
@@ -40,14 +41,17 @@ def decode_tensor(
         Invalid: wrong kind of values, out of range, ragged, or not as many as the shape says.
             The message names the tensor.
     """
+    count = _count(name, shape)
     try:
         flat = _decoder(datatype)(data)
     except msgspec.ValidationError:
         # Nested, null or wrong: the slow way tells which.
         flat = _flatten(name, datatype, _parse(name, data), shape, nullable=nullable)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid(f"input '{name}': data is not valid JSON") from None
-    return to_array(name, datatype, flat).reshape(_checked(name, shape, len(flat)))
+    if len(flat) != count:
+        raise Invalid(f"input '{name}': shape {shape} means {count} values, data has {len(flat)}")
+    return to_array(name, datatype, flat).reshape(shape)
 
 
 def to_array(name: str, datatype: Datatype, flat: Sequence[Any]) -> Tensor:
@@ -75,6 +79,15 @@ def encode_data(tensor: Tensor) -> bytes:
     return orjson.dumps(np.ascontiguousarray(flat), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+def encode_rows(tensor: Tensor) -> bytes:
+    """The tensor's elements as JSON lists nested like its shape."""
+    if tensor.dtype.kind != "O":
+        return orjson.dumps(np.ascontiguousarray(tensor), option=orjson.OPT_SERIALIZE_NUMPY)
+    if tensor.ndim <= 1:
+        return encode_data(tensor)
+    return b"[" + b",".join(encode_rows(row) for row in tensor) + b"]"
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         try:
@@ -99,7 +112,9 @@ def _decoder(datatype: Datatype) -> Any:
 def _parse(name: str, data: msgspec.Raw) -> list[Any]:
     try:
         value = _decode_anything(data)
-    except (msgspec.DecodeError, RecursionError):
+    except msgspec.ValidationError:
+        raise Invalid(f"input '{name}': a number is out of range") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid(f"input '{name}': data is not valid JSON, or nested too deeply") from None
     if not isinstance(value, list):
         raise Invalid(f"input '{name}': data must be a list, not {kind_of(value)}")
@@ -158,16 +173,16 @@ def check_value(name: str, datatype: Datatype, value: Any, *, nullable: bool) ->
     return value
 
 
-def _checked(name: str, shape: list[int], count: int) -> list[int]:
+def _count(name: str, shape: list[int]) -> int:
+    """How many values the shape means."""
     if len(shape) > MAX_DIMENSIONS:
         raise Invalid(f"input '{name}': a shape has at most {MAX_DIMENSIONS} dimensions")
     if any(size < 0 for size in shape):
-        raise Invalid(f"input '{name}': shape {shape} has a negative dimension")
-    if math.prod(shape) != count:
-        raise Invalid(
-            f"input '{name}': shape {shape} means {math.prod(shape)} values, data has {count}"
-        )
-    return shape
+        raise Invalid(f"input '{name}': a dimension of its shape is negative")
+    # Beside a zero, the others could still be more than any array has.
+    if math.prod(size or 1 for size in shape) > MAX_VALUES:
+        raise Invalid(f"input '{name}': its shape means more than {MAX_VALUES} values")
+    return math.prod(shape)
 
 
 def kind_of(value: Any) -> str:

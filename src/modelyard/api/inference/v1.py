@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from modelyard.api.inference.tensors import check_value, encode_data, kind_of, to_array
+from modelyard.api.inference.tensors import check_value, encode_rows, kind_of, to_array
 from modelyard.core.errors import Invalid
-from modelyard.core.tensors import Signature, Tensor, TensorSpec
+from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.snapshot import Route
 
 
@@ -37,7 +37,7 @@ def decode_request(body: bytes, route: Route) -> dict[str, Tensor]:
     """
     try:
         instances = _decode(body).instances
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not a predict request: {error}") from None
     except RecursionError:
         raise Invalid("the body is nested too deeply") from None
@@ -57,20 +57,21 @@ def encode_response(route: Route, outputs: dict[str, Tensor]) -> bytes:
 
     A model of one output gives its rows; one of several gives a record per row. A classifier's
     rows are its labels, and its probabilities are left to the V2 protocol.
+
+    Raises:
+        Invalid: the model's outputs do not come in rows.
     """
+    counts = {tensor.shape[:1] for tensor in outputs.values()}
+    if len(counts) != 1 or () in counts:
+        raise Invalid("the outputs of this model do not come in rows: call it by the V2 protocol")
     specs = route.signature.outputs
-    if specs[0].name == "label" or len(specs) == 1:
-        return b'{"predictions":' + _rows(outputs[specs[0].name]) + b"}"
-    rows = len(outputs[specs[0].name])
-    columns = {spec.name: orjson.loads(_rows(outputs[spec.name])) for spec in specs}
-    predictions = [{name: column[row] for name, column in columns.items()} for row in range(rows)]
+    classifies = len(specs) == 2 and specs[1].columns
+    if classifies or len(specs) == 1:
+        return b'{"predictions":' + encode_rows(outputs[specs[0].name]) + b"}"
+    columns = [orjson.loads(encode_rows(outputs[spec.name])) for spec in specs]
+    names = [spec.name for spec in specs]
+    predictions = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return orjson.dumps({"predictions": predictions})
-
-
-def _rows(tensor: Tensor) -> bytes:
-    if tensor.ndim <= 1:
-        return encode_data(tensor)
-    return b"[" + b",".join(_rows(row) for row in tensor) + b"]"
 
 
 def _fields(signature: Signature) -> dict[str, tuple[TensorSpec, int]]:
@@ -129,12 +130,21 @@ def _from_records(
 def _field(at: int, name: str, value: Any, spec: TensorSpec) -> Any:
     if value is None and not spec.nullable:
         raise Invalid(f"instance {at}: '{name}' is missing and has no default")
-    if isinstance(value, bool) and spec.columns:
-        # A yes-or-no column of a numeric table: training read it as 0 and 1.
-        return int(value)
     if isinstance(value, list) and not spec.columns:
         return value
-    return check_value(name, spec.datatype, value, nullable=spec.nullable)
+    try:
+        return _value(value, spec)
+    except Invalid:
+        raise Invalid(
+            f"instance {at}: '{name}' is {kind_of(value)}, expected {spec.datatype}"
+        ) from None
+
+
+def _value(value: Any, spec: TensorSpec) -> Any:
+    if isinstance(value, bool) and spec.nullable and spec.datatype is Datatype.FP32:
+        # A yes-or-no column of a table: training read it as 0 and 1.
+        return float(value)
+    return check_value(spec.name, spec.datatype, value, nullable=spec.nullable)
 
 
 def _from_values(instances: Sequence[Any], spec: TensorSpec) -> dict[str, Tensor]:
@@ -155,5 +165,5 @@ def _stack(spec: TensorSpec, values: Sequence[Any]) -> Tensor:
                 )
         flat = [item for value in flat for item in value]
         shape.append(width)
-    checked = [check_value(spec.name, spec.datatype, v, nullable=spec.nullable) for v in flat]
+    checked = [_value(value, spec) for value in flat]
     return to_array(spec.name, spec.datatype, checked).reshape(shape)

@@ -54,7 +54,7 @@ def decode_request(
     """
     try:
         request = _decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not an inference request: {error}") from None
     except RecursionError:
         raise Invalid("the body is nested too deeply") from None
