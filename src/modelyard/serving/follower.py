@@ -121,16 +121,21 @@ class Follower:
         now = self._clock.monotonic()
         for route in wanted.routes:
             version = route.version_id
-            failed = self._failures.get(version)
-            if version in self._runtimes or version in self._loading:
-                continue
-            if failed is not None and now < failed[1]:
-                continue
-            self._loading.add(version)
+            with self._lock:
+                failed = self._failures.get(version)
+                waits = failed is not None and now < failed[1]
+                if version in self._runtimes or version in self._loading or waits:
+                    continue
+                self._loading.add(version)
             self._loaders.submit(self._load, route)
 
     def _load(self, route: WantedRoute) -> None:
         version = route.version_id
+        if not self._is_wanted(version):
+            # Wishes have moved on while this one waited for its turn.
+            with self._lock:
+                self._loading.discard(version)
+            return
         try:
             runtime = self._loader.load(route)
         except Exception as error:  # noqa: BLE001 - a file of a stranger's may fail in any way
@@ -143,14 +148,19 @@ class Follower:
             )
             with self._lock:
                 self._failures[version] = (reason, self._clock.monotonic() + RETRY)
+                self._loading.discard(version)
+                self._changed = True
         else:
             with self._lock:
                 self._runtimes[version] = runtime
                 self._failures.pop(version, None)
-        finally:
-            self._loading.discard(version)
-            self._changed = True
-            self._wake.set()
+                self._loading.discard(version)
+                self._changed = True
+        self._wake.set()
+
+    def _is_wanted(self, version: str) -> bool:
+        wanted = self._wanted
+        return wanted is not None and any(r.version_id == version for r in wanted.routes)
 
     def _renew(self, wanted: Wanted) -> None:
         """Publish a snapshot if it would differ from the one in force."""
@@ -187,8 +197,9 @@ class Follower:
             same = present is not None and present.wanted.deployment_id == wanted.deployment_id
             return present if same else None
         series = Series(wanted.tenant_id, wanted.name, wanted.model, wanted.version)
-        inline = runtime.cost <= self._inline_seconds
-        return Route(wanted, runtime, inline, self._metrics.route(series))
+        spare = self._inline_seconds - runtime.call_seconds
+        inline_rows = int(spare / runtime.row_seconds) if spare > 0 else 0
+        return Route(wanted, runtime, inline_rows, self._metrics.route(series))
 
     def _report(self, wanted: Wanted) -> None:
         now = self._clock.monotonic()

@@ -9,7 +9,9 @@ starts again, so that counters never go back.
 
 from __future__ import annotations
 
+import logging
 import mmap
+import os
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+
+_log = logging.getLogger(__name__)
 
 BUCKETS: Final = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 """Upper bounds of the latency histogram, in milliseconds."""
@@ -66,23 +70,33 @@ class Metrics:
     def __init__(self, folder: Path, gateway_id: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._index = folder / f"{gateway_id}.json"
-        size = _MAX_ROUTES * _WIDTH * 8
+        size = (_MAX_ROUTES + 1) * _WIDTH * 8
         with (folder / f"{gateway_id}.slots").open("w+b") as file:
-            # Sparse: only the rows that are used take room.
-            file.truncate(size)
+            # All of it now: a page that a full disk cannot give later kills the process.
+            os.posix_fallocate(file.fileno(), 0, size)
             self._map = mmap.mmap(file.fileno(), size)
         self._slots = memoryview(self._map).cast("Q")
         self._series: list[Series] = []
 
     def route(self, series: Series) -> RouteMetrics:
-        """The row of this series, a new one if need be; the last row is shared by the overflow."""
+        """The row of this series, a new one if need be.
+
+        What does not fit shares a row that nobody is shown.
+        """
         if series not in self._series and len(self._series) < _MAX_ROUTES:
             self._series.append(series)
-            fresh = self._index.with_suffix(".new")
+            self._write_index()
+        row = self._series.index(series) if series in self._series else _MAX_ROUTES
+        return RouteMetrics(self._slots, row)
+
+    def _write_index(self) -> None:
+        fresh = self._index.with_suffix(".new")
+        try:
             fresh.write_bytes(msgspec.json.encode(self._series))
             fresh.replace(self._index)
-        row = self._series.index(series) if series in self._series else _MAX_ROUTES - 1
-        return RouteMetrics(self._slots, row)
+        except OSError:
+            # A model is not kept from serving for this: the next series brings it along.
+            _log.exception("the index of the metrics cannot be written")
 
 
 def render(folder: Path, tenant_id: str | None) -> str:
@@ -97,7 +111,7 @@ def render(folder: Path, tenant_id: str | None) -> str:
         total = totals[series]
         for slot, value in enumerate(row):
             total[slot] += value
-    rows = sorted(totals.items(), key=lambda item: (item[0].deployment, item[0].version))
+    rows = sorted(totals.items(), key=lambda item: msgspec.structs.astuple(item[0]))
     lines = [
         "# HELP modelyard_requests_total Inference requests answered, by HTTP status.",
         "# TYPE modelyard_requests_total counter",
@@ -125,6 +139,7 @@ def _rows(folder: Path) -> Iterator[tuple[Series, list[int]]]:
 def _labels(series: Series, **more: str) -> str:
     # Names are checked where they are given: nothing in them needs escaping.
     pairs = {
+        "tenant": series.tenant_id,
         "deployment": series.deployment,
         "model": series.model,
         "version": str(series.version),

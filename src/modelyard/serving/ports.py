@@ -81,11 +81,12 @@ class Journal(Protocol):
 class Runtime(Protocol):
     """A loaded model version.
 
-    `cost` is the measured time of a one-row call in seconds: what decides whether the gateway
-    calls it on its event loop or on a thread.
+    `call_seconds` and `row_seconds` are measured: a call on n rows takes about the first and n
+    times the second. This decides whether the gateway calls it on its event loop or on a thread.
     """
 
-    cost: float
+    call_seconds: float
+    row_seconds: float
 
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run the model on checked inputs; outputs by name."""

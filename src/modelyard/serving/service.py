@@ -86,7 +86,7 @@ class InferenceService:
             Invalid: the inputs are not what the signature asks for.
         """
         rows = route.wanted.signature.check(inputs)
-        if route.inline:
+        if rows <= route.inline_rows:
             return rows, route.runtime.infer(inputs)
         loop = asyncio.get_running_loop()
         return rows, await loop.run_in_executor(self._pool, route.runtime.infer, inputs)

@@ -19,11 +19,14 @@ from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A deployment that serves. `inline`: cheap enough to be called on the event loop."""
+    """A deployment that serves.
+
+    Requests of up to `inline_rows` rows are cheap enough to be answered on the event loop.
+    """
 
     wanted: WantedRoute
     runtime: Runtime
-    inline: bool
+    inline_rows: int
     metrics: RouteMetrics
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.ports import Blobs
-from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor
+from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.ports import Runtime, WantedRoute
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from modelyard.serving.runtimes.text import TextFeatures
 
 _TRIALS: Final = 5
+_SAMPLE_ROWS: Final = 64
+_SAMPLE_TEXT: Final = "some words of the length that people write " * 3
+_SLOW: Final = 0.02
+"""Seconds of a call beyond which nothing more is measured, lest loading take minutes."""
 
 
 class CannotLoad(ModelyardError):
@@ -37,7 +41,8 @@ class OnnxRuntime:
         self._run = session.run
         self._names = [spec.name for spec in signature.outputs]
         self._features = features
-        self.cost = 0.0
+        self.call_seconds = 0.0
+        self.row_seconds = 0.0
 
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run the graph.
@@ -61,12 +66,16 @@ class OnnxLoader:
         self._blobs = blobs
 
     def load(self, route: WantedRoute) -> Runtime:
-        """Open a session on the version's graph and measure what a call costs.
+        """Open a session on the version's graph and measure what calls cost.
 
         Raises:
             NotFound: a blob is missing.
-            CannotLoad: ONNX Runtime does not take the graph.
+            CannotLoad: the version has no graph, or none that ONNX Runtime takes.
         """
+        if "onnx" not in route.artifacts:
+            raise CannotLoad(
+                f"version {route.version} of model '{route.model}' has no data-only form"
+            )
         features = None
         if "features" in route.artifacts:
             from modelyard.serving.runtimes.text import TextFeatures
@@ -74,7 +83,7 @@ class OnnxLoader:
             features = TextFeatures.load(self._blobs.get(route.artifacts["features"]))
         session = open_session(self._blobs.get(route.artifacts["onnx"]))
         runtime = OnnxRuntime(session, route.signature, features)
-        runtime.cost = _measure(runtime, route.signature)
+        _measure(runtime, route.signature)
         return runtime
 
 
@@ -98,27 +107,37 @@ def open_session(graph: bytes) -> InferenceSession:
         raise CannotLoad(f"ONNX Runtime does not load it: {_first_line(error)}") from None
 
 
-def _measure(runtime: OnnxRuntime, signature: Signature) -> float:
-    """Seconds of the quickest of a few calls on one row of zeros; 0 if zeros are refused."""
-    inputs = {
-        spec.name: _zeros(spec.datatype, tuple(max(size, 1) for size in spec.shape))
-        for spec in signature.inputs
-    }
+def _measure(runtime: OnnxRuntime, signature: Signature) -> None:
+    """Set what calls cost: by two points of a line, or by one where a call is slow anyway."""
+    one = _quickest(runtime, signature, 1)
+    many = one * _SAMPLE_ROWS if one > _SLOW else _quickest(runtime, signature, _SAMPLE_ROWS)
+    # A slope that hides in the noise is not free: a row is then taken for a 64th of a call.
+    runtime.row_seconds = max((many - one) / (_SAMPLE_ROWS - 1), one / _SAMPLE_ROWS)
+    runtime.call_seconds = max(one - runtime.row_seconds, 0.0)
+
+
+def _quickest(runtime: OnnxRuntime, signature: Signature, rows: int) -> float:
+    """Seconds of the quickest of a few calls on rows that say nothing; `_SLOW` if refused."""
+    inputs = {spec.name: _blank(spec, rows) for spec in signature.inputs}
     quickest = float("inf")
     for _ in range(_TRIALS):
         start = time.perf_counter()
         try:
             runtime.infer(inputs)
         except Invalid:
-            return 0.0
+            return _SLOW
         quickest = min(quickest, time.perf_counter() - start)
+        if quickest > _SLOW:
+            break
     return quickest
 
 
-def _zeros(datatype: Datatype, shape: tuple[int, ...]) -> Tensor:
-    if datatype is Datatype.BYTES:
-        return np.full(shape, "", dtype=np.object_)
-    return np.zeros(shape, NUMPY[datatype])
+def _blank(spec: TensorSpec, rows: int) -> Tensor:
+    first = tuple(rows if size == -1 else size for size in spec.shape[:1])
+    shape = first + tuple(max(size, 1) for size in spec.shape[1:])
+    if spec.datatype is Datatype.BYTES:
+        return np.full(shape, _SAMPLE_TEXT, dtype=np.object_)
+    return np.zeros(shape, NUMPY[spec.datatype])
 
 
 def _first_line(error: Exception) -> str:
