@@ -58,8 +58,15 @@ class Home:
             _check_private(secret)
 
     def pepper(self) -> bytes:
-        """The server's secret for hashing keys."""
-        return self._pepper.read_bytes()
+        """The server's secret for hashing keys.
+
+        Raises:
+            Invalid: it has been cut short; without it no key can be recognised.
+        """
+        pepper = self._pepper.read_bytes()
+        if len(pepper) != PEPPER_BYTES:
+            raise Invalid(f"{self._pepper} must hold {PEPPER_BYTES} bytes: restore it")
+        return pepper
 
     def save_admin_key(self, secret: str) -> Path:
         """Keep the operator's key for the local command line; returns where."""
@@ -84,14 +91,20 @@ class Home:
 
 
 def _write_secret(path: Path, content: bytes) -> None:
-    """Write through a new file, so that a killed process leaves no half secret."""
+    """Write through a new file, so that neither a kill nor a power cut leaves half a secret."""
     fresh = path.with_suffix(".new")
     file = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
     with os.fdopen(file, "wb") as out:
+        os.fchmod(out.fileno(), 0o600)
         out.write(content)
         out.flush()
         os.fsync(out.fileno())
     fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _check_private(path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
 from modelyard.core.access import Grant, Scope
 from modelyard.core.errors import Forbidden, Unauthenticated
-
-MAX_KEY: Final = 512
+from modelyard.tenancy.key import MAX_KEY
 
 
 class KeyRing(Protocol):

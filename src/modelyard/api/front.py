@@ -105,7 +105,8 @@ class Front:
 
 
 def _in_documentation(path: str) -> bool:
-    return path in _READABLE_BY_BROWSER or path.startswith("/docs/")
+    # A path that climbs out of the documentation is not in it.
+    return path in _READABLE_BY_BROWSER or (path.startswith("/docs/") and ".." not in path)
 
 
 async def _refuse(send: Send, error: ModelyardError, path: str, *, inference: bool) -> None:

@@ -31,7 +31,9 @@ def _doc(text: str, **bounds: Any) -> Any:
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is in force. The descriptions are the reference documentation of each setting."""
 
-    home: Annotated[str, _doc("Folder of database, blobs, journal and keys.")] = "~/.modelyard"
+    home: Annotated[str, _doc("Folder of database, blobs, journal and keys.", min_length=1)] = (
+        "~/.modelyard"
+    )
     host: Annotated[str, _doc("Address to listen on. Loopback unless you say otherwise.")] = (
         "127.0.0.1"
     )
@@ -152,11 +154,16 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Resolved:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise Invalid(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"{path}: not valid TOML: {error}") from None
+    if "home" in values:
+        raise Invalid(f"{path}: 'home' cannot be set in a file that lies in the home")
+    return values
 
 
 def _convert(name: str, value: Any, kind: Any, where: str) -> Any:

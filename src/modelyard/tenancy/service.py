@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from typing import Final
 
 from modelyard.core import ids
 from modelyard.core.access import Scope
@@ -11,6 +13,7 @@ from modelyard.core.errors import Invalid, NotFound
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.tenancy.key import (
+    MAX_KEY,
     MIN_OPERATOR_KEY,
     ApiKey,
     hash_secret,
@@ -20,7 +23,9 @@ from modelyard.tenancy.key import (
 from modelyard.tenancy.ports import TenancyTransaction
 from modelyard.tenancy.tenant import DEFAULT, Tenant
 
-MAX_KEY_NAME = 100
+MAX_KEY_NAME: Final = 100
+
+_OPERATOR_KEY: Final = re.compile(rf"[!-~]{{{MIN_OPERATOR_KEY},{MAX_KEY}}}")
 
 
 class TenancyService:
@@ -123,8 +128,9 @@ class TenancyService:
 
 
 def _check_operator_key(secret: str) -> None:
-    if len(secret) < MIN_OPERATOR_KEY or len(set(secret)) < 10 or not secret.isascii():
+    if not _OPERATOR_KEY.fullmatch(secret) or len(set(secret)) < 10:
         raise Invalid(
-            f"MODELYARD_ADMIN_KEY is too weak: it needs at least {MIN_OPERATOR_KEY} ASCII "
-            "characters, 10 of them different; leave it unset to have one made"
+            f"MODELYARD_ADMIN_KEY is too weak or cannot be sent: it needs {MIN_OPERATOR_KEY} to "
+            f"{MAX_KEY} printable ASCII characters without spaces, 10 of them different; leave "
+            "it unset to have one made"
         )

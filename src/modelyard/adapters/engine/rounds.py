@@ -6,13 +6,13 @@ Several hosts may stand by with the same rounds; the database's lease lets one o
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from modelyard.core.clock import Clock
+from modelyard.core.stopping import StopFlag
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Rounds:
         self._clock = clock
         self._due = dict.fromkeys((each.name for each in rounds), float("-inf"))
         self._failing: set[str] = set()
-        self._stop = threading.Event()
+        self._stop = StopFlag()
 
     def stop(self) -> None:
         """Ask `run` to return. Safe in a signal handler."""
@@ -67,6 +67,7 @@ class Rounds:
                 self._act(now)
             self._stop.wait(TICK)
         self._guarded("lease", self._release)
+        self._stop.close()
 
     def _act(self, now: float) -> None:
         for each in self._rounds:
