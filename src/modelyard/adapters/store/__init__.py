@@ -22,5 +22,9 @@ def open_store(url: str | URL) -> SqlStore:
         Conflict: a newer release has changed the schema.
     """
     store = SqlStore(make_engine(url))
-    migrate(store)
+    try:
+        migrate(store)
+    except BaseException:
+        store.close()
+        raise
     return store

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from modelyard.core.errors import Invalid, NotInstalled
 
@@ -27,8 +27,11 @@ OVERFLOW: Final = 10
 _SQLITE_BEGIN: Final = "modelyard_sqlite_begin"
 
 
-def make_engine(url: str | URL) -> Engine:
+def make_engine(url: str | URL, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """An engine whose transactions write. Nothing is connected yet.
+
+    `busy_seconds` is how long a transaction waits for another to end (SQLite) and for a
+    connection to be free.
 
     Raises:
         Invalid: not a URL, or one of a database that is neither a SQLite file nor PostgreSQL.
@@ -39,9 +42,9 @@ def make_engine(url: str | URL) -> Engine:
     except ArgumentError:
         raise Invalid("database_url is not a URL such as postgresql+psycopg://...") from None
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return _sqlite(parsed)
+        return _sqlite(parsed, busy_seconds)
     if parsed.get_backend_name() == "postgresql":
-        return _postgresql(parsed.set(drivername="postgresql+psycopg"))
+        return _postgresql(parsed.set(drivername="postgresql+psycopg"), busy_seconds)
     raise Invalid("database_url must be of a SQLite file or of PostgreSQL (postgresql+psycopg://)")
 
 
@@ -57,13 +60,13 @@ def reading(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, busy_seconds: float) -> Engine:
     engine = create_engine(
         url,
-        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
+        connect_args={"timeout": busy_seconds, "isolation_level": None},
         pool_size=POOL,
         max_overflow=OVERFLOW,
-        pool_timeout=BUSY_SECONDS,
+        pool_timeout=busy_seconds,
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -71,9 +74,15 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    _enable_wal(connection)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        _enable_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.OperationalError as error:
+        # What happens in this hook is not wrapped by the library.
+        raise OperationalError("PRAGMA", None, error) from error
+    except sqlite3.DatabaseError as error:
+        raise Invalid("the database's file is damaged or is no SQLite database") from error
 
 
 def _enable_wal(connection: sqlite3.Connection) -> None:
@@ -96,7 +105,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(begin)
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, busy_seconds: float) -> Engine:
     limits = (
         f"-c statement_timeout={STATEMENT_SECONDS}s "
         f"-c idle_in_transaction_session_timeout={STATEMENT_SECONDS}s -c timezone=UTC"
@@ -113,7 +122,7 @@ def _postgresql(url: URL) -> Engine:
             connect_args={k: v for k, v in arguments.items() if k not in url.query},
             pool_size=POOL,
             max_overflow=OVERFLOW,
-            pool_timeout=BUSY_SECONDS,
+            pool_timeout=busy_seconds,
             pool_pre_ping=True,
         )
     except ModuleNotFoundError:

@@ -218,7 +218,6 @@ deployments: Final = Table(
     Column("gateways_ready", Integer, nullable=False),
     Column("gateways", Integer, nullable=False),
     UniqueConstraint("tenant_id", "name"),
-    Index("ix_deployments_target_version_id", "target_version_id"),
 )
 
 gateways: Final = Table(

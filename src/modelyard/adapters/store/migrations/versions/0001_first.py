@@ -222,7 +222,6 @@ def _deployment() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_deployments"),
         sa.UniqueConstraint("tenant_id", "name", name="uq_deployments_tenant_id_name"),
     )
-    op.create_index("ix_deployments_target_version_id", "deployments", ["target_version_id"])
     op.create_table(
         "gateways",
         sa.Column("id", sa.Text(), nullable=False),

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import URL
+
+from modelyard.adapters.store import SqlStore, open_store, schema
+from modelyard.adapters.store.engine import make_engine
+from modelyard.adapters.store.migrate import HEAD
+from modelyard.adapters.store.schema import metadata, revision
+from modelyard.core.errors import Conflict
+
+SCRIPTS = Path(schema.__file__).parent / "migrations"
+OPEN = (
+    "import sys; from modelyard.adapters.store import open_store; open_store(sys.argv[1]).close()"
+)
+
+
+def shown(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def differences(store: SqlStore) -> list[object]:
+    with store.engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, metadata))
+
+
+def test_the_migrations_make_the_schema(empty_url: URL) -> None:
+    store = open_store(empty_url)
+    assert differences(store) == []
+    with store.engine.connect() as connection:
+        assert connection.execute(revision.select()).all() == [(1, 0)]
+    store.close()
+
+
+def test_a_difference_would_be_seen(empty_url: URL) -> None:
+    store = open_store(empty_url)
+    with store.engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_jobs_state_id"))
+        connection.execute(text("ALTER TABLE jobs ADD COLUMN surprise TEXT"))
+    assert len(differences(store)) == 2
+    store.close()
+
+
+def test_the_newest_script_is_the_one_that_is_asked_for() -> None:
+    script = ScriptDirectory(str(SCRIPTS))
+    assert script.get_heads() == [HEAD]
+
+
+def test_opening_again_changes_nothing(empty_url: URL) -> None:
+    first = open_store(empty_url)
+    with first.begin() as tx:
+        tx.bump()
+    first.close()
+    again = open_store(empty_url)
+    with again.engine.connect() as connection:
+        assert connection.execute(revision.select()).all() == [(1, 1)]
+    again.close()
+
+
+def test_a_newer_release_has_been_here(empty_url: URL) -> None:
+    store = open_store(empty_url)
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+    with pytest.raises(Conflict, match="newer release"):
+        open_store(empty_url)
+
+
+def test_many_processes_may_start_at_once(empty_url: URL) -> None:
+    command = [sys.executable, "-W", "error", "-c", OPEN, shown(empty_url)]
+    with ThreadPoolExecutor(4) as threads:
+        ended = list(
+            threads.map(
+                lambda _: subprocess.run(command, capture_output=True, text=True, check=False),
+                range(4),
+            )
+        )
+    assert [(process.returncode, process.stderr) for process in ended] == [(0, "")] * 4
+    store = open_store(empty_url)
+    assert differences(store) == []
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_killed_migration_is_taken_up_again(empty_url: URL) -> None:
+    command = [sys.executable, "-c", OPEN, shown(empty_url)]
+    started = time.monotonic()
+    subprocess.run(command, check=True)
+    whole = time.monotonic() - started
+    store = SqlStore(make_engine(empty_url))
+    for _ in range(5):
+        with store.engine.begin() as connection:
+            for table in [*reversed(metadata.sorted_tables)]:
+                table.drop(connection, checkfirst=True)
+            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+        process = subprocess.Popen(command)
+        time.sleep(random.uniform(0.5, 1.0) * whole)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        # All of it or nothing: there is no state in between that anybody could see.
+        with store.engine.connect() as connection:
+            tables = set(inspect(connection).get_table_names())
+        assert tables in (set(), {*metadata.tables, "alembic_version"})
+        open_store(empty_url).close()
+        assert differences(store) == []
+    store.close()
