@@ -27,8 +27,6 @@ from modelyard.core.settings import PREFIX, Settings, resolve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.engine import URL
-
     from modelyard.adapters.home import Home
     from modelyard.adapters.store import SqlStore
     from modelyard.api.asgi import App
@@ -335,10 +333,10 @@ def _home(settings: Settings) -> Home:
     return Home(settings.home_path)
 
 
-def _database(settings: Settings, home: Home) -> str | URL:
+def _database(settings: Settings, home: Home) -> str:
     from modelyard.adapters.store import sqlite_url
 
-    return settings.database_url or sqlite_url(home.database)
+    return settings.database_url or sqlite_url(home.database).render_as_string()
 
 
 def _store(settings: Settings, home: Home) -> SqlStore:
