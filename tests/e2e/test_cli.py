@@ -120,7 +120,8 @@ def test_what_was_made_is_shown(modelyard: Shell, deployed: str) -> None:
     shown = modelyard.ok("datasets", "show", "cli-flats").out
     assert "district" in shown
     assert "string" in shown
-    job = modelyard.ok("jobs", "list", "--json").json()[0]
+    jobs = modelyard.ok("jobs", "list", "--json").json()
+    job = next(job for job in jobs if job["spec"]["model"] == "cli-rent")
     assert modelyard.ok("jobs", "show", job["id"], "--json").json()["state"] == "succeeded"
     assert modelyard.ok("jobs", "logs", job["id"], "--follow").out.strip()
     assert modelyard.ok("jobs", "cancel", job["id"], "--json").json()["state"] == "succeeded"

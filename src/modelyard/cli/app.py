@@ -99,6 +99,7 @@ def build() -> App:
         version=modelyard.__version__,
         help_flags=["--help", "-h"],
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     groups = {
         title: Group(title, sort_key=place) for place, title in enumerate((OPERATE, PUBLISH, USE))

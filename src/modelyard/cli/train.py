@@ -138,8 +138,9 @@ def result_of(version: ModelVersion) -> Group:
     from rich.console import Group
 
     card = version.card
-    board = [leaderboard(card.leaderboard, card.metric), ""] if card.leaderboard else []
-    return Group("", *board, card_of(version))
+    if not card.leaderboard:
+        return Group("", card_of(version))
+    return Group("", leaderboard(card.leaderboard, card.metric), "", card_of(version))
 
 
 class Board:
