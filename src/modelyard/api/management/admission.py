@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Final
 
-from modelyard.api.management.asgi import App, Receive, Scope, Send
+from modelyard.api.asgi import App, Receive, Scope, Send
 from modelyard.core.errors import Unavailable
 
 LANE: Final = "lane"

@@ -8,9 +8,10 @@ from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 
+from modelyard.api.asgi import App
 from modelyard.api.management.admission import Admission, Lanes
-from modelyard.api.management.asgi import App
 from modelyard.api.management.authorization import Authorization
+from modelyard.api.management.bodies import MAX_BODY, WholeBody
 from modelyard.api.management.datasets import datasets
 from modelyard.api.management.dependencies import provided
 from modelyard.api.management.deployments import deployments
@@ -19,7 +20,7 @@ from modelyard.api.management.documentation import Documentation, documentation_
 from modelyard.api.management.edge import Edge
 from modelyard.api.management.idempotency import Idempotency
 from modelyard.api.management.jobs import jobs
-from modelyard.api.management.json_request import MAX_BODY, JsonRequest
+from modelyard.api.management.json_request import JsonRequest
 from modelyard.api.management.keys import keys
 from modelyard.api.management.models import models
 from modelyard.api.management.prices import prices
@@ -51,6 +52,7 @@ def make_litestar(services: ManagementServices) -> Litestar:
         dependencies=dependencies,
         middleware=[
             _layer(Authorization),
+            _layer(WholeBody),
             _layer(Admission, lanes=Lanes()),
             _layer(Idempotency, store=services.store, clock=services.clock),
         ],

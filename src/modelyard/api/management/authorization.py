@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from modelyard.api.asgi import App, Receive, Send
+from modelyard.api.asgi import Scope as AsgiScope
 from modelyard.api.authentication import require
-from modelyard.api.management.asgi import App, Receive, Send
-from modelyard.api.management.asgi import Scope as AsgiScope
 from modelyard.core.access import Grant, Scope
 
 NEEDS: Final = "needs"

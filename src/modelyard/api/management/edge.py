@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from modelyard.api.management.asgi import App, Message, Receive, Scope, Send, respond
+from modelyard.api.asgi import App, Message, Receive, Scope, Send, respond
 from modelyard.api.management.problems import encoded, unexpected
 from modelyard.api.statuses import PROBLEM_JSON, Problem, headers_of, problem
 from modelyard.core import ids
@@ -70,4 +70,4 @@ def _complete(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple
 
 
 async def _tell(send: Send, told: Problem, headers: dict[str, str]) -> None:
-    await respond(send, told.status, PROBLEM_JSON, encoded(told), headers)
+    await respond(send, told.status, encoded(told), PROBLEM_JSON, headers)

@@ -13,14 +13,14 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from modelyard.api.management.asgi import App, Message, Receive, Scope, Send, header, respond
-from modelyard.api.management.json_request import MAX_BODY
+from modelyard.api.asgi import App, Message, Receive, Scope, Send, respond
+from modelyard.api.management.bodies import BODY
 from modelyard.api.management.ports import ManagementTransaction
 from modelyard.api.management.problems import encoded
 from modelyard.api.statuses import PROBLEM_JSON, problem
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
-from modelyard.core.errors import Invalid, ModelyardError, TooLarge
+from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.idempotency import StoredAnswer
 from modelyard.core.ports import Store
 
@@ -49,15 +49,14 @@ class Idempotency:
             await self._app(scope, receive, send)
             return
         grant: Grant = scope["auth"]
-        body = await _read(receive)
         stored = await asyncio.to_thread(
-            self._claim, grant.tenant_id, key, _fingerprint(scope, body)
+            self._claim, grant.tenant_id, key, _fingerprint(scope, scope[BODY])
         )
         if stored is None:
-            await self._answer(scope, grant.tenant_id, key, _replaying(body, receive), send)
+            await self._answer(scope, grant.tenant_id, key, receive, send)
         else:
             headers = {REPLAYED: "true"}
-            await respond(send, stored.status, stored.content_type, stored.body, headers)
+            await respond(send, stored.status, stored.body, stored.content_type, headers)
 
     async def _answer(
         self, scope: Scope, tenant_id: str, key: str, receive: Receive, send: Send
@@ -101,10 +100,10 @@ class Idempotency:
 
 def _key(scope: Scope) -> str | None:
     """Raises Invalid for a key that is no key."""
-    values = header(scope, b"idempotency-key")
+    values = [value for name, value in scope["headers"] if name == b"idempotency-key"]
     if not values:
         return None
-    text = values[0].decode("latin-1")
+    text: str = values[0].decode("latin-1")
     if (
         len(values) > 1
         or not 1 <= len(text) <= MAX_KEY
@@ -116,23 +115,6 @@ def _key(scope: Scope) -> str | None:
     return text
 
 
-async def _read(receive: Receive) -> bytes:
-    """The whole body. Raises TooLarge."""
-    parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Invalid("the connection ended before the whole body came")
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        if size > MAX_BODY:
-            raise TooLarge(f"the body is over {MAX_BODY} bytes")
-        parts.append(part)
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
 def _fingerprint(scope: Scope, body: bytes) -> str:
     """What makes two requests the same. Lengths keep the parts apart."""
     digest = hashlib.sha256()
@@ -141,20 +123,6 @@ def _fingerprint(scope: Scope, body: bytes) -> str:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()
-
-
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    """Give the body once, then what comes after it (that the client went away)."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def _stored(messages: list[Message]) -> StoredAnswer:

@@ -11,7 +11,6 @@ from litestar import Request
 
 from modelyard.core.errors import Invalid, UnsupportedFormat
 
-MAX_BODY: Final = 1 << 20
 EMPTY: Final = "the body is empty; a JSON object is expected"
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 from litestar import Request, Response, Router, put
 from litestar.openapi.datastructures import ResponseSpec
 
+from modelyard.api.asgi import Receive
 from modelyard.api.management.admission import LANE, Lane
-from modelyard.api.management.asgi import Receive
 from modelyard.api.management.dependencies import Caller, Services
 from modelyard.api.management.fields import Name
 from modelyard.api.management.operations import RawBody

@@ -15,9 +15,9 @@ from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.store.engine import make_engine, sqlite_url
 from modelyard.adapters.store.migrate import migrate
 from modelyard.adapters.store.transaction import SqlStore
+from modelyard.api.asgi import App, Receive, Send
+from modelyard.api.asgi import Scope as AsgiScope
 from modelyard.api.management import ManagementServices, make_management_app
-from modelyard.api.management.asgi import App, Receive, Send
-from modelyard.api.management.asgi import Scope as AsgiScope
 from modelyard.api.management.receiving import UploadReceiver
 from modelyard.billing.service import BillingService
 from modelyard.core import ids

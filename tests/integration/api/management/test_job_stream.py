@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from modelyard.api.asgi import App, Message
 from modelyard.api.management import make_management_app
-from modelyard.api.management.asgi import App, Message
 from modelyard.core import ids
 from modelyard.core.access import Grant, Scope
 from modelyard.core.jobs import Job, JobState
