@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -111,6 +112,7 @@ def _gateway(settings: Settings, listener: socket.socket) -> int:
 async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.adapters.blobs import local_blobs
     from modelyard.adapters.store import SqlControlPlane
+    from modelyard.api.connection import Connection
     from modelyard.api.front import Front
     from modelyard.api.inference.routes import InferenceRoutes
     from modelyard.api.server import GatewayServer
@@ -122,16 +124,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
 
     home, clock, gateway_id = _home(settings), SystemClock(), ids.new_id(ids.GATEWAY)
     store, blobs = _store(settings, home), local_blobs(home.blobs)
-    service = InferenceService(clock, _hasher(home), threads=os.cpu_count() or 1)
     sync_ms = settings.journal_sync_ms if settings.journal_sync == "interval" else None
     journal = JournalWriter(home.journal, sync_ms)
+    service = InferenceService(clock, _hasher(home), journal, threads=os.cpu_count() or 1)
+    max_body = settings.max_request_bytes
     routes = InferenceRoutes(
-        service,
-        journal,
-        server_version=modelyard.__version__,
-        max_request_bytes=settings.max_request_bytes,
+        service, server_version=modelyard.__version__, max_request_bytes=max_body
     )
-    front = Front(service, routes, home.metrics)
+    front = Front(service, routes, home.metrics, max_request_bytes=max_body)
     follower = Follower(
         gateway_id,
         SqlControlPlane(store, clock),
@@ -143,6 +143,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     server = GatewayServer(
         front,
+        partial(Connection, front, max_body),
         service.drain,
         drain_delay=settings.drain_delay,
         drain_seconds=settings.drain_seconds,

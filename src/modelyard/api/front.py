@@ -1,25 +1,30 @@
 """The front door: every request passes here first.
 
-Nothing goes on without a key but the two probes. Inference is answered right here; whatever else
-comes is handed to the management app, with what the key grants in `scope["auth"]`.
+Nothing goes on without a key but the two probes. The data plane is answered right here, mostly
+for connections of our own (`connection`), else by ASGI; whatever else comes is handed to the
+management app, with what the key grants in `scope["auth"]`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from modelyard.api.asgi import App, Receive, Scope, Send, respond
+from modelyard.api.asgi import App, Gone, Receive, Scope, Send, read_body, respond
 from modelyard.api.authentication import authenticate, presented_key, require
+from modelyard.api.http import HttpRequest, HttpResponse
+from modelyard.api.inference.failures import refusal
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
 from modelyard.core import access
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError, Unauthenticated, Unavailable
+from modelyard.serving.exchange import Exchange
 from modelyard.serving.metrics import render
 from modelyard.serving.service import InferenceService
 
@@ -30,15 +35,30 @@ class Front:
     """The gateway's ASGI app. `management` may be set once it has been built."""
 
     def __init__(
-        self, service: InferenceService, inference: InferenceRoutes, metrics: Path
+        self,
+        service: InferenceService,
+        inference: InferenceRoutes,
+        metrics: Path,
+        *,
+        max_request_bytes: int,
     ) -> None:
+        self._max_request_bytes = max_request_bytes
         self._service = service
         self._inference = inference
         self._metrics = metrics
         self.management: App | None = None
 
+    def answer(self, request: HttpRequest, done: Callable[[HttpResponse], None]) -> Exchange | None:
+        """Answer one request to the data plane, now or later."""
+        try:
+            grant = authenticate(self._service, presented_key(request.headers))
+        except ModelyardError as error:
+            done(refusal(error))
+            return None
+        return self._inference.answer(request, grant, done)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request of a connection that uvicorn speaks on."""
         if scope["type"] != "http":
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
@@ -54,11 +74,36 @@ class Front:
             await _refuse(send, error, path, inference=inference)
             return
         if inference:
-            await self._inference(scope, receive, send, grant)
+            await self._infer(scope, receive, send, grant)
         elif path == "/metrics":
             await self._tell_metrics(scope, send, grant)
         else:
             await self._manage(scope, receive, send, grant)
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
+        try:
+            body = await read_body(scope["headers"], receive, self._max_request_bytes)
+        except Gone:
+            return
+        except ModelyardError as error:
+            await _refuse(send, error, scope["path"], inference=True)
+            return
+        request = HttpRequest(scope["method"], scope["path"], scope["headers"], body)
+        answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+
+        def done(response: HttpResponse) -> None:
+            if not answered.done():
+                answered.set_result(response)
+
+        self._inference.answer(request, grant, done)
+        response = await answered
+        headers = [
+            (b"content-type", response.content_type),
+            (b"content-length", b"%d" % len(response.body)),
+            *response.headers,
+        ]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     def _grant(self, scope: Scope, path: str) -> Grant:
         basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)

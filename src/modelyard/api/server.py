@@ -21,13 +21,20 @@ class GatewayServer(uvicorn.Server):
     """
 
     def __init__(
-        self, app: App, drain: Callable[[], None], *, drain_delay: float, drain_seconds: float
+        self,
+        app: App,
+        connection: Callable[..., asyncio.Protocol],
+        drain: Callable[[], None],
+        *,
+        drain_delay: float,
+        drain_seconds: float,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                # uvicorn calls it as it would call a class.
+                http=connection,  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
                 access_log=False,

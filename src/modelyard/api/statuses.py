@@ -22,6 +22,7 @@ _STATUS: Final[Mapping[type[ModelyardError], HTTPStatus]] = {
     errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.NotInstalled: HTTPStatus.NOT_IMPLEMENTED,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.LostLease: HTTPStatus.CONFLICT,
 }
 

@@ -83,6 +83,12 @@ class Unavailable(ModelyardError):
         self.retry_after = retry_after
 
 
+class DeadlineExceeded(ModelyardError):
+    """The time that the client or the deployment allows is over; nothing was answered."""
+
+    code = "deadline_exceeded"
+
+
 class LostLease(ModelyardError):
     """A worker acted for a job that is no longer its own (the fence has moved on)."""
 

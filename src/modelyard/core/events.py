@@ -11,6 +11,7 @@ class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
     The gateway writes it before the answer leaves; billing and monitoring read it. Fields are
     stored by position: new ones go to the end, with a default.
 
+    `cached` tells that the answer came from the response cache and the model did not run.
     `at` is microseconds since 1970 (UTC) at the start of the request; `status` is HTTP's;
     `duration` is microseconds; `rows` counts rows answered, so it is 0 on an error.
     """
@@ -27,3 +28,4 @@ class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
     bytes_in: int
     bytes_out: int
     duration: int
+    cached: bool = False

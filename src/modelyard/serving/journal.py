@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from modelyard.core.errors import Unavailable
 from modelyard.core.events import PredictionMade
 from modelyard.core.journal import frame
 from modelyard.serving.journal_file import JournalFile
+from modelyard.serving.ports import Recorded
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class JournalWriter:
         self._rotate = rotate
         self._loop = asyncio.get_running_loop()
         self._pending: list[bytes] = []
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[Recorded] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._failing = False
         self._file = JournalFile(folder)
@@ -48,18 +49,15 @@ class JournalWriter:
             else None
         )
 
-    def append(self, event: PredictionMade) -> Awaitable[None]:
-        """Record the event; the awaitable is done when it may be acknowledged.
+    def append(self, event: PredictionMade, recorded: Recorded) -> None:
+        """Record the event; `recorded` is called when it may be acknowledged.
 
-        Awaiting raises Unavailable when the event could not be written.
+        It gets None, or Unavailable when the event could not be written.
         """
         if not self._pending:
             self._loop.call_soon(self._flush)
         self._pending.append(frame(event))
-        # A future each: whoever is cancelled while waiting takes no neighbour along.
-        written = self._loop.create_future()
-        self._waiting.append(written)
-        return written
+        self._waiting.append(recorded)
 
     async def close(self) -> None:
         """Write and sync what is left, and let go of the file."""
@@ -98,7 +96,7 @@ class JournalWriter:
         self._spawn(self._end(self._file))
         self._file = fresh
 
-    async def _sync_for(self, waiting: list[asyncio.Future[None]], file: JournalFile) -> None:
+    async def _sync_for(self, waiting: list[Recorded], file: JournalFile) -> None:
         try:
             await file.sync()
         except OSError as error:
@@ -129,17 +127,15 @@ class JournalWriter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _acknowledge(self, waiting: list[asyncio.Future[None]]) -> None:
+    def _acknowledge(self, waiting: list[Recorded]) -> None:
         self._failing = False
-        for written in waiting:
-            if not written.done():
-                written.set_result(None)
+        for recorded in waiting:
+            recorded(None)
 
-    def _fail(self, waiting: list[asyncio.Future[None]], error: OSError) -> None:
+    def _fail(self, waiting: list[Recorded], error: OSError) -> None:
         if not self._failing:
             _log.error("the usage journal cannot be written", exc_info=error)
         self._failing = True
         reason = f"usage cannot be recorded at the moment ({error.strerror})"
-        for written in waiting:
-            if not written.done():
-                written.set_exception(Unavailable(reason, retry_after=5))
+        for recorded in waiting:
+            recorded(Unavailable(reason, retry_after=5))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
 from modelyard.core.access import Grant
+from modelyard.core.errors import ModelyardError
 from modelyard.core.events import PredictionMade
 from modelyard.core.tensors import Signature, Tensor
+from modelyard.serving.options import ServingOptions
+from modelyard.serving.stopping import StopSignal
 
 
 class KeyEntry(msgspec.Struct, frozen=True):
@@ -32,6 +35,7 @@ class WantedRoute(msgspec.Struct, frozen=True):
     version_id: str
     signature: Signature
     artifacts: dict[str, str]
+    options: ServingOptions = ServingOptions()
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -70,11 +74,15 @@ class ControlPlane(Protocol):
         ...
 
 
+Recorded = Callable[[ModelyardError | None], None]
+"""Told None once an event is recorded, or why it could not be. It must not raise."""
+
+
 class Journal(Protocol):
     """Where served requests are recorded before they are answered."""
 
-    def append(self, event: PredictionMade) -> Awaitable[None]:
-        """Record the event; done when it may be acknowledged. Raises Unavailable."""
+    def append(self, event: PredictionMade, recorded: Recorded) -> None:
+        """Record the event; call `recorded` when it may be acknowledged, or cannot be."""
         ...
 
 
@@ -83,13 +91,21 @@ class Runtime(Protocol):
 
     `call_seconds` and `row_seconds` are measured: a call on n rows takes about the first and n
     times the second. This decides whether the gateway calls it on its event loop or on a thread.
+    `stackable`: each row is answered by itself, so rows of several requests may share a call.
     """
 
     call_seconds: float
     row_seconds: float
+    stackable: bool
 
-    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the model on checked inputs; outputs by name."""
+    def infer(
+        self, inputs: Mapping[str, Tensor], stop: StopSignal | None = None
+    ) -> dict[str, Tensor]:
+        """Run the model on checked inputs; outputs by name. `stop` ends the call early.
+
+        Raises:
+            Invalid: the model refuses these values.
+        """
         ...
 
 

@@ -1,19 +1,21 @@
 """Inference without a word of protocol: every edge calls this.
 
-An edge turns a request into named tensors; this service finds the route, checks the tensors,
-runs the model where it costs least, and records what was done.
+It knows the keys and routes in force and runs each model where that costs least. The course of a
+request is told in `exchange`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
 from modelyard.core.errors import NotFound
-from modelyard.core.tensors import Tensor
+from modelyard.serving.batcher import Batcher, Outputs
+from modelyard.serving.exchange import Asked
+from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route, Snapshot
 
 
@@ -27,13 +29,16 @@ class InferenceService:
         self,
         clock: Clock,
         hash_key: Callable[[bytes], bytes],
+        journal: Journal,
         *,
         threads: int,
     ) -> None:
+        self.journal = journal
         self._clock = clock
         self._hash_key = hash_key
         self._snapshot = Snapshot()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="infer")
+        self._batchers: dict[str, tuple[Route, Batcher]] = {}
         self._draining = False
 
     @property
@@ -77,19 +82,31 @@ class InferenceService:
             )
         return route
 
-    async def infer(
-        self, route: Route, inputs: Mapping[str, Tensor]
-    ) -> tuple[int, dict[str, Tensor]]:
-        """Check the inputs and run the model; returns the number of rows and the outputs.
+    def infer(self, route: Route, asked: Asked, rows: int) -> Outputs | asyncio.Future[Outputs]:
+        """Run the model on checked inputs: here and now if that is cheap, else in its queue.
 
         Raises:
-            Invalid: the inputs are not what the signature asks for.
+            Invalid: the model refuses the inputs.
+            Unavailable: the queue is full.
         """
-        rows = route.wanted.signature.check(inputs)
         if rows <= route.inline_rows:
-            return rows, route.runtime.infer(inputs)
-        loop = asyncio.get_running_loop()
-        return rows, await loop.run_in_executor(self._pool, route.runtime.infer, inputs)
+            return route.runtime.infer(asked.inputs)
+        limit = route.wanted.options.timeout_ms / 1000
+        seconds = limit if asked.timeout is None else min(asked.timeout, limit)
+        deadline = asyncio.get_running_loop().time() + seconds
+        return self._batcher(route).submit(asked.inputs, rows, deadline)
+
+    def _batcher(self, route: Route) -> Batcher:
+        """The queue of the route. A newer version of a deployment begins a new one; what waits in
+        the old one is still answered.
+        """
+        present = self._batchers.get(route.wanted.deployment_id)
+        if present is not None and present[0] is route:
+            return present[1]
+        options = route.wanted.options
+        batcher = Batcher(route.runtime, options, self._pool, stackable=route.runtime.stackable)
+        self._batchers[route.wanted.deployment_id] = (route, batcher)
+        return batcher
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -41,7 +41,7 @@ def decode_tensor(
         Invalid: wrong kind of values, out of range, ragged, or not as many as the shape says.
             The message names the tensor.
     """
-    count = _count(name, shape)
+    count = count_of(name, shape)
     try:
         flat = _decoder(datatype)(data)
     except msgspec.ValidationError:
@@ -173,7 +173,7 @@ def check_value(name: str, datatype: Datatype, value: Any, *, nullable: bool) ->
     return value
 
 
-def _count(name: str, shape: list[int]) -> int:
+def count_of(name: str, shape: list[int]) -> int:
     """How many values the shape means."""
     if len(shape) > MAX_DIMENSIONS:
         raise Invalid(f"input '{name}': a shape has at most {MAX_DIMENSIONS} dimensions")

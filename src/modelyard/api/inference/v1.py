@@ -13,9 +13,12 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from modelyard.api.http import HttpRequest, HttpResponse
+from modelyard.api.inference.failures import failure
 from modelyard.api.inference.tensors import check_value, encode_rows, kind_of, to_array
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
+from modelyard.serving.exchange import Answer, Asked
 from modelyard.serving.snapshot import Route
 
 
@@ -28,7 +31,32 @@ class PredictRequest(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(PredictRequest).decode
 
 
-def decode_request(body: bytes, route: Route) -> dict[str, Tensor]:
+class V1Codec:
+    """One `:predict` request."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    @property
+    def size(self) -> int:
+        """The body's size in bytes."""
+        return len(self._request.body)
+
+    def decode(self, route: Route) -> Asked:
+        """The instances as tensors. Raises Invalid."""
+        return Asked(_decode_instances(self._request.body, route))
+
+    def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
+        """The predictions."""
+        body = _encode_predictions(route, outputs)
+        return Answer(200, HttpResponse(200, body), len(body))
+
+    def fail(self, error: ModelyardError) -> Answer:
+        """`{"error": ...}` with the status that belongs to it."""
+        return failure(error)
+
+
+def _decode_instances(body: bytes, route: Route) -> dict[str, Tensor]:
     """The inputs by name.
 
     Raises:
@@ -52,7 +80,7 @@ def decode_request(body: bytes, route: Route) -> dict[str, Tensor]:
     return _from_records(_named(instances, fields), signature, fields)
 
 
-def encode_response(route: Route, outputs: dict[str, Tensor]) -> bytes:
+def _encode_predictions(route: Route, outputs: dict[str, Tensor]) -> bytes:
     """The response's body.
 
     A model of one output gives its rows; one of several gives a record per row. A classifier's

@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 over REST: bodies in, bodies out. Knows no HTTP."""
+"""Open Inference Protocol v2 over REST: bodies in, bodies out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from modelyard.api.http import HttpRequest, HttpResponse
+from modelyard.api.inference.binary import from_raw, to_raw
+from modelyard.api.inference.failures import failure
 from modelyard.api.inference.tensors import decode_tensor, encode_data
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor, TensorSpec, datatype_of
+from modelyard.serving.exchange import Answer, Asked
 from modelyard.serving.snapshot import Route
 
+HEADER_LENGTH: Final = b"inference-header-content-length"
 PLATFORM: Final = "onnxruntime_onnx"
 
 
@@ -44,37 +49,128 @@ class InferRequest(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(InferRequest).decode
 
 
-def decode_request(
-    body: bytes, route: Route
-) -> tuple[str | None, dict[str, Tensor], list[str] | None]:
-    """The request's id, its inputs by name, and the outputs it asks for (None for all).
+class V2Codec:
+    """One `infer` request: JSON, with or without binary tensor data behind it."""
 
-    Raises:
-        Invalid: not JSON, not of this form, or a tensor that is not what it says.
-    """
-    try:
-        request = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"the body is not an inference request: {error}") from None
-    except RecursionError:
-        raise Invalid("the body is nested too deeply") from None
-    specs = {spec.name: spec for spec in route.signature.inputs}
-    inputs: dict[str, Tensor] = {}
-    for each in request.inputs:
-        if each.name in inputs:
-            raise Invalid(f"input '{each.name[:80]}' is given twice")
-        inputs[each.name] = _decode_input(each, specs.get(each.name))
-    return request.id, inputs, _wanted(request, route)
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._binary_outputs: frozenset[str] | None = frozenset()
+
+    @property
+    def size(self) -> int:
+        """The body's size in bytes."""
+        return len(self._request.body)
+
+    def decode(self, route: Route) -> Asked:
+        """The request's tensors, id and wishes.
+
+        Raises:
+            Invalid: not JSON, not of this form, or a tensor that is not what it says.
+        """
+        text, raw = _split(self._request)
+        try:
+            request = _decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"the body is not an inference request: {error}") from None
+        except RecursionError:
+            raise Invalid("the body is nested too deeply") from None
+        specs = {spec.name: spec for spec in route.signature.inputs}
+        inputs: dict[str, Tensor] = {}
+        for each in request.inputs:
+            if each.name in inputs:
+                raise Invalid(f"input '{each.name[:80]}' is given twice")
+            inputs[each.name], raw = _decode_input(each, specs.get(each.name), raw)
+        if raw:
+            raise Invalid(f"{len(raw)} bytes of binary data belong to no input")
+        if request.outputs or request.parameters:
+            self._binary_outputs = _binary_outputs(request)
+        return Asked(inputs, _wanted(request, route), request.id, _timeout(request))
+
+    def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
+        """The response. An id is echoed, never invented."""
+        head = b'{"model_name":"%b","model_version":"%d",' % (
+            route.wanted.name.encode(),
+            route.wanted.version,
+        )
+        if asked.id is not None:
+            head += b'"id":' + orjson.dumps(asked.id) + b","
+        binary, parts, raws = self._binary_outputs, [], []
+        for name in outputs if asked.outputs is None else asked.outputs:
+            if binary is None or name in binary:
+                raws.append(to_raw(outputs[name]))
+                parts.append(_describe_output(name, outputs[name], len(raws[-1])))
+            else:
+                parts.append(_encode_output(name, outputs[name]))
+        text = head + b'"outputs":[' + b",".join(parts) + b"]}"
+        if not raws:
+            return Answer(200, HttpResponse(200, text), len(text))
+        body = b"".join([text, *raws])
+        headers = [(HEADER_LENGTH, b"%d" % len(text))]
+        response = HttpResponse(200, body, b"application/octet-stream", headers)
+        return Answer(200, response, len(body))
+
+    def fail(self, error: ModelyardError) -> Answer:
+        """`{"error": ...}` with the status that belongs to it."""
+        return failure(error)
 
 
-def _decode_input(given: RequestInput, spec: TensorSpec | None) -> Tensor:
+def _split(request: HttpRequest) -> tuple[bytes | memoryview, memoryview]:
+    """The JSON of the body and the binary data behind it."""
+    length = request.header(HEADER_LENGTH)
+    if length is None:
+        return request.body, memoryview(b"")
+    if not length.isdigit() or len(length) > 18 or int(length) > len(request.body):
+        raise Invalid(
+            f"Inference-Header-Content-Length {length[:20].decode('latin-1')!r} must be the size "
+            f"of the JSON in a body of {len(request.body)} bytes"
+        )
+    whole = memoryview(request.body)
+    return whole[: int(length)], whole[int(length) :]
+
+
+def _decode_input(
+    given: RequestInput, spec: TensorSpec | None, raw: memoryview
+) -> tuple[Tensor, memoryview]:
+    """The tensor, and the binary data that is left for the inputs after it."""
     name = given.name[:80]
-    if not given.data:
-        raise Invalid(f"input '{name}' has no data")
     if spec is not None and given.datatype is not spec.datatype:
         raise Invalid(f"input '{name}' has datatype {given.datatype}, expected {spec.datatype}")
+    size = (given.parameters or {}).get("binary_data_size")
+    if size is not None:
+        if given.data:
+            raise Invalid(f"input '{name}' has both data and binary_data_size")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(raw):
+            raise Invalid(
+                f"input '{name}': binary_data_size {size!r} must be a number of bytes, "
+                f"{len(raw)} at most here"
+            )
+        return from_raw(name, given.datatype, given.shape, raw[:size]), raw[size:]
+    if not given.data:
+        raise Invalid(f"input '{name}' has no data")
     nullable = spec is not None and spec.nullable
-    return decode_tensor(name, given.datatype, given.shape, given.data, nullable=nullable)
+    return decode_tensor(name, given.datatype, given.shape, given.data, nullable=nullable), raw
+
+
+def _binary_outputs(request: InferRequest) -> frozenset[str] | None:
+    """The outputs that are asked for as binary data; None for all of them."""
+    everything = (request.parameters or {}).get("binary_data_output") is True
+    if everything and not request.outputs:
+        return None
+    return frozenset(
+        output.name
+        for output in request.outputs or ()
+        if (output.parameters or {}).get("binary_data", everything) is True
+    )
+
+
+def _timeout(request: InferRequest) -> float | None:
+    """The `timeout` parameter, in microseconds as Triton has it, as seconds."""
+    timeout = (request.parameters or {}).get("timeout")
+    if timeout is None:
+        return None
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+        raise Invalid("parameter 'timeout' must be a number of microseconds, 0 for none")
+    return timeout / 1e6 or None
 
 
 def _wanted(request: InferRequest, route: Route) -> list[str] | None:
@@ -94,29 +190,23 @@ def _wanted(request: InferRequest, route: Route) -> list[str] | None:
     return wanted
 
 
-def encode_response(
-    route: Route, request_id: str | None, outputs: dict[str, Tensor], wanted: list[str] | None
-) -> bytes:
-    """The response's body. An id is echoed, never invented."""
-    head = b'{"model_name":"%b","model_version":"%d",' % (
-        route.wanted.name.encode(),
-        route.wanted.version,
-    )
-    if request_id is not None:
-        head += b'"id":' + orjson.dumps(request_id) + b","
-    names = outputs if wanted is None else wanted
-    parts = [_encode_output(name, outputs[name]) for name in names]
-    return head + b'"outputs":[' + b",".join(parts) + b"]}"
-
-
 def _encode_output(name: str, tensor: Tensor) -> bytes:
-    shape = ",".join(map(str, tensor.shape))
     return b'{"name":%b,"datatype":"%b","shape":[%b],"data":%b}' % (
-        orjson.dumps(name),
-        datatype_of(tensor).value.encode(),
-        shape.encode(),
+        *_described(name, tensor),
         encode_data(tensor),
     )
+
+
+def _describe_output(name: str, tensor: Tensor, size: int) -> bytes:
+    return b'{"name":%b,"datatype":"%b","shape":[%b],"parameters":{"binary_data_size":%d}}' % (
+        *_described(name, tensor),
+        size,
+    )
+
+
+def _described(name: str, tensor: Tensor) -> tuple[bytes, bytes, bytes]:
+    shape = ",".join(map(str, tensor.shape))
+    return orjson.dumps(name), datatype_of(tensor).value.encode(), shape.encode()
 
 
 def model_metadata(route: Route) -> dict[str, Any]:
@@ -132,7 +222,7 @@ def model_metadata(route: Route) -> dict[str, Any]:
 
 def server_metadata(version: str) -> dict[str, Any]:
     """The server's metadata."""
-    return {"name": "modelyard", "version": version, "extensions": []}
+    return {"name": "modelyard", "version": version, "extensions": ["binary_tensor_data"]}
 
 
 def _describe(spec: TensorSpec) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.ports import Blobs
 from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.ports import Runtime, WantedRoute
+from modelyard.serving.stopping import StopSignal
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, RunOptions
 
     from modelyard.serving.runtimes.text import TextFeatures
 
@@ -43,17 +44,21 @@ class OnnxRuntime:
         self._features = features
         self.call_seconds = 0.0
         self.row_seconds = 0.0
+        self.stackable = False
 
-    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the graph.
+    def infer(
+        self, inputs: Mapping[str, Tensor], stop: StopSignal | None = None
+    ) -> dict[str, Tensor]:
+        """Run the graph. `stop` ends it between two of its nodes.
 
         Raises:
             Invalid: the graph refuses these values (an index out of range, say).
         """
         if self._features is not None:
             inputs = self._features.apply(inputs)
+        options = None if stop is None else _stoppable(stop)
         try:
-            outputs = self._run(self._names, inputs)
+            outputs = self._run(self._names, inputs, options)
         except Exception as error:  # noqa: BLE001 - its errors share no base but Exception
             raise Invalid(f"the model refused the input: {_first_line(error)}") from None
         return dict(zip(self._names, outputs, strict=True))
@@ -84,6 +89,7 @@ class OnnxLoader:
         session = open_session(self._blobs.get(route.artifacts["onnx"]))
         runtime = OnnxRuntime(session, route.signature, features)
         _measure(runtime, route.signature)
+        runtime.stackable = _answers_row_by_row(runtime, route.signature)
         return runtime
 
 
@@ -114,6 +120,58 @@ def _measure(runtime: OnnxRuntime, signature: Signature) -> None:
     # A slope that hides in the noise is not free: a row is then taken for a 64th of a call.
     runtime.row_seconds = max((many - one) / (_SAMPLE_ROWS - 1), one / _SAMPLE_ROWS)
     runtime.call_seconds = max(one - runtime.row_seconds, 0.0)
+
+
+def _stoppable(stop: StopSignal) -> RunOptions:
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+
+    def terminate() -> None:
+        options.terminate = True
+
+    stop.on_set(terminate)
+    return options
+
+
+def _answers_row_by_row(runtime: OnnxRuntime, signature: Signature) -> bool:
+    """Whether two rows in one call are answered as they are one by one.
+
+    A graph may well mix its rows (a mean over the batch, say): such a one is never batched.
+    """
+    if not all(spec.shape[:1] == (-1,) for spec in (*signature.inputs, *signature.outputs)):
+        return False
+    first = {spec.name: _blank(spec, 1) for spec in signature.inputs}
+    second = {spec.name: _sample(spec) for spec in signature.inputs}
+    try:
+        apart = [runtime.infer(first), runtime.infer(second)]
+        together = runtime.infer({n: np.concatenate([first[n], second[n]]) for n in first})
+    except Invalid:
+        return False
+    return all(
+        len(tensor) == 2
+        and all(_alike(tensor[row : row + 1], one[name]) for row, one in enumerate(apart))
+        for name, tensor in together.items()
+    )
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind in "fc":
+        return bool(np.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True))
+    return bool(np.array_equal(one, other))
+
+
+def _sample(spec: TensorSpec) -> Tensor:
+    """A row unlike the blank one."""
+    row = _blank(spec, 1)
+    if spec.datatype is Datatype.BYTES:
+        row[...] = "other words"
+    else:
+        row[...] = np.linspace(0, 1, row.size).reshape(row.shape).astype(row.dtype)
+        row[..., :1] = 1
+    return row
 
 
 def _quickest(runtime: OnnxRuntime, signature: Signature, rows: int) -> float:

@@ -1,0 +1,81 @@
+"""The binary tensor extension: raw elements after the JSON, little endian, in order of inputs.
+
+BYTES elements are each a length (u32) and that many bytes. BF16 is the upper half of an FP32.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import numpy as np
+
+from modelyard.api.inference.tensors import count_of
+from modelyard.core.errors import Invalid
+from modelyard.core.tensors import NUMPY, Datatype, Tensor
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+def from_raw(name: str, datatype: Datatype, shape: list[int], raw: memoryview) -> Tensor:
+    """The tensor in these bytes, without a copy where the datatype allows it.
+
+    Raises:
+        Invalid: not as many bytes as the shape says, or BYTES that do not add up.
+    """
+    count = count_of(name, shape)
+    if datatype is Datatype.BYTES:
+        flat: Tensor = _strings(name, raw)
+        if count != len(flat):
+            raise Invalid(
+                f"input '{name}': shape {shape} means {count} elements, its bytes hold {len(flat)}"
+            )
+        return flat.reshape(shape)
+    width = 2 if datatype is Datatype.BF16 else NUMPY[datatype].itemsize
+    if count * width != len(raw):
+        raise Invalid(
+            f"input '{name}': shape {shape} of {datatype} means {count * width} bytes, "
+            f"got {len(raw)}"
+        )
+    if datatype is Datatype.BF16:
+        halves = np.frombuffer(raw, np.dtype("<u2")).astype(np.uint32)
+        return (halves << 16).view(np.float32).reshape(shape)
+    if datatype is Datatype.BOOL and len(raw) and np.frombuffer(raw, np.uint8).max() > 1:
+        raise Invalid(f"input '{name}': a BOOL is a byte of 0 or 1")
+    tensor = np.frombuffer(raw, NUMPY[datatype]).reshape(shape)
+    # Where the elements begin depends on the JSON before them; the runtime wants them aligned.
+    return tensor if tensor.flags.aligned else tensor.copy()
+
+
+def to_raw(tensor: Tensor) -> bytes:
+    """The tensor's elements in row-major order."""
+    if tensor.dtype.kind != "O":
+        return tensor.tobytes()
+    parts = []
+    for value in tensor.reshape(-1):
+        text = value if isinstance(value, bytes) else str(value).encode()
+        parts += [_LENGTH.pack(len(text)), text]
+    return b"".join(parts)
+
+
+def _strings(name: str, raw: memoryview) -> Tensor:
+    values: list[str] = []
+    at = 0
+    while at < len(raw):
+        if at + _LENGTH.size > len(raw):
+            raise Invalid(f"input '{name}': its bytes end within the length of an element")
+        (length,) = _LENGTH.unpack_from(raw, at)
+        at += _LENGTH.size
+        if at + length > len(raw):
+            raise Invalid(
+                f"input '{name}': element {len(values)} says {length} bytes, "
+                f"{len(raw) - at} are left"
+            )
+        try:
+            values.append(str(raw[at : at + length], "utf-8"))
+        except UnicodeDecodeError:
+            raise Invalid(f"input '{name}': element {len(values)} is not UTF-8 text") from None
+        at += length
+    strings = np.empty(len(values), dtype=np.object_)
+    strings[:] = values
+    return strings

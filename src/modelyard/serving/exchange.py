@@ -1,0 +1,191 @@
+"""One inference request from its arrival to its recorded answer.
+
+An edge brings a codec that reads the request and writes the answer in its own protocol; what
+happens between is the same for all of them, and so is what is recorded. No coroutine is needed:
+a cheap model answers in the call that began the exchange, a dear one by callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from modelyard.core.access import Grant
+from modelyard.core.errors import ModelyardError
+from modelyard.core.events import PredictionMade
+from modelyard.core.tensors import Tensor
+from modelyard.serving.snapshot import Route
+
+if TYPE_CHECKING:
+    from modelyard.serving.service import InferenceService
+
+_log = logging.getLogger(__name__)
+
+GONE = 499
+"""The status under which a request is recorded whose client went away before the answer."""
+
+
+class Asked(msgspec.Struct):
+    """A request, decoded: inputs by name, the outputs it wants (None: all), its own id, and how
+    many seconds it may take, if it says so.
+    """
+
+    inputs: dict[str, Tensor]
+    outputs: list[str] | None = None
+    id: str | None = None
+    timeout: float | None = None
+
+
+class Answer(msgspec.Struct):
+    """A request, answered. `status` is HTTP's, `size` is in bytes, `content` is the edge's."""
+
+    status: int
+    content: Any
+    size: int
+
+
+class Codec(Protocol):
+    """One request in its protocol. Every method may raise a ModelyardError."""
+
+    @property
+    def size(self) -> int:
+        """The request's size in bytes."""
+        ...
+
+    def decode(self, route: Route) -> Asked:
+        """Read the request, as the route's signature wants it."""
+        ...
+
+    def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
+        """Write the model's outputs."""
+        ...
+
+    def fail(self, error: ModelyardError) -> Answer:
+        """Write a failure."""
+        ...
+
+
+class Exchange:
+    """The course of one request. `done` gets the answer once it is recorded, at most once.
+
+    `timeout` is in seconds and holds unless the request itself says otherwise.
+    """
+
+    __slots__ = (
+        "_at",
+        "_codec",
+        "_done",
+        "_grant",
+        "_pending",
+        "_plane",
+        "_route",
+        "_start",
+        "_timeout",
+        "cached",
+        "id",
+        "rows",
+    )
+
+    def __init__(
+        self,
+        plane: InferenceService,
+        grant: Grant,
+        codec: Codec,
+        request_id: str,
+        done: Callable[[Answer], None],
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._plane = plane
+        self._grant = grant
+        self._codec = codec
+        self._done = done
+        self._route: Route | None = None
+        self._pending: asyncio.Future[dict[str, Tensor]] | None = None
+        self._at = time.time_ns() // 1000
+        self._start = time.perf_counter_ns()
+        self.id = request_id
+        self.rows = 0
+        self.cached = False
+
+    def begin(self, name: str, version: str | None) -> None:
+        """Find the route, read the request, and run the model or queue for it."""
+        try:
+            self._route = route = self._plane.route(self._grant, name, version)
+            asked = self._codec.decode(route)
+            if asked.timeout is None:
+                asked.timeout = self._timeout
+            self.rows = route.signature.check(asked.inputs)
+            outputs = self._plane.infer(route, asked, self.rows)
+            if isinstance(outputs, asyncio.Future):
+                self._pending = outputs
+                outputs.add_done_callback(lambda pending: self._resume(asked, pending))
+                return
+            answer = self._codec.encode(route, asked, outputs)
+        except Exception as error:  # noqa: BLE001 - told apart in _failed
+            answer = self._failed(error)
+        self._record(answer)
+
+    def abandon(self) -> None:
+        """The client has gone: leave the queue, stop the model if it runs for nobody else."""
+        self._done = _nobody
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def _resume(self, asked: Asked, pending: asyncio.Future[dict[str, Tensor]]) -> None:
+        assert self._route is not None  # noqa: S101 - begin() has set it
+        self._pending = None
+        try:
+            answer = self._codec.encode(self._route, asked, pending.result())
+        except asyncio.CancelledError:
+            answer = Answer(GONE, b"", 0)
+        except Exception as error:  # noqa: BLE001 - told apart in _failed
+            answer = self._failed(error)
+        self._record(answer)
+
+    def _failed(self, error: Exception) -> Answer:
+        self.rows = 0
+        if isinstance(error, ModelyardError):
+            return self._codec.fail(error)
+        _log.error("inference failed", exc_info=error, extra={"request_id": self.id})
+        return self._codec.fail(ModelyardError(f"internal error; request id {self.id}"))
+
+    def _record(self, answer: Answer) -> None:
+        """Answer once the journal has the request. A request for nothing leaves no record."""
+        route = self._route
+        if route is None:
+            self._done(answer)
+            return
+        duration = (time.perf_counter_ns() - self._start) // 1000
+        wanted = route.wanted
+        event = PredictionMade(
+            self.id,
+            self._at,
+            self._grant.tenant_id,
+            self._grant.key_id,
+            wanted.name,
+            wanted.model,
+            wanted.version,
+            answer.status,
+            self.rows,
+            self._codec.size,
+            answer.size,
+            duration,
+            self.cached,
+        )
+        route.metrics.observe(answer.status, duration)
+        self._plane.journal.append(event, lambda error: self._recorded(answer, error))
+
+    def _recorded(self, answer: Answer, error: ModelyardError | None) -> None:
+        # What cannot be recorded is not given away.
+        self._done(answer if error is None else self._codec.fail(error))
+
+
+def _nobody(_: Answer) -> None:
+    """Where the answer to a client that has gone goes."""
