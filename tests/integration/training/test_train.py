@@ -160,7 +160,7 @@ def test_text_stands_beside_numbers_in_classification_and_regression(tmp_path: P
     assert verdict.parity.agreed, verdict.parity.reason
     stars = Run(tmp_path / "b", reviews(), target="stars", algorithm="ridge", task="regression")
     assert stars.result.parity.agreed, stars.result.parity.reason
-    assert stars.result.card.metrics["r2"] > 0.8
+    assert stars.result.card.metrics["r2"] > 0.5
 
 
 def test_auto_compares_all_on_the_same_folds_and_tells_its_story(tmp_path: Path) -> None:
