@@ -70,7 +70,8 @@ def test_a_demo_that_is_kept_can_be_tried_with_what_it_prints(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_an_interrupted_demo_cleans_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_demo_cleans_up(tmp_path: Path, interrupt: signal.Signals) -> None:
     with subprocess.Popen(
         DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environ(tmp_path)
     ) as demo:
@@ -78,7 +79,7 @@ def test_an_interrupted_demo_cleans_up(tmp_path: Path) -> None:
         for line in demo.stdout:
             if "answers after" in line:
                 break
-        demo.send_signal(signal.SIGTERM)
+        demo.send_signal(interrupt)
         out, err = demo.communicate(timeout=60)
     assert demo.returncode == 130
     assert "stopped with exit code 0" in out
