@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -212,10 +213,13 @@ def _told(answer: InferenceResponse) -> str:
 
 def _what_next(out: Console, server: LocalServer, folder: Path, made: _Made) -> None:
     held_back = shlex.quote(str(folder / HELD_BACK))
+    # These come before the home, and would lead the commands below to another server.
+    elsewhere = [name for name in ("MODELYARD_URL", "MODELYARD_API_KEY") if name in os.environ]
     lines = (
         "",
         "The server goes on. Paste these, then try the commands above again:",
         "",
+        *([f"   unset {' '.join(elsewhere)}"] if elsewhere else []),
         f"   export MODELYARD_HOME={shlex.quote(str(server.home))}",
         f"   export URL={made.url} KEY={made.key}",
         "",
