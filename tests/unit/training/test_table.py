@@ -1,15 +1,19 @@
 """Files of every format, good and bad, as the reader sees them."""
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelyard.core.errors import Invalid, ModelyardError, TooLarge, UnsupportedFormat
 from modelyard.training.dataset import FileFormat
+from modelyard.training.inspection import preview
 from modelyard.training.source import Source, check_size
 from modelyard.training.table import Table, read
 
@@ -220,7 +224,7 @@ class TestParquet:
         [
             (pl.DataFrame({"tags": [["a"]]}), "column 'tags' is nested"),
             (pl.DataFrame({"point": [{"x": 1}]}), "column 'point' is nested"),
-            (pl.DataFrame({"blob": [b"a"]}), "column 'blob' holds Binary"),
+            (pl.DataFrame({"blob": [b"a"]}), "column 'blob' holds large_binary"),
             (pl.DataFrame({"a": pl.Series([], dtype=pl.Int64)}), "not a single row"),
         ],
     )
@@ -288,3 +292,48 @@ def test_an_error_names_the_file_without_its_folder(
     with pytest.raises(ModelyardError) as caught:
         reader(b"", filename)
     assert caught.value.message == f"{shown}: the file is empty"
+
+
+MIXED = pl.DataFrame(
+    {
+        "number": list(range(100)),
+        "word": [f"w{number % 7}" for number in range(100)],
+        "holes": [number / 3 if number % 5 else None for number in range(100)],
+        "truth": [None if number % 3 else True for number in range(100)],
+    }
+)
+
+
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.floats(0, 1, exclude_max=True),
+            st.sampled_from([b"", b'"', b"\n", b"\r", b",", b"{", b"\0", b"\xff", b"\xe2", b"[1]"])
+            | st.binary(max_size=4),
+            st.integers(0, 20),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    form=st.sampled_from(["csv", "quoted", "jsonl", "parquet"]),
+)
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes, int]], form: str
+) -> None:
+    whole = {
+        "csv": lambda: MIXED.write_csv().encode(),
+        "quoted": lambda: MIXED.write_csv(quote_style="always").encode(),
+        "jsonl": lambda: MIXED.write_ndjson().encode(),
+        "parquet": lambda: parquet(MIXED),
+    }
+    data = whole[form]()
+    for where, inserted, deleted in changes:
+        place = int(where * len(data))
+        data = data[:place] + inserted + data[place + deleted :]
+    try:
+        table = Reader(tmp_path_factory.mktemp("damaged"))(data)
+    except ModelyardError as error:
+        assert error.message.startswith("data.csv: ")
+    else:
+        assert table.frame.height > 0
+        json.dumps(preview(table.frame), allow_nan=False)
