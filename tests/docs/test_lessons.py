@@ -14,9 +14,7 @@ HOW_TO = ROOT / "docs/how-to"
 # These start a server of their own, for they are about its settings or its files.
 OWN_SERVER = {"back-up.md", "run-on-postgresql.md"}
 GUIDES = sorted(
-    path
-    for path in HOW_TO.glob("*.md")
-    if path.name not in OWN_SERVER and steps(read(path).blocks)
+    path for path in HOW_TO.glob("*.md") if path.name not in OWN_SERVER and steps(read(path).blocks)
 )
 
 

@@ -102,9 +102,7 @@ def _piece(at: int, block: Block) -> str:
     return f"\necho; echo '{_MARK} {at}'\n{body}\n"
 
 
-def _bash(
-    script: str, folder: Path, environ: Mapping[str, str], timeout: float
-) -> tuple[int, str]:
+def _bash(script: str, folder: Path, environ: Mapping[str, str], timeout: float) -> tuple[int, str]:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
