@@ -330,10 +330,12 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     for where, inserted, deleted in changes:
         place = int(where * len(data))
         data = data[:place] + inserted + data[place + deleted :]
+    refused, rows = "", 0
     try:
-        table = Reader(tmp_path_factory.mktemp("damaged"))(data)
+        frame = Reader(tmp_path_factory.mktemp("damaged"))(data).frame
     except ModelyardError as error:
-        assert error.message.startswith("data.csv: ")
+        refused = error.message
     else:
-        assert table.frame.height > 0
-        json.dumps(preview(table.frame), allow_nan=False)
+        rows = frame.height
+        json.dumps(preview(frame), allow_nan=False)
+    assert rows > 0 or refused.startswith("data.csv: ")
