@@ -7,6 +7,7 @@ how the supervisor starts its children; each imports only what its process needs
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import logging
 import os
@@ -24,6 +25,7 @@ import modelyard
 from modelyard.core import ids
 from modelyard.core.clock import SystemClock
 from modelyard.core.settings import PREFIX, Settings, resolve
+from modelyard.core.stopping import StopFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,15 +42,24 @@ GATEWAY: Final = "gateway"
 CONTROLLER: Final = "controller"
 WORKER: Final = "worker"
 
+CATCH_UP_SECONDS: Final = 5.0
+"""How long a gateway that starts waits for its keys and models before it accepts connections."""
+
 
 def up(settings: Settings) -> int:
     """Run the whole server until it is stopped; returns the exit status."""
-    from modelyard.adapters.engine.supervisor import ChildSpec, Supervisor, listen
     from modelyard.adapters.telemetry.logs import configure_logs
 
     configure_logs(settings.log_format, settings.log_level)
     home = _home(settings)
     home.prepare()
+    with home.held():
+        return _supervise(settings, home)
+
+
+def _supervise(settings: Settings, home: Home) -> int:
+    from modelyard.adapters.engine.supervisor import ChildSpec, Supervisor, listen
+
     home.clear_metrics()
     _open(settings, home)
     _export(settings)
@@ -155,6 +166,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         daemon=True,
     )
     builder.start()
+    # Until then the other gateways, or the socket's queue, take what comes.
+    await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
     try:
         await server.run_on(listener)
     finally:
@@ -250,8 +263,8 @@ def _worker(settings: Settings) -> int:
 
     home, clock = _home(settings), SystemClock()
     store, blobs = _store(settings, home), local_blobs(home.blobs)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = StopFlag()
+    stop.on([signal.SIGTERM])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = Worker(
         store=store,

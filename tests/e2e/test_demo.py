@@ -17,7 +17,7 @@ DEMO = (sys.executable, "-m", "modelyard", "demo")
 def _environ(tmp_path: Path) -> dict[str, str]:
     """Temporary folders of its own, and settings that the demo must not listen to."""
     (tmp_path / "tmp").mkdir()
-    return {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "MODELYARD_HOST": "no.such.host"}
+    return {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "MODELYARD_URL": "http://127.0.0.1:1"}
 
 
 @pytest.mark.slow
@@ -53,13 +53,18 @@ def test_a_demo_that_is_kept_can_be_tried_with_what_it_prints(tmp_path: Path) ->
     lines = [line.strip() for line in ended.stdout.partition("The server goes on")[2].splitlines()]
     pid = int(next(line for line in lines if line.startswith("kill ")).split()[1])
     try:
-        exports = [line for line in lines if line.startswith("export ")]
+        exports = [line for line in lines if line.startswith(("unset ", "export "))]
         tries = [line for line in lines if line.startswith(("modelyard ", "curl "))]
         # As a shell would, with the console script of this environment.
         modelyard = f'modelyard() {{ {shlex.quote(sys.executable)} -m modelyard "$@"; }}'
         script = "\n".join(["set -e", modelyard, *exports, *tries])
         tried = subprocess.run(
-            ["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=environ,
         )
         assert tried.returncode == 0, tried.stdout + tried.stderr
         assert '{"predictions":[' in tried.stdout
@@ -70,7 +75,8 @@ def test_a_demo_that_is_kept_can_be_tried_with_what_it_prints(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_an_interrupted_demo_cleans_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_demo_cleans_up(tmp_path: Path, interrupt: signal.Signals) -> None:
     with subprocess.Popen(
         DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environ(tmp_path)
     ) as demo:
@@ -78,7 +84,7 @@ def test_an_interrupted_demo_cleans_up(tmp_path: Path) -> None:
         for line in demo.stdout:
             if "answers after" in line:
                 break
-        demo.send_signal(signal.SIGTERM)
+        demo.send_signal(interrupt)
         out, err = demo.communicate(timeout=60)
     assert demo.returncode == 130
     assert "stopped with exit code 0" in out

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +42,7 @@ class Home:
         self._pepper = path / "secrets" / "pepper"
         self._admin_key = path / "admin.key"
         self._server = path / "server.json"
+        self._lock = path / "lock"
 
     def prepare(self) -> None:
         """Make what is missing.
@@ -56,6 +60,27 @@ class Home:
             _write_secret(self._pepper, secrets.token_bytes(PEPPER_BYTES))
         for secret in (self._pepper, self._admin_key):
             _check_private(secret)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the home for this server alone; the lock goes with the process, however it ends.
+
+        What a killed server left half written is removed.
+
+        Raises:
+            Invalid: another server has it.
+        """
+        lock = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise Invalid(f"another server runs in home {self.path}") from None
+        try:
+            self._clear_leftovers()
+            yield
+        finally:
+            os.close(lock)
 
     def pepper(self) -> bytes:
         """The server's secret for hashing keys.
@@ -87,6 +112,16 @@ class Home:
         """Begin the counters anew: a server start is a reset, as Prometheus expects."""
         self.metrics.mkdir(mode=0o700, exist_ok=True)
         for file in self.metrics.iterdir():
+            file.unlink()
+
+    def _clear_leftovers(self) -> None:
+        """Nobody writes in these places before the server's processes are up."""
+        unfinished = (
+            *self.uploads.iterdir(),
+            *(self.blobs / "incoming").glob("*"),
+            *self.journal.glob(".*.new"),
+        )
+        for file in unfinished:
             file.unlink()
 
 

@@ -67,7 +67,7 @@ class Front:
         if path in ("/livez", "/readyz"):
             await self._probe(scope, send)
             return
-        inference = path.startswith(("/v2", "/v1/"))
+        inference = path == "/" or path.startswith(("/v2", "/v1/"))
         try:
             grant = self._grant(scope, path)
         except ModelyardError as error:

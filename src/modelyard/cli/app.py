@@ -98,6 +98,8 @@ def build() -> App:
         help="Train, serve, meter and bill AI models on your own machines.",
         version=modelyard.__version__,
         help_flags=["--help", "-h"],
+        # Our help is plain sentences; markdown would be one more library to load for them.
+        help_format="plaintext",
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -212,10 +213,13 @@ def _told(answer: InferenceResponse) -> str:
 
 def _what_next(out: Console, server: LocalServer, folder: Path, made: _Made) -> None:
     held_back = shlex.quote(str(folder / HELD_BACK))
+    # These come before the home, and would lead the commands below to another server.
+    elsewhere = [name for name in ("MODELYARD_URL", "MODELYARD_API_KEY") if name in os.environ]
     lines = (
         "",
         "The server goes on. Paste these, then try the commands above again:",
         "",
+        *([f"   unset {' '.join(elsewhere)}"] if elsewhere else []),
         f"   export MODELYARD_HOME={shlex.quote(str(server.home))}",
         f"   export URL={made.url} KEY={made.key}",
         "",
@@ -243,13 +247,14 @@ def _clean_up(out: Console, server: LocalServer, folder: Path) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the demo as an interrupt does: with the server stopped."""
+    """Let SIGTERM, and a terminal that is closed, end the demo in good order as Ctrl-C does."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -35,7 +35,7 @@ class PageRequest(msgspec.Struct, frozen=True):
         if cursor is None:
             return cls(limit)
         try:
-            after = base64.urlsafe_b64decode(cursor.encode()).decode()
+            after = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
         except (binascii.Error, ValueError):
             raise Invalid("cursor is not one that this server gave out") from None
         return cls(limit, after)

@@ -74,6 +74,8 @@ class Follower:
         self._reported = float("-inf")
         self._loaders = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self.caught_up = threading.Event()
+        """Set once a snapshot is in force in which no route is still loading."""
 
     def start(self) -> None:
         """Begin to follow."""
@@ -168,7 +170,7 @@ class Follower:
             if not self._changed and wanted.revision == self._published:
                 return
             self._changed = False
-            routes, failures = {}, {}
+            routes, failures, loading = {}, {}, set()
             for each in wanted.routes:
                 at = (each.tenant_id, each.name)
                 route = self._route(each)
@@ -177,7 +179,7 @@ class Follower:
                 elif each.version_id in self._failures:
                     failures[at] = self._failures[each.version_id][0]
                 else:
-                    failures[at] = "it is still loading"
+                    loading.add(at)
             self._serving = routes
             needed = {route.wanted.version_id for route in routes.values()}
             needed |= {route.version_id for route in wanted.routes}
@@ -185,7 +187,9 @@ class Follower:
             self._failures = {v: f for v, f in self._failures.items() if v in needed}
             self._published = wanted.revision
             keys = {entry.hash: entry for entry in wanted.keys}
-        self._publish(Snapshot(wanted.revision, keys, routes, failures))
+        self._publish(Snapshot(wanted.revision, keys, routes, failures, frozenset(loading)))
+        if not loading:
+            self.caught_up.set()
 
     def _route(self, wanted: WantedRoute) -> Route | None:
         """The route at its target version, or as it served before while that is not loaded."""

@@ -66,7 +66,10 @@ class ControlPlane(Protocol):
         ...
 
     def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:
-        """Say that this gateway is alive, and how each of its replicas is."""
+        """Say that this gateway is alive, and how each of its replicas is.
+
+        The outcomes are all there are: what an earlier report said and this one does not, is gone.
+        """
         ...
 
     def leave(self, gateway_id: str) -> None:

@@ -73,6 +73,7 @@ class InferenceService:
 
         Raises:
             NotFound: no such deployment for this tenant, or it serves another version.
+            Unavailable: it does not serve, or not yet.
         """
         route = self._snapshot.route(grant.tenant_id, name)
         if version is not None and version != str(route.wanted.version):

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from modelyard.core.access import Grant
-from modelyard.core.errors import NotFound
+from modelyard.core.errors import NotFound, Unavailable
 from modelyard.core.tensors import Signature
 from modelyard.serving.metrics import RouteMetrics
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
@@ -36,15 +36,25 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Keys by hash; routes by tenant and name. `failures` tells why a route is not there."""
+    """Keys by hash; routes by tenant and name.
+
+    `failures` tells why a route is not there; of those in `loading` it is not known yet.
+    """
 
     revision: int = -1
     keys: Mapping[bytes, KeyEntry] = {}
     routes: Mapping[tuple[str, str], Route] = {}
     failures: Mapping[tuple[str, str], str] = {}
+    loading: frozenset[tuple[str, str]] = frozenset()
 
     def grant(self, key_hash: bytes, now: datetime) -> Grant | None:
-        """What the key grants, unless it is unknown or has expired."""
+        """What the key grants, unless it is unknown or has expired.
+
+        Raises:
+            Unavailable: the keys are not known yet.
+        """
+        if self.revision < 0:
+            raise Unavailable("the server is starting", retry_after=1)
         entry = self.keys.get(key_hash)
         if entry is None or (entry.expires_at is not None and entry.expires_at <= now):
             return None
@@ -54,14 +64,16 @@ class Snapshot(msgspec.Struct, frozen=True):
         """The tenant's deployment of this name.
 
         Raises:
-            NotFound: none that serves here; says why when it is known.
+            NotFound: there is none.
+            Unavailable: it does not serve, or not yet; says why.
         """
-        route = self.routes.get((tenant_id, name))
-        if route is None:
-            reason = self.failures.get((tenant_id, name))
-            raise NotFound(
-                f"there is no deployment '{name[:80]}'"
-                if reason is None
-                else f"deployment '{name[:80]}' does not serve: {reason}"
-            )
-        return route
+        at = (tenant_id, name)
+        route = self.routes.get(at)
+        if route is not None:
+            return route
+        if at in self.loading:
+            raise Unavailable(f"deployment '{name}' is loading", retry_after=1)
+        if at in self.failures:
+            reason = self.failures[at]
+            raise Unavailable(f"deployment '{name}' does not serve: {reason}", retry_after=15)
+        raise NotFound(f"there is no deployment '{name[:80]}'")

@@ -1,14 +1,19 @@
-"""Parquet files."""
+"""Parquet files.
+
+Arrow reads them and not polars, whose reader panics on some damaged files.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from modelyard.training.recognition import canonical, is_plain
+from modelyard.training.recognition import canonical
 from modelyard.training.source import Source, check_names, check_size
 
 if TYPE_CHECKING:
     import polars as pl
+
+_EXPECTED: Final = "a column holds numbers, truth values, strings or times"
 
 
 def read_parquet(source: Source) -> pl.DataFrame:
@@ -19,40 +24,64 @@ def read_parquet(source: Source) -> pl.DataFrame:
         TooLarge: over the bounds, which the file's footer tells before anything is read.
     """
     import polars as pl
-
-    _check_footer(source)
-    try:
-        frame = pl.read_parquet(source.path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise source.invalid(f"the Parquet data are damaged: {_first_line(error)}") from None
-    columns = []
-    for series in frame.iter_columns():
-        if not is_plain(series):
-            raise source.invalid(f"column '{series.name}' holds {series.dtype}; {_EXPECTED}")
-        columns.append(canonical(series))
-    return pl.DataFrame(columns)
-
-
-_EXPECTED = "a column holds numbers, truth values, strings or times"
-
-
-def _check_footer(source: Source) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(source.path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
+        file = pyarrow.parquet.ParquetFile(source.path)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise source.invalid(
             f"the Parquet footer cannot be read, the file is cut off or damaged: "
             f"{_first_line(error)}"
         ) from None
-    check_names(source, schema.names)
-    check_size(source, rows, len(schema.names))
+    with file:
+        _check_footer(source, file)
+        try:
+            table = file.read()
+            table.validate(full=True)
+            # Made anew, for metadata in a damaged file may be no text.
+            bare = pa.Table.from_arrays(table.columns, names=table.column_names)
+            frame = pl.DataFrame(bare)
+        except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError) as error:
+            raise source.invalid(f"the Parquet data are damaged: {_first_line(error)}") from None
+    return pl.DataFrame([canonical(series) for series in frame.iter_columns()])
+
+
+def _check_footer(source: Source, file: Any) -> None:
+    import pyarrow as pa
+
+    try:
+        schema = file.schema_arrow
+        names = list(schema.names)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise source.invalid(f"the Parquet schema is damaged: {_first_line(error)}") from None
+    check_names(source, names)
+    check_size(source, file.metadata.num_rows, len(names))
     for field in schema:
         if pa.types.is_nested(field.type):
             raise source.invalid(f"column '{field.name}' is nested ({field.type}); {_EXPECTED}")
+        if not _is_plain(field.type):
+            raise source.invalid(f"column '{field.name}' holds {field.type}; {_EXPECTED}")
+
+
+def _is_plain(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    tests = (
+        types.is_integer,
+        types.is_floating,
+        types.is_decimal,
+        types.is_boolean,
+        types.is_string,
+        types.is_large_string,
+        types.is_string_view,
+        types.is_date,
+        types.is_timestamp,
+        types.is_null,
+    )
+    return any(test(kind) for test in tests)
 
 
 def _first_line(error: Exception) -> str:

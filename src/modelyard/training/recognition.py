@@ -93,18 +93,8 @@ def _parsed(strings: pl.Series, pattern: str) -> pl.Series | None:
     return times if times.null_count() == strings.null_count() else None
 
 
-def is_plain(series: pl.Series) -> bool:
-    """Whether the column has a canonical type: no lists, structures, bytes or durations."""
-    import polars as pl
-
-    kind = series.dtype
-    if kind.is_numeric() or isinstance(kind, pl.Date | pl.Datetime):
-        return True
-    return kind in (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)
-
-
 def canonical(series: pl.Series) -> pl.Series:
-    """A plain column in its canonical type."""
+    """A column of a simple type in its canonical one."""
     import polars as pl
 
     kind = series.dtype

@@ -19,7 +19,7 @@ from modelyard.training.progress import portion
 from modelyard.training.rows import Rows, folds, sample
 from modelyard.training.trainers.algorithm import Algorithm
 
-COMPARED_ROWS: Final = 20_000
+COMPARED_ROWS: Final = 10_000
 """Comparing algorithms needs fewer rows than training the best of them."""
 
 

@@ -59,7 +59,7 @@ def main(story: Path, *kinds: str) -> int:
         ),
         "worker": ChildSpec("worker", (python, "-c", WORKER, "worker", str(story)), stop_order=1),
         "stubborn": ChildSpec(
-            "stubborn", (python, "-c", WORKER, "stubborn", str(story)), stop_order=2, grace=1.0
+            "stubborn", (python, "-c", WORKER, "stubborn", str(story)), stop_order=2, grace=3.0
         ),
         "broken": ChildSpec("broken", (python, "-c", BROKEN, str(story)), stop_order=3),
         "absent": ChildSpec("absent", ("/nowhere/at-all",), stop_order=3),

@@ -105,10 +105,10 @@ def test_files_are_bounded(tmp_path: Path) -> None:
 
 def test_time_is_bounded_even_if_sigterm_is_ignored(tmp_path: Path) -> None:
     started = time.monotonic()
-    told, outcome = run_to_end("stay", tmp_path, seconds=1.5)
+    told, outcome = run_to_end("stay", tmp_path, seconds=3)
     assert (outcome.code, outcome.crashed) == ("timed_out", True)
-    assert "1.5 s" in outcome.message
-    assert time.monotonic() - started < 10
+    assert "3 s" in outcome.message
+    assert time.monotonic() - started < 15
     assert gone(int(told[0].message))
 
 

@@ -191,7 +191,9 @@ def test_a_worker_that_was_paused_past_its_lease_changes_nothing(
     job_id = submit(store, seconds=1)
     first = workers.start()
     task = pid_of_task(store, job_id)
-    first.send_signal(signal.SIGSTOP)
+    with store.begin():
+        # Not in the middle of a transaction: it would keep everybody waiting for its lock.
+        first.send_signal(signal.SIGSTOP)
     workers.start()
     until(lambda: job_of(store, job_id).state.final)
     first.send_signal(signal.SIGCONT)

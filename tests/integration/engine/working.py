@@ -1,6 +1,6 @@
 """A worker process over SQLite with small tasks, and the parts that its tests share with it.
 
-Time runs ten times as fast, so that leases run out in a second and a half.
+Time runs five times as fast, so that leases run out in three seconds.
 """
 
 import os
@@ -25,7 +25,7 @@ from modelyard.training.ports import TrainingTransaction
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.worker import Worker
 
-SPEED = 10
+SPEED = 5
 PACE = Pace(poll=0.05, story=0.1, heartbeat=0.3, reap=0.2, retry=0.05, retry_most=0.5)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 
 from modelyard.adapters.store import SqlControlPlane, SqlStore, engine, open_store, sqlite_url
 from modelyard.core.clock import ManualClock
@@ -130,7 +131,10 @@ def test_text_that_postgresql_cannot_hold_is_invalid(empty_postgres_url: URL) ->
 
 
 @pytest.mark.postgres
-def test_a_lost_postgresql_is_unavailable_and_comes_back(empty_postgres_url: URL) -> None:
+def test_a_lost_postgresql_is_unavailable_and_comes_back(
+    empty_postgres_url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "modelyard")
     store = open_store(empty_postgres_url)
     control = SqlControlPlane(store, ManualClock())
 
@@ -142,8 +146,10 @@ def test_a_lost_postgresql_is_unavailable_and_comes_back(empty_postgres_url: URL
 
     with pytest.raises(Unavailable):
         write()
+    assert [record.message for record in caplog.records] == ["the database is not available"]
     # Idle connections that were cut are noticed and replaced.
     assert control.revision() == 0
+    assert caplog.records[-1].message == "the database is back"
     with store.read() as tx, pytest.raises(NotFound):
         tx.tenants().named("a")
     store.close()
@@ -180,3 +186,9 @@ def _cut_off(url: URL) -> None:
             )
         )
     other.dispose()
+
+
+def test_an_error_does_not_tell_the_values(store: SqlStore) -> None:
+    with pytest.raises(OperationalError) as caught, store.engine.begin() as connection:
+        connection.execute(text("SELECT * FROM nowhere WHERE secret = :it"), {"it": "my_secret"})
+    assert "my_secret" not in str(caught.value)

@@ -1,17 +1,15 @@
-"""The room's tasks as a command, and its services over SQLite and local files, as in production."""
+"""The room's services and worker over SQLite and local files, as in production."""
 
 import sys
 from pathlib import Path
 
 from modelyard.adapters.blobs import BlobStore, local_blobs
-from modelyard.adapters.engine import child
 from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.store import SqlStore, open_store, sqlite_url
 from modelyard.core.clock import SystemClock
 from modelyard.core.uploads import Upload
 from modelyard.registry.service import RegistryService
 from modelyard.tenancy.tenant import Tenant
-from modelyard.training import tasks
 from modelyard.training.attempt import Pace
 from modelyard.training.datasets import DatasetService
 from modelyard.training.importing import ImportService
@@ -35,7 +33,7 @@ class Room:
         self.scratch = ScratchRoot(home / "scratch")
         self.registry = RegistryService(self.store, self.clock)
         self.jobs = JobService(self.store, self.clock)
-        command = (sys.executable, __file__)
+        command = (sys.executable, "-m", "modelyard.bootstrap")
         runner = ProcessTaskRunner(command, MEMORY, seconds)
         self.datasets = DatasetService(
             store=self.store,
@@ -71,13 +69,3 @@ class Room:
         with self.store.begin() as tx:
             tx.uploads(tenant).add(Upload(digest, len(data), self.clock.now()))
         return digest
-
-
-TASKS = {
-    "train": tasks.train,
-    "inspect": tasks.inspect_dataset,
-    "import-onnx": tasks.import_onnx,
-}
-
-if __name__ == "__main__":
-    sys.exit(child.main(TASKS, sys.argv[1:]))

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
+import pytest
+
 from modelyard.cli.demo_data import FEATURES, TARGET, require_libraries, write_tumours
+from tests.unit.cli.conftest import Run
 
 
 def test_the_table_is_whole_and_the_rows_held_back_are_not_in_it(tmp_path: Path) -> None:
@@ -30,3 +34,14 @@ def test_the_table_is_whole_and_the_rows_held_back_are_not_in_it(tmp_path: Path)
     published = [name.replace(" ", "_") for name in whole.feature_names]
     ours = [f"{n[6:]}_error" if n.startswith("error_") else n for n in FEATURES]
     assert ours == published
+
+
+def test_without_the_libraries_that_train_it_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # None there is how Python notes that a module cannot be imported.
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    ended = run("demo")
+    assert (ended.code, ended.out) == (1, "")
+    assert "skl2onnx cannot be found" in ended.err
+    assert "pip install 'modelyard[train]'" in ended.err

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from modelyard.cli.failure import CommandFailed
-from modelyard.cli.train import Board, parse_parameters
+from modelyard.cli.train import Board, follow, parse_parameters
+from modelyard_client import Client
 from modelyard_client.jobs import JobEvent
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.scripted_server import Answer, Asked, ScriptedServer
@@ -95,3 +98,64 @@ def test_a_job_that_fails_fails_the_command(
     assert "column 'y' holds one value" in ended.err
     if form:
         assert json.loads(ended.out)["state"] == "failed"
+
+
+CANDIDATE = {"algorithm": "ridge", "score": 0.9, "spread": 0.01, "seconds": 0.1}
+VERSION = {
+    "id": "ver_1",
+    "model": "m",
+    "number": 3,
+    "created_at": AT,
+    "signature": None,
+    "artifacts": [],
+    "lineage": {"source": "training", "dataset": "d", "dataset_version": 2},
+    "card": {
+        "task": "classification",
+        "algorithm": "ridge",
+        "metric": "f1",
+        "metrics": {"f1": 0.91},
+        "confusion": {"labels": ["no", "yes"], "counts": [[70, 1], [2, 40]]},
+        "leaderboard": [CANDIDATE, {"algorithm": "svm", "score": None, "error": "too few rows"}],
+    },
+    "parity": {"agreed": False, "reason": "the difference is 0.5"},
+}
+
+
+def _training(asked: Asked) -> Answer:
+    """A job that tells one fold of one algorithm and has then made version 3."""
+    if "/models/" in asked.path:
+        return Answer(200, VERSION)
+    if "/events" not in asked.path:
+        return Answer(200, _job("succeeded", result={"model": "m", "version": 3}))
+    data = {"algorithm": "ridge", "fold": 1, "metric": "f1", "score": 0.75}
+    story = [
+        {"seq": 1, "at": AT, "message": "trying ridge", "fraction": 0.0},
+        {"seq": 2, "at": AT, "message": "ridge: fold 1 of 5", "fraction": 0.2, "data": data},
+    ]
+    after = int(asked.path.partition("after=")[2])
+    return Answer(200, {"items": story[after:]})
+
+
+def test_a_file_gets_the_main_lines_and_the_card(run: Run, server: ScriptedServer) -> None:
+    server.script = _training
+    ended = run("train", "m", "--dataset", "d", "--target", "y", "--wait")
+    assert ended.code == 0
+    assert "trying ridge" in ended.out
+    assert "fold 1" not in ended.out
+    said = [line.split() for line in ended.out.splitlines()]
+    assert ["ridge", "0.9000", "0.0100", "0.1"] in said
+    assert ["svm", "-", "-", "0.0", "too", "few", "rows"] in said
+    assert ["f1", "0.9100"] in said
+    assert ["yes", "2", "40"] in said
+    assert "not served: the difference is 0.5" in ended.out
+
+
+def test_a_terminal_gets_a_bar_and_the_scores_so_far(server: ScriptedServer) -> None:
+    server.script = _training
+    drawn = StringIO()
+    out = Console(file=drawn, force_terminal=True, width=100, markup=False, highlight=False)
+    with Client() as client:
+        version = follow(client, client.jobs.get("job_1"), out)
+    assert version.number == 3
+    assert "F1" in drawn.getvalue()
+    assert "0.7500" in drawn.getvalue()

@@ -36,7 +36,8 @@ class Story:
             return Answer(200, {"id": "job_1", "kind": "train", "state": state, "created_at": AT})
         after = int(asked.path.partition("after=")[2] or 0)
         self.told = min(self.events, self.told + 2)
-        lines = [_event(seq) for seq in range(after + 1, self.told + 1)]
+        # A part of the story at a time, as the server does with long ones.
+        lines = [_event(seq) for seq in range(after + 1, min(after + 3, self.told) + 1)]
         if asked.headers["accept"] != "text/event-stream":
             return Answer(200, {"items": lines})
         if not self.streams:
@@ -58,6 +59,14 @@ def test_a_story_is_told_once_and_to_the_end(
 ) -> None:
     server.script = Story(events=5, streams=streams)
     assert [event.seq for event in jobs.follow("job_1")] == [1, 2, 3, 4, 5]
+
+
+def test_a_long_story_is_read_part_by_part(server: ScriptedServer, jobs: Jobs) -> None:
+    story = Story(events=8, streams=False)
+    story.told = 8
+    server.script = story
+    assert [event.seq for event in jobs.events("job_1", after=1)] == [2, 3, 4, 5, 6, 7, 8]
+    assert [event.seq for event in jobs.follow("job_1")] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_waiting_ends_with_the_job(server: ScriptedServer, jobs: Jobs) -> None:

@@ -86,8 +86,10 @@ class Jobs:
 
     def events(self, job_id: str, after: int = 0) -> Sequence[JobEvent]:
         """The story so far, after event number `after`."""
-        path = route("jobs", job_id, "events")
-        return self._transport.request("GET", path, Page[JobEvent], params={"after": after}).items
+        story: list[JobEvent] = []
+        while part := self._part(job_id, story[-1].seq if story else after):
+            story += part
+        return story
 
     def follow(self, job_id: str, *, after: int = 0, timeout: float = 86_400) -> Iterator[JobEvent]:
         """Each event as it comes, until the job is in a final state.
@@ -98,23 +100,24 @@ class Jobs:
         end = time.monotonic() + timeout
         streams = True
         while True:
-            ended = self.get(job_id).final
+            ended, known = self.get(job_id).final, after
             try:
-                for event in self._live(job_id, after) if streams else self.events(job_id, after):
+                for event in self._live(job_id, after) if streams else self._part(job_id, after):
                     after = event.seq
                     yield event
             except (TimedOut, Unreachable):
-                # A quiet or broken stream: what was missed is asked for again below.
+                # A quiet or broken stream: what was missed is asked for again.
                 ended = False
             except (ApiError, UnexpectedAnswer):
                 if not streams:
                     raise
                 streams, ended = False, False
-            if ended:
+            if ended and after == known:
                 return
             if time.monotonic() > end:
                 raise TimedOut(f"job {job_id} is not done after {timeout:g} s; it goes on")
-            time.sleep(self._poll_seconds)
+            if not ended:
+                time.sleep(self._poll_seconds)
 
     def wait(self, job_id: str, timeout: float = 86_400) -> Job:
         """Return the job when it is in a final state, good or bad.
@@ -129,6 +132,11 @@ class Jobs:
     def list(self, limit: int = 50) -> Sequence[Job]:
         """The newest jobs first."""
         return collect(self._transport, route("jobs"), Page[Job], limit)
+
+    def _part(self, job_id: str, after: int) -> Sequence[JobEvent]:
+        """As much of the story as the server gives at once."""
+        path = route("jobs", job_id, "events")
+        return self._transport.request("GET", path, Page[JobEvent], params={"after": after}).items
 
     def _live(self, job_id: str, after: int) -> Iterator[JobEvent]:
         path = route("jobs", job_id, "events")

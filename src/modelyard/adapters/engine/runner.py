@@ -195,7 +195,8 @@ class ProcessTask:
             logger.warning(
                 "a task wrote lines that are no progress", extra={"dropped": self._lines.dropped}
             )
-        if self._outcome.crashed:
+        stopped = outcome is not None and outcome.code == CRASHED
+        if self._outcome.crashed and not stopped:
             logger.warning(
                 "a task died",
                 extra={"reason": self._outcome.message, "last_words": self._log.last_words},

@@ -101,7 +101,8 @@ class Supervisor:
         """
         stop = StopFlag()
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        stop.on(SIGNALS)
+        # What whoever started us had us ignore (nohup does) stays ignored.
+        stop.on(number for number, handler in before.items() if handler != signal.SIG_IGN)
         try:
             self._keep_running(stop)
             self._stop(stop)

@@ -3,6 +3,7 @@
 SQLite: WAL with `synchronous=FULL` (a commit survives a power cut), and a writing transaction
 takes its lock when it begins, so that it never finds out halfway that it must start again.
 PostgreSQL: short time limits, so that a database which is away is noticed.
+No error tells the values of a statement: they may be secrets.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": busy_seconds, "isolation_level": None},
+        hide_parameters=True,
         pool_size=POOL,
         max_overflow=OVERFLOW,
         pool_timeout=busy_seconds,
@@ -120,6 +122,7 @@ def _postgresql(url: URL, busy_seconds: float) -> Engine:
         return create_engine(
             url,
             connect_args={k: v for k, v in arguments.items() if k not in url.query},
+            hide_parameters=True,
             pool_size=POOL,
             max_overflow=OVERFLOW,
             pool_timeout=busy_seconds,

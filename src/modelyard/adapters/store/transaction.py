@@ -104,6 +104,7 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._reader = reading(engine)
+        self._away = False
 
     @contextmanager
     def begin(self) -> Iterator[SqlTransaction]:
@@ -122,7 +123,7 @@ class SqlStore:
     @contextmanager
     def connection(self, *, writes: bool) -> Iterator[Connection]:
         """A transaction for this package's own statements."""
-        with _translated():
+        with self._translated():
             if writes:
                 with self.engine.begin() as connection:
                     yield connection
@@ -134,17 +135,23 @@ class SqlStore:
         """Close the idle connections."""
         self.engine.dispose()
 
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The library's errors as ours; what the database said is logged, not told to callers."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        _log.warning("the database is not available", extra={"error": str(error)})
-        raise Unavailable("the database is not available at the moment; try again") from error
-    except DataError as error:
-        raise Invalid("a value is too large or holds a character that cannot be stored") from error
-    except IntegrityError as error:
-        _log.warning("a write clashed with another", extra={"error": str(error.orig)})
-        raise Conflict("this clashes with another write; look again and retry") from error
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The library's errors as ours; what the database said is logged, not told to callers."""
+        try:
+            yield
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            # Whoever polls finds it away many times a second: once is enough.
+            if not self._away:
+                said = str(getattr(error, "orig", error))
+                _log.warning("the database is not available", extra={"error": said})
+            self._away = True
+            raise Unavailable("the database is not available at the moment; try again") from error
+        except DataError as error:
+            raise Invalid("a value is too large or has a character that cannot be kept") from error
+        except IntegrityError as error:
+            _log.warning("a write clashed with another", extra={"error": str(error.orig)})
+            raise Conflict("this clashes with another write; look again and retry") from error
+        if self._away:
+            _log.info("the database is back")
+            self._away = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Literal, TextIO
 
@@ -73,6 +73,7 @@ def make_handler(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 structlog.processors.StackInfoRenderer(),
+                _without_colours,
                 _redact(redactor),
                 *(_console(colors=terminal) if console else _json()),
             ],
@@ -95,10 +96,16 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def _redact(redactor: Redactor) -> Processor:
-    def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> EventDict:
+    def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
         return redactor.fields(event)
 
     return redact
+
+
+def _without_colours(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Uvicorn sends each message twice, once with escapes for a terminal."""
+    event.pop("color_message", None)
+    return event
 
 
 def _json() -> tuple[Processor, ...]:
@@ -117,7 +124,7 @@ def _console(*, colors: bool) -> tuple[Processor, ...]:
     )
 
 
-def _one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> EventDict:
+def _one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """No value may forge a line of its own or speak to the terminal."""
     return {
         name: _printable(value, "\n\t" if name in _MANY_LINES else "")

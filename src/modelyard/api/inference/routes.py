@@ -93,6 +93,9 @@ class InferenceRoutes:
         route = self._service.route
         described: dict[str, Any]
         match path.split("/")[1:]:
+            case [""]:
+                # How KServe V1 asks for the server's life.
+                described = {"status": "alive"}
             case ["v2"]:
                 described = v2.server_metadata(self._server_version)
             case ["v2", "health", "live"]:

@@ -118,9 +118,9 @@ def _named(rows: Sequence[Any], fields: dict[str, tuple[TensorSpec, int]]) -> li
     records = []
     for at, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
-            found = f"{len(row)} values" if isinstance(row, list) else kind_of(row)
+            found = f"has {len(row)} values" if isinstance(row, list) else f"is {kind_of(row)}"
             raise Invalid(
-                f"instance {at} has {found}, expected a record or a list of {len(names)}: "
+                f"instance {at} {found}, expected a record or a list of {len(names)}: "
                 + ", ".join(names)
             )
         records.append(dict(zip(names, row, strict=True)))

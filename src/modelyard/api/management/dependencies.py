@@ -44,7 +44,7 @@ def _page(
         QueryParameter(max_length=1024, description="`next_cursor` of the page before."),
     ] = None,
 ) -> PageRequest:
-    page = PageRequest.parse(limit, cursor)
+    page = PageRequest.parse(limit, cursor or None)
     if page.after is not None and "\0" in page.after:
         raise Invalid("cursor is not one that this server gave out")
     return page

@@ -20,6 +20,9 @@ from modelyard.training.trainers.algorithm import (
 )
 
 _SPLIT_COLUMNS: Final = 20
+_TREE_ROWS: Final = 20_000
+"""Each tree of a forest sees so many rows at most; together they see them all."""
+
 _FEATURES: Final = Parameter((float,), 1e-6, 1.0, ("sqrt", "log2"), optional=True)
 
 
@@ -27,13 +30,12 @@ def _random_forest(fit: Fit) -> Estimator:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     kind = RandomForestClassifier if fit.task is TaskKind.CLASSIFICATION else RandomForestRegressor
-    # On many rows a tree to the last row costs megabytes and tells noise.
-    leaf = max(1, fit.rows // 20_000)
-    return kind(
-        random_state=fit.seed,
-        n_jobs=1,
-        **{"n_estimators": 100, "min_samples_leaf": leaf, **fit.parameters},
-    )
+    bounded = {
+        "n_estimators": 100,
+        "max_samples": _TREE_ROWS if fit.rows > _TREE_ROWS else None,
+        "min_samples_leaf": min(5, max(1, fit.rows // 5_000)),
+    }
+    return kind(random_state=fit.seed, n_jobs=1, **{**bounded, **fit.parameters})
 
 
 def _gradient_boosting(fit: Fit) -> Estimator:

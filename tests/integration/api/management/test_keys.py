@@ -79,8 +79,7 @@ async def test_pages_hold_every_key_once(yard: Yard) -> None:
         seen: list[str] = []
         cursor: str | None = ""
         while cursor is not None:
-            params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
-            page = (await client.get("/keys", params=params)).json()
+            page = (await client.get("/keys", params={"limit": 2, "cursor": cursor})).json()
             assert len(page["items"]) <= 2
             seen += [item["id"] for item in page["items"]]
             cursor = page["next_cursor"]

@@ -1,0 +1,57 @@
+"""A server that all how-to guides share, as their reader has one running."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.e2e.conftest import start_server, stop_server
+
+# What the pages print for a server that is left at its defaults.
+ADDRESS = "127.0.0.1:8000"
+
+
+class Reader(NamedTuple):
+    """Somebody who follows a page: in a folder and an environment, with their own address."""
+
+    folder: Path
+    environ: dict[str, str]
+    replaced: dict[str, str]
+
+
+def free_port() -> int:
+    """A port on which nothing listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Reader:
+    """Has no server: the page starts one."""
+    port = str(free_port())
+    environ = {"HOME": str(tmp_path), "MODELYARD_PORT": port, "MODELYARD_WORKERS": "1"}
+    return Reader(tmp_path / "folder", environ, {ADDRESS: f"127.0.0.1:{port}"})
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The folder that holds `.modelyard`, and the address of its server."""
+    folder = tmp_path_factory.mktemp("docs")
+    started = start_server(folder / ".modelyard", MODELYARD_WORKERS="1")
+    try:
+        yield folder, started.url.removeprefix("http://")
+    finally:
+        code = stop_server(started.process)
+    assert code == 0
+
+
+@pytest.fixture
+def resident(shared_home: tuple[Path, str], tmp_path: Path) -> Reader:
+    """Has a server running."""
+    folder, address = shared_home
+    return Reader(tmp_path / "folder", {"HOME": str(folder)}, {ADDRESS: address})

@@ -1,0 +1,286 @@
+"""Training from a table to a served form, as the worker's child runs it."""
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from modelyard.core.errors import Invalid, ModelyardError
+from modelyard.core.tasks import RESULT_FILE, SPEC_FILE, Progress
+from modelyard.core.tensors import Datatype, TensorSpec
+from modelyard.registry.artifact import Format
+from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
+from modelyard.serving.runtimes.text import TextFeatures
+from modelyard.training.tasks import TABLE_FILE, train
+from modelyard.training.trained import Trained
+from tests.integration.training.tables import bundled, customers, reviews
+
+CLASSIFIERS = ["ridge", "logistic_regression", "svm", "random_forest", "gradient_boosting", "mlp"]
+REGRESSORS = ["linear", "ridge", "svm", "random_forest", "gradient_boosting", "mlp"]
+
+
+class Run:
+    """One training in a folder of its own."""
+
+    def __init__(self, folder: Path, frame: pl.DataFrame, **spec: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.story: list[Progress] = []
+        frame.write_parquet(folder / TABLE_FILE)
+        spec = {"table": TABLE_FILE, "target": "target", **spec}
+        (folder / SPEC_FILE).write_bytes(msgspec.json.encode(spec))
+        train(folder, self.story.append)
+        self.result = msgspec.json.decode((folder / RESULT_FILE).read_bytes(), type=Trained)
+
+    def served(self) -> OnnxRuntime:
+        """The model as the gateway loads it."""
+        formats = {one.format: self.folder / one.name for one in self.result.artifacts}
+        features = None
+        if Format.FEATURES in formats:
+            features = TextFeatures.load(formats[Format.FEATURES].read_bytes())
+        session = open_session(formats[Format.ONNX].read_bytes())
+        return OnnxRuntime(session, self.result.signature, features)
+
+    def predict(self, **inputs: Any) -> dict[str, list[Any]]:
+        tensors = {
+            name: np.array(values, dtype=np.object_ if isinstance(values[0], str) else np.float32)
+            for name, values in inputs.items()
+        }
+        self.result.signature.check(tensors)
+        return {name: value.tolist() for name, value in self.served().infer(tensors).items()}
+
+
+@pytest.mark.parametrize("algorithm", CLASSIFIERS)
+@pytest.mark.parametrize(
+    ("table", "least"), [("iris", 0.8), ("breast_cancer", 0.93), ("customers", 0.75)]
+)
+def test_every_classifier_trains_converts_and_agrees(
+    tmp_path: Path, table: str, least: float, algorithm: str
+) -> None:
+    frame = customers() if table == "customers" else bundled(table)
+    result = Run(tmp_path, frame, algorithm=algorithm).result
+    assert result.card.algorithm == algorithm
+    assert result.card.metrics["accuracy"] >= least
+    assert result.parity.agreed, result.parity.reason
+    assert result.parity.rows > result.card.test_rows
+    assert result.parity.label_agreement == 1.0
+    assert (result.parity.largest_difference is None) == (algorithm == "ridge")
+    assert (result.parity.largest_difference or 0.0) < 1e-5
+
+
+@pytest.mark.parametrize("algorithm", REGRESSORS)
+@pytest.mark.parametrize(("table", "least"), [("diabetes", 0.05), ("customers", 0.6)])
+def test_every_regressor_trains_converts_and_agrees(
+    tmp_path: Path, table: str, least: float, algorithm: str
+) -> None:
+    frame = customers(number=True) if table == "customers" else bundled(table)
+    result = Run(tmp_path, frame, algorithm=algorithm).result
+    assert result.card.metrics["r2"] >= least
+    assert result.parity.agreed, result.parity.reason
+    assert result.parity.largest_difference is not None
+    assert result.signature.outputs == (TensorSpec("prediction", Datatype.FP32, (-1,)),)
+
+
+def test_numbers_make_one_tensor_and_the_native_pipeline_says_the_same(tmp_path: Path) -> None:
+    run = Run(tmp_path, bundled("iris"), algorithm="logistic_regression")
+    columns = tuple(bundled("iris").columns[:4])
+    assert run.result.signature.inputs == (
+        TensorSpec("features", Datatype.FP32, (-1, 4), columns, nullable=True),
+    )
+    assert run.result.signature.outputs == (
+        TensorSpec("label", Datatype.BYTES, (-1,)),
+        TensorSpec("probabilities", Datatype.FP32, (-1, 3), ("setosa", "versicolor", "virginica")),
+    )
+    rows = [[5.1, 3.5, 1.4, 0.2], [6.0, 2.9, 4.5, 1.5], [np.nan] * 4]
+    answer = run.predict(features=rows)
+    assert answer["label"][:2] == ["setosa", "versicolor"]
+    pipeline = joblib.load(run.folder / "native.joblib")
+    frame = pl.DataFrame(np.array(rows, dtype=np.float32), schema=columns, orient="row")
+    np.testing.assert_allclose(answer["probabilities"], pipeline.predict_proba(frame), atol=1e-6)
+
+
+def test_mixed_columns_make_one_tensor_each_and_missing_values_are_taken(tmp_path: Path) -> None:
+    run = Run(tmp_path, customers(), algorithm="random_forest")
+    assert [(one.name, one.datatype) for one in run.result.signature.inputs] == [
+        ("age", Datatype.FP32),
+        ("income", Datatype.FP32),
+        ("plan", Datatype.BYTES),
+        ("region", Datatype.BYTES),
+        ("active", Datatype.FP32),
+    ]
+    assert all(one.shape == (-1,) and one.nullable for one in run.result.signature.inputs)
+    answer = run.predict(
+        age=[79.0, 19.0, np.nan],
+        income=[90_000.0, 8_000.0, np.nan],
+        plan=["basic", "pro", "unheard of"],
+        region=["region 1", "region 2", ""],
+        active=[0.0, 1.0, np.nan],
+    )
+    assert answer["label"][:2] == ["true", "false"]
+    assert np.isfinite(answer["probabilities"]).all()
+
+
+@pytest.mark.parametrize("name", ["label", "probabilities", "graph.1", "features"])
+def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    frame = customers().rename({"plan": name})
+    result = Run(tmp_path, frame, algorithm="logistic_regression").result
+    assert result.parity.agreed, result.parity.reason
+    names = [one.name for one in (*result.signature.inputs, *result.signature.outputs)]
+    assert len(set(names)) == len(names)
+
+
+def test_classes_may_be_any_whole_numbers(tmp_path: Path) -> None:
+    codes = {"setosa": -5, "versicolor": 0, "virginica": 700}
+    frame = bundled("iris").with_columns(pl.col("target").replace_strict(codes))
+    run = Run(tmp_path, frame, algorithm="mlp")
+    assert run.result.signature.outputs[0] == TensorSpec("label", Datatype.INT64, (-1,))
+    assert run.result.signature.outputs[1].columns == ("-5", "0", "700")
+    assert run.predict(features=[[5.1, 3.5, 1.4, 0.2]])["label"] == [-5]
+
+
+@pytest.mark.parametrize("algorithm", ["logistic_regression", "svm", "ridge"])
+def test_text_is_served_without_scikit_learn(tmp_path: Path, algorithm: str) -> None:
+    run = Run(tmp_path, reviews(), target="verdict", algorithm=algorithm, exclude=["stars"])
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert run.result.signature.inputs == (
+        TensorSpec("review", Datatype.BYTES, (-1,), nullable=True),
+    )
+    assert {one.format for one in run.result.artifacts} == set(Format)
+    answer = run.predict(review=["A wonderful, funny film!", "a WOODEN cast and awful music", ""])
+    assert answer["label"][:2] == ["praise", "blame"]
+
+
+def test_text_stands_beside_numbers_in_classification_and_regression(tmp_path: Path) -> None:
+    verdict = Run(tmp_path / "a", reviews(), target="verdict", algorithm="mlp").result
+    assert [one.name for one in verdict.signature.inputs] == ["review", "stars"]
+    assert verdict.parity.agreed, verdict.parity.reason
+    stars = Run(tmp_path / "b", reviews(), target="stars", algorithm="ridge", task="regression")
+    assert stars.result.parity.agreed, stars.result.parity.reason
+    assert stars.result.card.metrics["r2"] > 0.5
+
+
+def test_auto_compares_all_on_the_same_folds_and_tells_its_story(tmp_path: Path) -> None:
+    run = Run(tmp_path, bundled("wine"), folds=3)
+    card = run.result.card
+    assert sorted(one.algorithm for one in card.leaderboard) == sorted(CLASSIFIERS)
+    scores = [one.score for one in card.leaderboard]
+    assert scores == sorted(scores, key=lambda score: -(score or 0.0))
+    assert card.algorithm == card.leaderboard[0].algorithm
+    assert card.metrics["accuracy"] > 0.9
+    assert card.confusion is not None
+    assert np.sum(card.confusion.counts) == card.test_rows == 36
+    fractions = [line.fraction for line in run.story]
+    assert fractions == sorted(fractions, key=lambda fraction: fraction or 0.0)
+    folds = [line.data for line in run.story if "fold" in line.data]
+    assert len(folds) == 3 * len(CLASSIFIERS)
+    assert set(folds[0]) == {"algorithm", "fold", "metric", "score"}
+
+
+def test_auto_on_text_compares_what_suits_it(tmp_path: Path) -> None:
+    card = Run(tmp_path, reviews(), target="verdict").result.card
+    assert {one.algorithm for one in card.leaderboard} == {"ridge", "logistic_regression", "svm"}
+    assert any("not tried on text" in warning for warning in card.warnings)
+
+
+def test_a_candidate_that_cannot_be_scored_is_on_the_leaderboard_with_its_error(
+    tmp_path: Path,
+) -> None:
+    board = Run(tmp_path, bundled("iris"), metric="roc_auc", folds=2).result.card.leaderboard
+    assert board[-1].algorithm == "ridge"
+    assert board[-1].score is None
+    assert "gives no probabilities" in board[-1].error
+
+
+def test_small_errors_win_where_the_metric_is_an_error(tmp_path: Path) -> None:
+    card = Run(tmp_path, bundled("diabetes"), metric="rmse", folds=2).result.card
+    scores = [one.score for one in card.leaderboard]
+    assert scores == sorted(scores, key=lambda score: score or 0.0)
+
+
+@pytest.mark.parametrize("algorithm", ["svm", "random_forest", "gradient_boosting", "mlp"])
+def test_the_same_seed_makes_the_same_model(tmp_path: Path, algorithm: str) -> None:
+    runs = [
+        Run(tmp_path / str(number), bundled("iris"), algorithm=algorithm, seed=seed)
+        for number, seed in enumerate((5, 5, 6))
+    ]
+    graphs = [(run.folder / "model.onnx").read_bytes() for run in runs]
+    assert graphs[0] == graphs[1] != graphs[2]
+    assert runs[0].result == runs[1].result
+
+
+def test_what_was_asked_for_is_what_was_trained(tmp_path: Path) -> None:
+    result = Run(
+        tmp_path,
+        bundled("iris"),
+        algorithm="random_forest",
+        parameters={"n_estimators": 7, "max_depth": 3},
+        include=["petal length (cm)", "petal width (cm)"],
+        test_fraction=0.3,
+        seed=11,
+    ).result
+    assert result.parameters["n_estimators"] == 7
+    assert result.parameters["max_depth"] == 3
+    assert result.parameters["random_state"] == result.seed == 11
+    assert result.card.features == ("petal length (cm)", "petal width (cm)")
+    assert (result.card.train_rows, result.card.test_rows) == (105, 45)
+    assert set(result.libraries) >= {"scikit-learn", "onnxruntime"}
+
+
+def test_rare_classes_and_missing_targets_are_told_of_and_survive(tmp_path: Path) -> None:
+    row = pl.int_range(pl.len())
+    rare = pl.when(row < 3).then(pl.lit("rare")).when(row == 3).then(pl.lit("lone"))
+    frame = bundled("iris").with_columns(
+        target=rare.when(row < 9).then(None).otherwise(pl.col("target"))
+    )
+    for algorithm in ("svm", "mlp", "gradient_boosting"):
+        result = Run(tmp_path / algorithm, frame, algorithm=algorithm).result
+        assert result.parity.agreed, result.parity.reason
+        assert result.card.metric == "f1"
+        assert result.card.warnings[:2] == (
+            "5 rows have no 'target' and were left out",
+            "1 rows with a class that no other row has were left out",
+        )
+
+
+def test_more_rows_than_an_algorithm_is_good_for_are_sampled(tmp_path: Path) -> None:
+    dice = np.random.default_rng(0)
+    wide = dice.normal(size=(3000, 1000)).astype(np.float32)
+    frame = pl.DataFrame(wide).with_columns(target=pl.Series(wide[:, 0] > 0))
+    result = Run(
+        tmp_path, frame, algorithm="gradient_boosting", parameters={"n_estimators": 2}
+    ).result
+    assert result.card.train_rows == 2000
+    assert "gradient_boosting was trained on a sample of 2000 rows" in result.card.warnings
+    assert result.parity.agreed, result.parity.reason
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"target": "nope"}, "there is no target column 'nope'"),
+        ({"algorithm": "xgboost"}, "there is no algorithm 'xgboost'"),
+        ({"algorithm": "linear"}, "'linear' does not do classification"),
+        ({"parameters": {"C": 1}}, "parameters belong to one algorithm"),
+        ({"algorithm": "svm", "parameters": {"C": -1}}, "parameter 'C' is '-1'"),
+        ({"metric": "rmse"}, "there is no metric 'rmse' for classification; there are: accuracy"),
+        ({"folds": 1}, r"not valid: Expected `int` >= 2 - at `\$.folds`"),
+        ({"table": "../x"}, r"not valid: .* at `\$.table`"),
+        ({"colour": "red"}, "not valid: Object contains unknown field `colour`"),
+    ],
+)
+def test_a_specification_that_does_not_fit_is_refused(
+    tmp_path: Path, spec: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Invalid, match=message):
+        Run(tmp_path, bundled("iris"), **spec)
+    assert not (tmp_path / RESULT_FILE).exists()
+
+
+def test_too_few_rows_of_each_class(tmp_path: Path) -> None:
+    frame = bundled("iris").head(12).with_columns(target=pl.int_range(pl.len()).cast(pl.String))
+    with pytest.raises(ModelyardError, match="12 of 12 rows have a class that no other row has"):
+        Run(tmp_path, frame)

@@ -1,0 +1,107 @@
+from typing import Any
+
+import pytest
+
+from modelyard.core.errors import Invalid
+from modelyard.training.spec import AUTO, TaskKind
+from modelyard.training.trainers.algorithm import Fit
+from modelyard.training.trainers.catalogue import ALGORITHMS, candidates
+
+
+def test_auto_means_every_algorithm_that_can_do_the_task() -> None:
+    names = {task: [a.name for a in candidates(AUTO, task)] for task in TaskKind}
+    trees = ["random_forest", "gradient_boosting", "mlp"]
+    assert names[TaskKind.CLASSIFICATION] == ["ridge", "logistic_regression", "svm", *trees]
+    assert names[TaskKind.REGRESSION] == ["linear", "ridge", "svm", *trees]
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "message"),
+    [
+        (
+            "xgboost",
+            TaskKind.REGRESSION,
+            "there is no algorithm 'xgboost'; there are: auto, linear",
+        ),
+        ("linear", TaskKind.CLASSIFICATION, "'linear' does not do classification; these do: ridge"),
+        ("logistic_regression", TaskKind.REGRESSION, "does not do regression; these do: linear"),
+    ],
+)
+def test_an_algorithm_that_will_not_do(name: str, task: TaskKind, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        candidates(name, task)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "taken"),
+    [
+        (
+            "svm",
+            {"C": 2, "gamma": "scale", "kernel": None},
+            {"C": 2, "gamma": "scale", "kernel": None},
+        ),
+        ("mlp", {"hidden_layer_sizes": [8, 4]}, {"hidden_layer_sizes": (8, 4)}),
+        ("mlp", {"hidden_layer_sizes": 8}, {"hidden_layer_sizes": (8,)}),
+        ("mlp", {"early_stopping": True}, {"early_stopping": True}),
+        ("random_forest", {"max_depth": None}, {"max_depth": None}),
+    ],
+)
+def test_parameters_pass_through(
+    algorithm: str, given: dict[str, Any], taken: dict[str, Any]
+) -> None:
+    assert ALGORITHMS[algorithm].check(given) == taken
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "message"),
+    [
+        ("svm", {"depth": 3}, "'svm' has no parameter 'depth'; it takes: C, class_weight, coef0"),
+        ("svm", {"C": 0}, "parameter 'C' is '0', expected a number from 1e-09 to 1e"),
+        ("svm", {"C": float("nan")}, "parameter 'C' is 'nan'"),
+        ("svm", {"C": "big"}, "parameter 'C' is 'big'"),
+        ("svm", {"C": True}, "parameter 'C' is 'True'"),
+        ("svm", {"C": None}, "parameter 'C' is 'None'"),
+        ("svm", {"kernel": "magic"}, "expected 'linear' or 'rbf' or 'poly' or 'sigmoid' or null"),
+        ("random_forest", {"n_estimators": 10**6}, "a whole number from 1 to 2000"),
+        ("random_forest", {"n_estimators": 10.5}, "a whole number from 1 to 2000"),
+        ("random_forest", {"n_estimators": [10]}, "a whole number from 1 to 2000"),
+        ("mlp", {"hidden_layer_sizes": []}, "takes a list of 1 to 8 values"),
+        ("mlp", {"hidden_layer_sizes": [8, 0]}, "parameter 'hidden_layer_sizes' is '0'"),
+        ("mlp", {"early_stopping": 1}, "expected true or false"),
+    ],
+)
+def test_parameters_out_of_bounds(algorithm: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        ALGORITHMS[algorithm].check(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [(name, task) for name, one in ALGORITHMS.items() for task in one.tasks]
+)
+def test_every_parameter_is_one_of_the_estimator_s(name: str, task: TaskKind) -> None:
+    algorithm = ALGORITHMS[name]
+    built = algorithm.build(Fit(task, rows=100, width=4, seed=7, rarest=20))
+    known = {name.rpartition("__")[2] for name in built.get_params()}
+    only_of_the_other_task = {"class_weight", "epsilon"}
+    assert set(algorithm.parameters) - only_of_the_other_task <= known
+
+
+def test_work_is_bounded_by_rows_and_by_cells() -> None:
+    boosting = ALGORITHMS["gradient_boosting"]
+    assert boosting.row_limit(1) == 50_000
+    assert boosting.row_limit(1000) == 2000
+    assert boosting.row_limit(10**7) == 1000
+
+
+def test_many_rows_get_a_linear_machine_unless_a_kernel_is_asked_for() -> None:
+    svm = ALGORITHMS["svm"]
+
+    def kind(**fit: Any) -> str:
+        machine = svm.build(Fit(TaskKind.CLASSIFICATION, width=4, seed=0, **fit))
+        return type(machine.estimator if hasattr(machine, "estimator") else machine).__name__
+
+    assert kind(rows=1000, rarest=20) == "SVC"
+    assert kind(rows=1000, rarest=1) == "SVC"
+    assert kind(rows=20_000, rarest=20) == "LinearSVC"
+    assert kind(rows=1000, rarest=20, sparse=True) == "LinearSVC"
+    assert kind(rows=20_000, rarest=20, parameters={"kernel": "rbf"}) == "SVC"
