@@ -268,15 +268,20 @@ class Gateway:
 
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.folder = folder
-        self.service = InferenceService(
-            clock or SystemClock(), lambda secret: hashlib.sha256(secret).digest(), threads=2
-        )
         self.journal = JournalWriter(folder / "journal", 50)
+        self.service = InferenceService(
+            clock or SystemClock(),
+            lambda secret: hashlib.sha256(secret).digest(),
+            self.journal,
+            threads=2,
+        )
         self.metrics = Metrics(folder / "metrics", "gwy_1")
         self.inference = InferenceRoutes(
-            self.service, self.journal, server_version="0.0.0", max_request_bytes=LIMIT
+            self.service, server_version="0.0.0", max_request_bytes=LIMIT
         )
-        self.front = Front(self.service, self.inference, folder / "metrics")
+        self.front = Front(
+            self.service, self.inference, folder / "metrics", max_request_bytes=LIMIT
+        )
         self._keys: dict[bytes, KeyEntry] = {}
         self._routes: dict[tuple[str, str], Route] = {}
 
@@ -304,7 +309,7 @@ class Gateway:
             route, runtime = load(model, tenant)
             series = Series(tenant, model.name, route.model, route.version)
             metrics = self.metrics.route(series)
-            self._routes[tenant, model.name] = Route(route, runtime, inline_rows, metrics)
+            self._routes[tenant, model.name] = Route.of(route, runtime, inline_rows, metrics)
 
     def events(self) -> list[PredictionMade]:
         """What the journal holds."""
