@@ -46,6 +46,11 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     return _bounded(b"".join(parts), limit)
 
 
+def first_values(headers: Headers) -> dict[bytes, bytes]:
+    """The headers by name; of one that came twice, the first value."""
+    return dict(reversed(list(headers)))
+
+
 def check_length(headers: Headers, limit: int) -> None:
     """Refuse a body that announces itself as too large, before it is read.
 

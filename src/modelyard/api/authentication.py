@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
 from typing import Protocol
 
+from modelyard.api.http import Headers
 from modelyard.core.access import Grant, Scope
 from modelyard.core.errors import Forbidden, Unauthenticated
 from modelyard.tenancy.key import MAX_KEY
@@ -20,24 +20,23 @@ class KeyRing(Protocol):
         ...
 
 
-def presented_key(headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False) -> bytes | None:
-    """The key in `Authorization: Bearer ...` or `X-API-Key`, names in lower case as in ASGI.
+def presented_key(headers: Headers, *, basic: bool = False) -> bytes | None:
+    """The key in `Authorization: Bearer ...` or else in `X-API-Key`.
 
     With `basic`, also the password of HTTP Basic: a browser that opens the documentation can
     send nothing else. It is off for all that changes or computes something, since browsers
     attach such passwords to requests of other sites.
     """
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, rest = value.partition(b" ")
-            scheme = scheme.lower()
-            if scheme == b"bearer":
-                return rest.strip()[: MAX_KEY + 1]
-            if basic and scheme == b"basic":
-                return _password(rest)
-        elif name == b"x-api-key":
-            return value.strip()[: MAX_KEY + 1]
-    return None
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        scheme, _, rest = authorization.partition(b" ")
+        scheme = scheme.lower()
+        if scheme == b"bearer":
+            return rest.strip()[: MAX_KEY + 1]
+        if basic and scheme == b"basic":
+            return _password(rest)
+    key = headers.get(b"x-api-key")
+    return None if key is None else key.strip()[: MAX_KEY + 1]
 
 
 def authenticate(ring: KeyRing, secret: bytes | None) -> Grant:

@@ -21,7 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from modelyard.api.http import HeaderList, HttpRequest, HttpResponse
+from modelyard.api.http import Headers, HttpRequest, HttpResponse
 from modelyard.api.statuses import error_body
 from modelyard.serving.exchange import Exchange
 
@@ -34,6 +34,7 @@ MAX_PIPELINE: Final = 64
 HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 20.0
 IDLE_SECONDS: Final = 75.0
+LOOK_SECONDS: Final = 1.0
 LEAST_RATE: Final = 16 * 1024
 """Bytes a second that a body must come with, over and above `BODY_SECONDS`."""
 
@@ -96,10 +97,11 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are none by inheritance.
         self._transport = cast(asyncio.Transport, transport)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
-        self._deadline = self._loop.call_later(HEAD_SECONDS, self._too_slow)
+        self._wait(HEAD_SECONDS)
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        self._timer.cancel()
         self._server_state.connections.discard(self)
         self._closing = True
         for pending in self._pipeline:
@@ -161,23 +163,22 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head += len(name) + len(value)
-        if self._head > MAX_HEAD or len(self._headers) >= MAX_HEADERS:
+        self._count += 1
+        if self._head > MAX_HEAD or self._count > MAX_HEADERS:
             raise _Refused(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"at most {MAX_HEADERS} headers of {MAX_HEAD} bytes in all",
             )
-        self._headers.append((name.lower(), value))
+        self._headers.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
-        announced = 0
-        for name, value in self._headers:
-            if name == b"content-length" and value.isdigit():
-                announced = int(value) if len(value) <= 18 else self._max_body + 1
-            elif name == b"expect" and value.lower() == b"100-continue":
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        length = self._headers.get(b"content-length", b"0")
+        # llhttp has seen to it that this is a number.
+        announced = int(length) if len(length) <= 18 else self._max_body + 1
         self._check_size(announced)
-        if announced:
-            self._wait(BODY_SECONDS + announced / LEAST_RATE)
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._wait(BODY_SECONDS + announced / LEAST_RATE)
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -206,7 +207,8 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._url = b""
         self._head = 0
-        self._headers: HeaderList = []
+        self._count = 0
+        self._headers: Headers = {}
         self._body: list[bytes] = []
         self._size = 0
 
@@ -219,7 +221,7 @@ class Connection(asyncio.Protocol):
 
     def _hand_on(self, data: bytes) -> None:
         """Let uvicorn's protocol have the connection from here on."""
-        self._deadline.cancel()
+        self._timer.cancel()
         self._server_state.connections.discard(self)
         heir = HttpToolsProtocol(self._config, self._server_state, self._app_state, self._loop)
         self._transport.set_protocol(heir)
@@ -227,8 +229,6 @@ class Connection(asyncio.Protocol):
         heir.data_received(data)
 
     def _answer(self, pending: Pending) -> None:
-        self._deadline.cancel()
-
         def done(response: HttpResponse) -> None:
             self._respond(pending, response)
 
@@ -239,6 +239,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(_encode(response, self._server_state, keep_alive=pending.keep_alive))
         self._pipeline.popleft()
+        pending.exchange = None
         if not pending.keep_alive:
             self._close()
             return
@@ -268,12 +269,17 @@ class Connection(asyncio.Protocol):
         self._close()
 
     def _wait(self, seconds: float) -> None:
-        self._deadline.cancel()
-        self._deadline = self._loop.call_later(seconds, self._too_slow)
+        """Give the client so long for what comes next. Cheap: the timer is not moved for it."""
+        self._deadline = self._loop.time() + seconds
+
+    def _look(self) -> None:
+        """Now and then, see whether the client is too slow."""
+        if not self._pipeline and self._loop.time() >= self._deadline:
+            self._too_slow()
+        else:
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 
     def _too_slow(self) -> None:
-        if self._pipeline:
-            return
         if self._between and not self._begun:
             self._close()
         else:
@@ -281,7 +287,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._closing = True
-        self._deadline.cancel()
+        self._timer.cancel()
         self._transport.close()
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from modelyard.api.asgi import App, Gone, Receive, Scope, Send, read_body, respond
+from modelyard.api.asgi import App, Gone, Receive, Scope, Send, first_values, read_body, respond
 from modelyard.api.authentication import authenticate, presented_key, require
 from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.api.inference.failures import refusal
@@ -88,7 +88,7 @@ class Front:
         except ModelyardError as error:
             await _refuse(send, error, scope["path"], inference=True)
             return
-        request = HttpRequest(scope["method"], scope["path"], scope["headers"], body)
+        request = HttpRequest(scope["method"], scope["path"], first_values(scope["headers"]), body)
         answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
 
         def done(response: HttpResponse) -> None:
@@ -107,7 +107,9 @@ class Front:
 
     def _grant(self, scope: Scope, path: str) -> Grant:
         basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
-        return authenticate(self._service, presented_key(scope["headers"], basic=basic))
+        return authenticate(
+            self._service, presented_key(first_values(scope["headers"]), basic=basic)
+        )
 
     async def _probe(self, scope: Scope, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):

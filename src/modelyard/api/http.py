@@ -5,22 +5,17 @@ from __future__ import annotations
 import msgspec
 
 HeaderList = list[tuple[bytes, bytes]]
+Headers = dict[bytes, bytes]
+"""Names in lower case. Of a header that came twice, the first value."""
 
 
 class HttpRequest(msgspec.Struct):
-    """A whole request. Header names are in lower case; `path` is decoded, without the query."""
+    """A whole request. `path` is decoded, without the query."""
 
     method: str
     path: str
-    headers: HeaderList
+    headers: Headers
     body: bytes
-
-    def header(self, name: bytes) -> bytes | None:
-        """The first value of a header."""
-        for have, value in self.headers:
-            if have == name:
-                return value
-        return None
 
 
 class HttpResponse(msgspec.Struct):

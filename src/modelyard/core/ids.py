@@ -28,10 +28,29 @@ WORKER: Final = "wrk"
 
 def uuid7() -> str:
     """A new UUIDv7 as 32 hexadecimal digits."""
+    return f"{_uuid7(int.from_bytes(os.urandom(8), 'big') >> 2):032x}"
+
+
+def _uuid7(random_bits: int) -> int:
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     time_bits = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1_000_000) << 64
-    random_bits = int.from_bytes(os.urandom(8), "big") >> 2
-    return f"{time_bits | 0x2 << 62 | random_bits:032x}"
+    return time_bits | 0x2 << 62 | random_bits
+
+
+class IdSequence:
+    """Ids that are made often: the random part is drawn once and then counted up.
+
+    This is RFC 9562's "monotonic random" method; 62 random bits keep processes apart.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._count = int.from_bytes(os.urandom(8), "big") >> 2
+
+    def next(self) -> str:
+        """The next id."""
+        self._count = (self._count + 1) & (1 << 62) - 1
+        return f"{self._prefix}_{_uuid7(self._count):032x}"
 
 
 def new_id(prefix: str) -> str:

@@ -84,7 +84,10 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether a tensor of this shape may stand here."""
         if len(shape) != len(self.shape):
             return False
-        return all(want in (-1, have) for want, have in zip(self.shape, shape, strict=True))
+        for want, have in zip(self.shape, shape, strict=True):  # noqa: SIM110 - on the hot path
+            if want not in (have, -1):
+                return False
+        return True
 
 
 class Signature(msgspec.Struct, frozen=True):

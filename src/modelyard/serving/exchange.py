@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -70,6 +69,14 @@ class Codec(Protocol):
         ...
 
 
+class Done(Protocol):
+    """Who gets the answer."""
+
+    def __call__(self, answer: Answer, *, cached: bool) -> None:
+        """Take the answer; `cached` says that the model did not run for it."""
+        ...
+
+
 class Exchange:
     """The course of one request. `done` gets the answer once it is recorded, at most once.
 
@@ -97,7 +104,7 @@ class Exchange:
         grant: Grant,
         codec: Codec,
         request_id: str,
-        done: Callable[[Answer], None],
+        done: Done,
         *,
         timeout: float | None = None,
     ) -> None:
@@ -160,7 +167,7 @@ class Exchange:
         """Answer once the journal has the request. A request for nothing leaves no record."""
         route = self._route
         if route is None:
-            self._done(answer)
+            self._finish(answer)
             return
         duration = (time.perf_counter_ns() - self._start) // 1000
         wanted = route.wanted
@@ -184,8 +191,14 @@ class Exchange:
 
     def _recorded(self, answer: Answer, error: ModelyardError | None) -> None:
         # What cannot be recorded is not given away.
-        self._done(answer if error is None else self._codec.fail(error))
+        self._finish(answer if error is None else self._codec.fail(error))
+
+    def _finish(self, answer: Answer) -> None:
+        # Whoever is told usually holds this exchange: letting go of it here leaves no cycle, and
+        # the tensors are freed without the garbage collector.
+        done, self._done = self._done, _nobody
+        done(answer, cached=self.cached)
 
 
-def _nobody(_: Answer) -> None:
+def _nobody(answer: Answer, *, cached: bool) -> None:
     """Where the answer to a client that has gone goes."""

@@ -203,7 +203,7 @@ class Follower:
         series = Series(wanted.tenant_id, wanted.name, wanted.model, wanted.version)
         spare = self._inline_seconds - runtime.call_seconds
         inline_rows = int(spare / runtime.row_seconds) if spare > 0 else 0
-        return Route(wanted, runtime, inline_rows, self._metrics.route(series))
+        return Route.of(wanted, runtime, inline_rows, self._metrics.route(series))
 
     def _report(self, wanted: Wanted) -> None:
         now = self._clock.monotonic()

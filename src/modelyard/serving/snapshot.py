@@ -13,13 +13,13 @@ import msgspec
 
 from modelyard.core.access import Grant
 from modelyard.core.errors import NotFound, Unavailable
-from modelyard.core.tensors import Signature
+from modelyard.core.tensors import Signature, TensorSpec
 from modelyard.serving.metrics import RouteMetrics
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A deployment that serves.
+    """A deployment that serves. `specs` holds the signature's inputs by name.
 
     Requests of up to `inline_rows` rows are cheap enough to be answered on the event loop.
     """
@@ -28,6 +28,15 @@ class Route(msgspec.Struct, frozen=True):
     runtime: Runtime
     inline_rows: int
     metrics: RouteMetrics
+    specs: Mapping[str, TensorSpec]
+
+    @classmethod
+    def of(
+        cls, wanted: WantedRoute, runtime: Runtime, inline_rows: int, metrics: RouteMetrics
+    ) -> Route:
+        """The route of a loaded version."""
+        specs = {spec.name: spec for spec in wanted.signature.inputs}
+        return cls(wanted, runtime, inline_rows, metrics, specs)
 
     @property
     def signature(self) -> Signature:

@@ -24,7 +24,7 @@ def decompressed(request: HttpRequest, limit: int) -> None:
         Invalid: not what it says, or cut short.
         TooLarge: it grows over `limit` bytes.
     """
-    coding = request.header(b"content-encoding")
+    coding = request.headers.get(b"content-encoding")
     if coding is None or (coding := coding.strip().lower()) == b"identity":
         return
     window = _WINDOW.get(coding)
@@ -50,7 +50,7 @@ def compressed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """Pack a large answer if the client takes it so."""
     if len(response.body) < WORTH_IT:
         return response
-    accepted = request.header(b"accept-encoding")
+    accepted = request.headers.get(b"accept-encoding")
     if accepted is None:
         return response
     codings = {each.partition(b";")[0].strip() for each in accepted.lower().split(b",")}

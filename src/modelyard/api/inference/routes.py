@@ -35,6 +35,7 @@ class InferenceRoutes:
         self._service = service
         self._server_version = server_version
         self._max_request_bytes = max_request_bytes
+        self._request_ids = ids.IdSequence(ids.REQUEST)
 
     def answer(
         self, request: HttpRequest, grant: Grant, done: Callable[[HttpResponse], None]
@@ -65,12 +66,12 @@ class InferenceRoutes:
         except ModelyardError as error:
             done(refusal(error))
             return None
-        request_id = ids.new_id(ids.REQUEST)
+        request_id = self._request_ids.next()
 
-        def finish(answer: Answer) -> None:
+        def finish(answer: Answer, *, cached: bool) -> None:
             response: HttpResponse = answer.content
             response.headers = [(b"x-request-id", request_id.encode()), *response.headers]
-            if exchange.cached:
+            if cached:
                 response.headers.append((b"x-cache", b"hit"))
             done(compressed(request, response))
 
@@ -140,7 +141,7 @@ def _call(path: str) -> Call | None:
 
 def _timeout(request: HttpRequest) -> float | None:
     """Seconds that the client gives us, by `X-Request-Timeout-Ms`."""
-    value = request.header(_TIMEOUT)
+    value = request.headers.get(_TIMEOUT)
     if value is None:
         return None
     if not value.isdigit() or len(value) > 9 or int(value) == 0:

@@ -76,7 +76,8 @@ def encode_data(tensor: Tensor) -> bytes:
     flat = tensor.reshape(-1)
     if flat.dtype.kind == "O":
         return orjson.dumps([_text(value) for value in flat])
-    return orjson.dumps(np.ascontiguousarray(flat), option=orjson.OPT_SERIALIZE_NUMPY)
+    # reshape() of a tensor with gaps copies it, so this one has none.
+    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def encode_rows(tensor: Tensor) -> bytes:
@@ -177,12 +178,16 @@ def count_of(name: str, shape: list[int]) -> int:
     """How many values the shape means."""
     if len(shape) > MAX_DIMENSIONS:
         raise Invalid(f"input '{name}': a shape has at most {MAX_DIMENSIONS} dimensions")
-    if any(size < 0 for size in shape):
-        raise Invalid(f"input '{name}': a dimension of its shape is negative")
+    count = largest = 1
+    for size in shape:
+        if size < 0:
+            raise Invalid(f"input '{name}': a dimension of its shape is negative")
+        count *= size
+        largest *= size or 1
     # Beside a zero, the others could still be more than any array has.
-    if math.prod(size or 1 for size in shape) > MAX_VALUES:
+    if largest > MAX_VALUES:
         raise Invalid(f"input '{name}': its shape means more than {MAX_VALUES} values")
-    return math.prod(shape)
+    return count
 
 
 def kind_of(value: Any) -> str:
