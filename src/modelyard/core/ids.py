@@ -28,13 +28,17 @@ WORKER: Final = "wrk"
 
 def uuid7() -> str:
     """A new UUIDv7 as 32 hexadecimal digits."""
-    return f"{_uuid7(int.from_bytes(os.urandom(8), 'big') >> 2):032x}"
+    return _uuid7(int.from_bytes(os.urandom(8), "big") >> 2)
 
 
-def _uuid7(random_bits: int) -> int:
+def _uuid7(random_bits: int) -> str:
+    """The milliseconds, the version, 12 bits of the millisecond's fraction, the variant, the rest.
+
+    Hexadecimal digits meet the fields' borders, so the parts are simply joined.
+    """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
-    time_bits = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1_000_000) << 64
-    return time_bits | 0x2 << 62 | random_bits
+    fraction = rest * 4096 // 1_000_000
+    return f"{milliseconds:012x}7{fraction:03x}{0x2 << 62 | random_bits:016x}"
 
 
 class IdSequence:
@@ -50,7 +54,7 @@ class IdSequence:
     def next(self) -> str:
         """The next id."""
         self._count = (self._count + 1) & (1 << 62) - 1
-        return f"{self._prefix}_{_uuid7(self._count):032x}"
+        return f"{self._prefix}_{_uuid7(self._count)}"
 
 
 def new_id(prefix: str) -> str:
