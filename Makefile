@@ -7,6 +7,7 @@ VENV := .venv
 CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+GRPC := src/modelyard/api/grpc
 CHECKED := src packages/sdk/src tests $(wildcard scripts/*.py) $(wildcard bench)
 
 MAKEFLAGS += --no-print-directory
@@ -48,6 +49,11 @@ bench: setup ## Measure the gateway against a bare handler
 .PHONY: docs
 docs: setup ## Regenerate the reference pages that come from the code
 	@$(BIN)/python scripts/reference.py
+
+.PHONY: proto
+proto: setup ## Make the gRPC messages again from their proto file
+	$(BIN)/python -m grpc_tools.protoc --proto_path=$(GRPC) --python_out=$(GRPC)/generated \
+	    --pyi_out=$(GRPC)/generated inference.proto
 
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade takes newer releases, none younger than a week

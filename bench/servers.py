@@ -1,111 +1,168 @@
-"""Starting and stopping what is measured, and reading how much processor time it took."""
+"""Starting and stopping what is measured, and reading what it took of processor and memory."""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import socket
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import IO, Final
 
 import msgspec
 import psutil
 
-READY_SECONDS = 60
+from bench.contenders import Contender
+from bench.environments import ROOT
+
+READY_SECONDS: Final = 120
+_STOP_SECONDS: Final = 20
 
 
-class Server(msgspec.Struct, frozen=True):
-    """A server under load. `path` takes the request; `measured` are the processes that answer."""
+class DidNotStart(Exception):
+    """The server ended or kept silent; the message is the last thing that it said."""
 
-    name: str
-    url: str
-    path: str
-    key: str
-    process: subprocess.Popen[bytes]
+
+class Memory(msgspec.Struct, frozen=True):
+    """Of one process, in bytes: all that is mapped in, and its own share of what is."""
+
+    resident: int
+    proportional: int
+
+
+class Server:
+    """A server that runs. Its `port` is on loopback."""
+
+    def __init__(
+        self, contender: Contender, port: int, process: subprocess.Popen[bytes], started: float
+    ) -> None:
+        self.contender = contender
+        self.port = port
+        self.process = process
+        self.started = started
 
     @property
-    def port(self) -> int:
-        """Where it listens, on loopback."""
-        return int(self.url.rpartition(":")[2])
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        key = self.contender.key
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def processes(self) -> list[psutil.Process]:
+        """The whole tree."""
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def answering(self) -> list[psutil.Process]:
+        """The processes that answer requests."""
+        word, every = self.contender.answering, self.processes()
+        return [each for each in every if word in each.cmdline()] if word else every
 
     def cpu(self) -> tuple[float, float]:
         """Processor seconds so far: of the processes that answer requests, and of all."""
-        root = psutil.Process(self.process.pid)
-        every = [root, *root.children(recursive=True)]
-        gateways = [each for each in every if "gateway" in each.cmdline()]
-        return _seconds(gateways or every), _seconds(every)
+        return _seconds(self.answering()), _seconds(self.processes())
 
+    def memory(self) -> Memory:
+        """Of the processes that answer requests."""
+        infos = [each.memory_full_info() for each in self.answering()]
+        return Memory(sum(info.rss for info in infos), sum(info.pss for info in infos))
 
-@contextmanager
-def bare(graph: Path, core: int) -> Iterator[Server]:
-    """The reference handler."""
-    port = _free_port()
-    environment = {
-        "MODELYARD_BENCH_MODEL": str(graph),
-        "MODELYARD_BENCH_PORT": str(port),
-    }
-    with _running([sys.executable, "-m", "bench.bare"], environment, core) as process:
-        url = f"http://127.0.0.1:{port}"
-        _wait(port, process)
-        yield Server("bare uvicorn", url, "/v2/models/model/infer", "none", process)
+    def post(
+        self, model: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        """One request: status, body, headers.
 
+        Raises:
+            OSError: nobody listens.
+        """
+        path = self.contender.path.format(model=model)
+        return self._request("POST", path, body, {**self.headers, **headers})
 
-@contextmanager
-def modelyard(graph: Path, home: Path, core: int) -> Iterator[Server]:
-    """Modelyard as it ships, one gateway, with the model imported and deployed."""
-    from modelyard_client import Client
-
-    command = [sys.executable, "-m", "modelyard", "up", "--port", "0", "--home", str(home)]
-    with _running([*command, "--workers", "1"], {}, core) as process:
-        found = _await_file(home / "server.json", process)
-        url = msgspec.json.decode(found)["url"]
-        key = (home / "admin.key").read_text()
-        client = Client(url, key)
-        client.models.import_file("model", graph)
-        client.deployments.put("model", "model")
-        client.deployments.wait_ready("model", timeout=READY_SECONDS)
-        infer_key = client.keys.create("bench", "infer")
-        time.sleep(0.5)
-        yield Server("modelyard", url, "/v2/models/model/infer", infer_key.key, process)
-
-
-@contextmanager
-def _running(
-    command: list[str], environment: Mapping[str, str], core: int
-) -> Iterator[subprocess.Popen[bytes]]:
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    pinned = ["taskset", "-c", str(core), *command]
-    with subprocess.Popen(
-        pinned, env={**os.environ, **threads, **environment}, stdout=subprocess.DEVNULL
-    ) as process:
+    def ready(self, model: str) -> bool:
+        """Whether it says that it serves the model."""
+        path = self.contender.ready.format(model=model)
         try:
-            yield process
+            return self._request("GET", path, b"", self.headers)[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _request(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.headers
         finally:
-            process.terminate()
-            process.wait(timeout=60)
+            connection.close()
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+@contextmanager
+def running(
+    contender: Contender, cores: Iterable[int], models: Sequence[str] = ()
+) -> Iterator[Server]:
+    """Start it on these cores, wait until it serves the models, and stop it at the end.
+
+    Raises:
+        DidNotStart: it does not get that far.
+    """
+    with tempfile.TemporaryFile() as said:
+        server = _start(contender, cores, said)
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"nothing listens on port {port}")
+            _await(server, models, said)
+            yield server
+        finally:
+            _stop(server)
 
 
-def _await_file(path: Path, process: subprocess.Popen[bytes]) -> bytes:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        if path.exists():
-            return path.read_bytes()
-        time.sleep(0.05)
-    raise RuntimeError("modelyard did not come up")
+def _start(contender: Contender, cores: Iterable[int], said: IO[bytes]) -> Server:
+    ports = {"port": _free_port(), "port2": _free_port(), "port3": _free_port()}
+    command = [part.format(**ports) if part.startswith("{") else part for part in contender.command]
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    own = {name: value.format(**ports) for name, value in contender.environment.items()}
+    started = time.monotonic()
+    process = subprocess.Popen(
+        ["taskset", "-c", ",".join(map(str, cores)), *command],
+        cwd=ROOT,
+        env={**os.environ, **threads, **own},
+        stdout=said,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    return Server(contender, ports["port"], process, started)
+
+
+def _await(server: Server, models: Sequence[str], said: IO[bytes]) -> None:
+    waiting = list(models)
+    while waiting:
+        if server.process.poll() is not None or time.monotonic() - server.started > READY_SECONDS:
+            raise DidNotStart(_last_line(said))
+        waiting = [model for model in waiting if not server.ready(model)]
+        time.sleep(0.02)
+
+
+def _last_line(said: IO[bytes]) -> str:
+    said.seek(0)
+    lines = [line.strip() for line in said.read().decode(errors="replace").splitlines()]
+    return next((line[:200] for line in reversed(lines) if line), "it said nothing")
+
+
+def _stop(server: Server) -> None:
+    every: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        every = server.processes()
+    server.process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.process.wait(timeout=_STOP_SECONDS)
+    _, left = psutil.wait_procs(every, timeout=3)
+    for each in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    server.process.wait(timeout=_STOP_SECONDS)
 
 
 def _free_port() -> int:
@@ -114,9 +171,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _seconds(processes: list[psutil.Process]) -> float:
+def _seconds(processes: Iterable[psutil.Process]) -> float:
     total = 0.0
     for each in processes:
-        times = each.cpu_times()
-        total += times.user + times.system
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += times.user + times.system
     return total

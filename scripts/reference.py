@@ -293,7 +293,8 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _python(kind: Any) -> str:
-    return {"str": "text", "int": "whole number"}[kind if isinstance(kind, str) else kind.__name__]
+    names = {"str": "text", "int": "whole number", "bool": "true or false"}
+    return names[kind if isinstance(kind, str) else kind.__name__]
 
 
 def _sentence(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
+import importlib
 import logging
 import os
 import signal
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from modelyard.adapters.home import Home
     from modelyard.adapters.store import SqlStore
     from modelyard.api.asgi import App
+    from modelyard.api.server import GatewayServer
     from modelyard.core.tasks import TaskRunner
     from modelyard.serving.service import InferenceService
 
@@ -58,13 +60,19 @@ def up(settings: Settings) -> int:
 
 
 def _supervise(settings: Settings, home: Home) -> int:
+    from modelyard.adapters.engine.shared_port import reserve
     from modelyard.adapters.engine.supervisor import ChildSpec, Supervisor, listen
 
     home.clear_metrics()
     _open(settings, home)
-    _export(settings)
     listener = listen(settings.host, settings.port)
-    url = _url(listener)
+    url, grpc_url = _url(listener), ""
+    shared = None
+    if settings.grpc_port >= 0:
+        shared = reserve(listener.getsockname()[0], settings.grpc_port)
+        grpc_url = _url(shared).removeprefix("http://")
+        settings = msgspec.structs.replace(settings, grpc_port=shared.getsockname()[1])
+    _export(settings)
     command = (sys.executable, "-m", "modelyard.bootstrap")
     grace = settings.drain_delay + settings.drain_seconds + 5
     supervisor = Supervisor(
@@ -75,8 +83,8 @@ def _supervise(settings: Settings, home: Home) -> int:
             ChildSpec(CONTROLLER, (*command, CONTROLLER), stop_order=2),
         ],
         listener=listener,
-        ready=lambda: _answers(listener),
-        on_ready=lambda: _announce(home, url),
+        ready=lambda: _answers(listener) and (shared is None or _accepts(shared)),
+        on_ready=lambda: _announce(home, url, grpc_url),
     )
     try:
         return supervisor.run()
@@ -168,13 +176,43 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     builder.start()
     # Until then the other gateways, or the socket's queue, take what comes.
     await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
+    grpc = asyncio.create_task(_serve_grpc(settings, service, server, listener.getsockname()[0]))
     try:
         await server.run_on(listener)
     finally:
+        server.stopping.set()
+        if server.force_exit:
+            grpc.cancel()
+        await asyncio.wait([grpc])
         follower.stop()
         await journal.close()
         service.close()
     return 0
+
+
+async def _serve_grpc(
+    settings: Settings, service: InferenceService, server: GatewayServer, host: str
+) -> None:
+    """GRPC on the same loop, from when HTTP is served until it stops."""
+    if settings.grpc_port < 0:
+        return
+    await server.serving.wait()
+    try:
+        # Importing it takes a while, in which HTTP is answered.
+        await asyncio.to_thread(importlib.import_module, "modelyard.api.grpc.application")
+        from modelyard.api.grpc.application import make_grpc_server
+
+        grpc = make_grpc_server(
+            service,
+            server_version=modelyard.__version__,
+            max_request_bytes=settings.max_request_bytes,
+        )
+        await grpc.start(host, settings.grpc_port)
+    except Exception:  # noqa: BLE001 - HTTP is served on, whatever is wrong with gRPC
+        _log.exception("gRPC is not served")
+        return
+    await server.stopping.wait()
+    await grpc.stop(settings.drain_seconds)
 
 
 def _management(settings: Settings, home: Home, store: SqlStore, service: InferenceService) -> App:
@@ -316,10 +354,21 @@ def _answers(listener: socket.socket) -> bool:
         connection.close()
 
 
-def _announce(home: Home, url: str) -> None:
-    home.announce(url)
+def _accepts(shared: socket.socket) -> bool:
+    """Whether a gateway listens on this port."""
+    host, port = shared.getsockname()[:2]
+    try:
+        socket.create_connection((_reachable(host), port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _announce(home: Home, url: str, grpc_url: str) -> None:
+    home.announce(url, grpc_url)
+    grpc = f", gRPC on {grpc_url}" if grpc_url else ""
     _say(
-        f"Modelyard {modelyard.__version__} serves on {url}\n"
+        f"Modelyard {modelyard.__version__} serves on {url}{grpc}\n"
         f"  home {home.path}\n"
         f"  documentation {url}/docs (any user name, your key as password)"
     )

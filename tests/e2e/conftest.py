@@ -24,6 +24,7 @@ class Server(NamedTuple):
     """A running server; `process` is its supervisor."""
 
     url: str
+    grpc_url: str
     admin_key: str
     home: Path
     process: subprocess.Popen[bytes]
@@ -37,7 +38,8 @@ def start_server(home: Path, *options: str, **environ: str) -> Server:
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home.with_name(f"{home.name}.log")
-    command = [sys.executable, "-m", "modelyard", "up", "--port", "0", "--home", str(home)]
+    ports = ("--port", "0", "--grpc-port", "0")
+    command = [sys.executable, "-m", "modelyard", "up", *ports, "--home", str(home)]
     with log.open("ab") as target:
         process = subprocess.Popen(
             [*command, *options],
@@ -55,8 +57,9 @@ def start_server(home: Path, *options: str, **environ: str) -> Server:
             said = log.read_text(errors="replace")[-4000:]
             raise RuntimeError(f"the server did not start (code {process.poll()}):\n{said}")
         time.sleep(0.05)
-    url = msgspec.json.decode(file.read_bytes())["url"]
-    return Server(url, (home / "admin.key").read_text().strip(), home, process)
+    said = msgspec.json.decode(file.read_bytes())
+    key = (home / "admin.key").read_text().strip()
+    return Server(said["url"], said["grpc_url"], key, home, process)
 
 
 def stop_server(process: subprocess.Popen[bytes]) -> int:

@@ -19,10 +19,14 @@ PEPPER_BYTES: Final = 32
 
 
 class ServerFile(msgspec.Struct, frozen=True):
-    """How a local client finds the running server."""
+    """How a local client finds the running server.
+
+    `grpc_url` is `host:port`, as gRPC clients take it; empty where no gRPC is served.
+    """
 
     url: str
     pid: int
+    grpc_url: str = ""
 
 
 class Home:
@@ -98,10 +102,10 @@ class Home:
         _write_secret(self._admin_key, secret.encode())
         return self._admin_key
 
-    def announce(self, url: str) -> None:
+    def announce(self, url: str, grpc_url: str) -> None:
         """Tell local clients that the server is up."""
         fresh = self._server.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(ServerFile(url, os.getpid())))
+        fresh.write_bytes(msgspec.json.encode(ServerFile(url, os.getpid(), grpc_url)))
         fresh.replace(self._server)
 
     def withdraw(self) -> None:

@@ -47,6 +47,15 @@ class GatewayServer(uvicorn.Server):
         self._drain = drain
         self._drain_delay = drain_delay
         self._draining = False
+        self.serving = asyncio.Event()
+        """Set once connections are accepted."""
+        self.stopping = asyncio.Event()
+        """Set once no new ones are."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn to begin accepting."""
+        await super().startup(sockets=sockets)
+        self.serving.set()
 
     async def run_on(self, listener: socket.socket) -> None:
         """Serve until stopped."""
@@ -67,3 +76,4 @@ class GatewayServer(uvicorn.Server):
 
     def _stop_accepting(self) -> None:
         self.should_exit = True
+        self.stopping.set()

@@ -31,7 +31,7 @@ class LocalServer:
     @property
     def command(self) -> tuple[str, ...]:
         """The command, as a person would type it."""
-        return ("modelyard", "up", "--port", "0", "--home", str(self.home))
+        return ("modelyard", "up", "--port", "0", "--grpc-port", "0", "--home", str(self.home))
 
     @property
     def pid(self) -> int:

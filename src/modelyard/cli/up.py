@@ -12,6 +12,7 @@ def up(
     *,
     host: str | None = None,
     port: int | None = None,
+    grpc_port: int | None = None,
     home: Path | None = None,
     workers: int | None = None,
 ) -> int:
@@ -23,12 +24,14 @@ def up(
     Args:
         host: Address to listen on; 127.0.0.1 unless you say otherwise.
         port: HTTP port; 0 takes a free one.
+        grpc_port: gRPC port; 0 takes a free one, -1 serves no gRPC.
         home: Folder of database, blobs, journal and keys.
         workers: Gateway processes on the port; 0 is one per core.
     """
     flags = {
         "host": host,
         "port": port,
+        "grpc_port": grpc_port,
         "home": None if home is None else str(home),
         "workers": workers,
     }

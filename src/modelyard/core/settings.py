@@ -38,6 +38,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "127.0.0.1"
     )
     port: Annotated[int, _doc("HTTP port; 0 takes a free one.", ge=0, le=65535)] = 8000
+    grpc_port: Annotated[
+        int, _doc("gRPC port; 0 takes a free one, -1 serves no gRPC.", ge=-1, le=65535)
+    ] = 8001
     workers: Annotated[
         int, _doc("Gateway processes on the port; 0 is one per core.", ge=0, le=256)
     ] = 0

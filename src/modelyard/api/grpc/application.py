@@ -1,0 +1,19 @@
+"""The whole of the gRPC edge, built around one inference service."""
+
+from __future__ import annotations
+
+from modelyard.api.grpc.calls import InferenceCalls
+from modelyard.api.grpc.descriptions import Descriptions
+from modelyard.api.grpc.server import GrpcServer
+from modelyard.api.grpc.service import GrpcService
+from modelyard.serving.service import InferenceService
+
+
+def make_grpc_server(
+    plane: InferenceService, *, server_version: str, max_request_bytes: int
+) -> GrpcServer:
+    """A server that is not started yet."""
+    calls = InferenceCalls(plane, max_request_bytes=max_request_bytes)
+    descriptions = Descriptions(plane, server_version=server_version)
+    service = GrpcService(plane, calls, descriptions)
+    return GrpcServer(service, max_request_bytes=max_request_bytes)

@@ -1,0 +1,156 @@
+"""`ModelInfer` and `ModelStreamInfer`: exchanges over gRPC calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from grpc.aio import EOF, ServicerContext
+
+from modelyard.api.authentication import authenticate
+from modelyard.api.grpc.codec import GrpcCodec
+from modelyard.api.grpc.generated.inference_pb2 import (
+    ModelInferResponse,
+    ModelStreamInferResponse,
+)
+from modelyard.api.grpc.statuses import code_of, metadata_of
+from modelyard.core import ids
+from modelyard.core.access import Grant
+from modelyard.core.errors import ModelyardError, Unauthenticated
+from modelyard.serving.exchange import Answer, Exchange
+from modelyard.serving.service import InferenceService
+
+if TYPE_CHECKING:
+    from modelyard.api.grpc.statuses import Metadata
+
+WINDOW: Final = 32
+"""Requests of one stream that may be under way; the client's next ones wait in its own buffers."""
+
+Context = ServicerContext[Any, Any]
+
+
+async def refuse(context: Context, error: ModelyardError, *more: tuple[str, str]) -> None:
+    """End the call with the error's status."""
+    await context.abort(code_of(error), error.message, (*more, *metadata_of(error)))
+
+
+class Call:
+    """One request that is under way. `answer` is always given a result, unless it is abandoned."""
+
+    def __init__(self, request_id: str, size: int) -> None:
+        self.request_id = request_id
+        self.size = size
+        self.codec: GrpcCodec | None = None
+        self.exchange: Exchange | None = None
+        self.cached = False
+        self.answer: asyncio.Future[ModelInferResponse | ModelyardError] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def done(self, answer: Answer, *, cached: bool) -> None:
+        """The exchange's own end."""
+        self.cached = cached
+        if not self.answer.done():
+            self.answer.set_result(answer.content)
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more."""
+        if self.exchange is not None:
+            self.exchange.abandon()
+
+    @property
+    def metadata(self) -> Metadata:
+        """What is said about the answer."""
+        said = (("x-request-id", self.request_id),)
+        return (*said, ("x-cache", "hit")) if self.cached else said
+
+
+class InferenceCalls:
+    """Begins exchanges and brings their answers back, one to a call or many to a stream."""
+
+    def __init__(self, plane: InferenceService, *, max_request_bytes: int) -> None:
+        self._plane = plane
+        self._max_request_bytes = max_request_bytes
+        self._request_ids = ids.IdSequence(ids.REQUEST)
+
+    async def infer(
+        self, grant: Grant, message: bytes, context: Context
+    ) -> ModelInferResponse | None:
+        """Answer one request."""
+        call = self._begin(grant, message, context)
+        try:
+            answer = await call.answer
+        except asyncio.CancelledError:
+            # The client has gone, or its deadline has passed.
+            call.abandon()
+            raise
+        if isinstance(answer, ModelyardError):
+            await refuse(context, answer, *call.metadata)
+            return None
+        context.set_trailing_metadata(call.metadata)
+        return answer
+
+    async def stream(self, secret: bytes, _: Any, context: Context) -> None:
+        """Answer the requests of a stream in their order, several being under way at a time.
+
+        The key is asked about at every request: a stream may outlive it.
+        """
+        calls: deque[Call] = deque()
+        reading: asyncio.Task[Any] | None = None
+        ended = False
+        try:
+            while True:
+                if reading is None and not ended and self._has_room(calls):
+                    reading = asyncio.ensure_future(context.read())
+                waits = {calls[0].answer} if calls else set()
+                if reading is not None:
+                    waits.add(reading)
+                if not waits:
+                    return
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                if reading is not None and reading.done():
+                    message, reading = reading.result(), None
+                    if message is EOF:
+                        ended = True
+                    else:
+                        grant = authenticate(self._plane, secret)
+                        calls.append(self._begin(grant, message, context))
+                while calls and calls[0].answer.done():
+                    await context.write(_streamed(calls.popleft()))
+        except Unauthenticated as error:
+            await refuse(context, error)
+        finally:
+            if reading is not None:
+                reading.cancel()
+            for call in calls:
+                call.abandon()
+
+    def _has_room(self, calls: deque[Call]) -> bool:
+        held = sum(call.size for call in calls)
+        return len(calls) < WINDOW and held < self._max_request_bytes
+
+    def _begin(self, grant: Grant, message: bytes, context: Context) -> Call:
+        call = Call(self._request_ids.next(), len(message))
+        try:
+            codec = GrpcCodec(message, context.time_remaining())
+        except ModelyardError as error:
+            call.answer.set_result(error)
+            return call
+        call.codec = codec
+        call.exchange = Exchange(self._plane, grant, codec, call.request_id, call.done)
+        call.exchange.begin(codec.request.model_name, codec.request.model_version or None)
+        return call
+
+
+def _streamed(call: Call) -> ModelStreamInferResponse:
+    answer = call.answer.result()
+    if not isinstance(answer, ModelyardError):
+        return ModelStreamInferResponse(infer_response=answer)
+    # Whose error it is: clients match answers to their requests by the id.
+    about = ModelInferResponse()
+    if call.codec is not None:
+        request = call.codec.request
+        about.model_name, about.model_version = request.model_name, request.model_version
+        about.id = request.id
+    return ModelStreamInferResponse(error_message=answer.message, infer_response=about)

@@ -1,0 +1,50 @@
+"""The one place where an error becomes a gRPC status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from grpc import StatusCode
+
+from modelyard.core import errors
+from modelyard.core.errors import ModelyardError
+
+_CODE: Final[Mapping[type[ModelyardError], StatusCode]] = {
+    errors.Invalid: StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: StatusCode.PERMISSION_DENIED,
+    errors.NotFound: StatusCode.NOT_FOUND,
+    errors.Conflict: StatusCode.FAILED_PRECONDITION,
+    errors.Mismatch: StatusCode.FAILED_PRECONDITION,
+    errors.TooLarge: StatusCode.RESOURCE_EXHAUSTED,
+    errors.UnsupportedFormat: StatusCode.INVALID_ARGUMENT,
+    errors.NotInstalled: StatusCode.UNIMPLEMENTED,
+    errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
+    errors.LostLease: StatusCode.ABORTED,
+}
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def code_of(error: ModelyardError) -> StatusCode:
+    """The gRPC status of an expected failure."""
+    for kind in type(error).__mro__:
+        if (code := _CODE.get(kind)) is not None:
+            return code
+    return StatusCode.INTERNAL
+
+
+def metadata_of(error: ModelyardError) -> Metadata:
+    """The trailing metadata that belongs to the failure.
+
+    `retry-after` is in seconds, for people; `grpc-retry-pushback-ms` is what a gRPC client with a
+    retry policy goes by.
+    """
+    if isinstance(error, errors.Unavailable):
+        return (
+            ("retry-after", str(error.retry_after)),
+            ("grpc-retry-pushback-ms", str(error.retry_after * 1000)),
+        )
+    return ()
