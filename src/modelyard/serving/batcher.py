@@ -9,79 +9,58 @@ long as the model computes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 
-import numpy as np
-
-from modelyard.core.errors import DeadlineExceeded, ModelyardError, Unavailable
+from modelyard.core.errors import DeadlineExceeded, Unavailable
 from modelyard.core.tensors import Tensor
+from modelyard.serving.batch import Batch, NotRowByRow, Outputs, Waiting, run
+from modelyard.serving.metrics import RouteMetrics
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.ports import Runtime
-from modelyard.serving.stopping import StopSignal
-
-Outputs = dict[str, Tensor]
-Shapes = tuple[tuple[int, ...], ...]
-
-
-class Waiting:
-    """A request that waits for the model, or is in its hands.
-
-    `answer` is cancelled by whoever loses interest; the request then leaves the queue, and a
-    call that nobody waits for any more is stopped.
-    """
-
-    __slots__ = ("alone", "answer", "deadline", "inputs", "rows", "shapes")
-
-    def __init__(
-        self,
-        inputs: Mapping[str, Tensor],
-        rows: int,
-        deadline: float,
-        answer: asyncio.Future[Outputs],
-    ) -> None:
-        self.inputs = inputs
-        self.rows = rows
-        self.deadline = deadline
-        self.answer = answer
-        self.alone = False
-        self.shapes: Shapes = tuple(tensor.shape[1:] for tensor in inputs.values())
 
 
 class Batcher:
-    """The queue before one loaded version of one deployment. Lives on one event loop.
+    """The queue before one loaded version of one deployment. Lives on one event loop, whose clock
+    is `time.monotonic`, though a coarser one.
 
-    `stackable` says that the model treats each row by itself, so that rows of several requests
-    may share a call. Deadlines are in the loop's own time.
+    Where the runtime is `stackable`, rows of several requests share a call.
     """
 
     def __init__(
-        self,
-        runtime: Runtime,
-        options: ServingOptions,
-        pool: Executor,
-        *,
-        stackable: bool,
+        self, runtime: Runtime, options: ServingOptions, pool: Executor, metrics: RouteMetrics
     ) -> None:
         self._runtime = runtime
-        self._options = options
         self._pool = pool
-        self._most_rows = options.max_batch_size if stackable else 1
-        self._stackable = stackable
+        self._metrics = metrics
+        self._max_queue = options.max_queue
+        self._delay = options.max_delay_ms / 1000
+        self._stackable = runtime.stackable
+        self._most_rows = options.max_batch_size if runtime.stackable else 1
         self._waiting: list[Waiting] = []
-        self._busy = False
+        self._running: Batch | None = None
         self._starting: asyncio.Handle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
         self._loop = asyncio.get_running_loop()
 
     def __len__(self) -> int:
         """How many requests wait."""
         return len(self._waiting)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._waiting and self._running is None
+
     def submit(
-        self, inputs: Mapping[str, Tensor], rows: int, deadline: float
+        self, inputs: Mapping[str, Tensor], rows: int, seconds: float
     ) -> asyncio.Future[Outputs]:
-        """Queue checked inputs; the future holds the outputs.
+        """Queue checked inputs that must be answered within `seconds`; the future holds the
+        outputs.
 
         It fails with Invalid when the model refuses the inputs and with DeadlineExceeded when
         their time is over. Cancelling it takes the request out.
@@ -89,156 +68,169 @@ class Batcher:
         Raises:
             Unavailable: the queue is full.
         """
-        if len(self._waiting) >= self._options.max_queue:
+        if len(self._waiting) >= self._max_queue:
             self._drop_the_gone()
-        if len(self._waiting) >= self._options.max_queue:
+        if len(self._waiting) >= self._max_queue:
             raise Unavailable(
                 f"{len(self._waiting)} requests already wait for this model; try again later"
             )
-        waiting = Waiting(inputs, rows, deadline, self._loop.create_future())
+        now = time.monotonic()
+        waiting = Waiting(inputs, rows, now, now + seconds, self._loop.create_future())
         self._waiting.append(waiting)
-        if not self._busy and self._starting is None:
+        if waiting.deadline < self._alarm_at:
+            self._set_alarm(waiting.deadline)
+        if self._running is None:
             self._start_soon()
         return waiting.answer
+
+    def close(self) -> None:
+        """Refuse what waits and stop what runs."""
+        if self._running is not None:
+            self._running.stop.set()
+        self._refuse()
 
     def _drop_the_gone(self) -> None:
         self._waiting = [each for each in self._waiting if not each.answer.done()]
 
+    # Starting
+
     def _start_soon(self) -> None:
-        """Start at the end of this tick, so that all requests of the tick can share a call."""
-        delay = self._options.max_delay_ms / 1000
-        if delay and self._gathered() < self._most_rows:
-            self._starting = self._loop.call_later(delay, self._start)
+        """Start at the end of this tick, so that all requests of the tick can share a call; or
+        later, when company is wanted.
+        """
+        company_at = self._company_at()
+        if self._starting is not None:
+            if company_at or not self._delay:
+                return
+            # It was to wait for company, which has come.
+            self._starting.cancel()
+        if company_at:
+            self._starting = self._loop.call_at(company_at, self._start)
         else:
             self._starting = self._loop.call_soon(self._start)
 
-    def _gathered(self) -> int:
-        return sum(each.rows for each in self._waiting)
+    def _company_at(self) -> float:
+        """Until when a batch that is not full waits for company; 0.0 if it does not."""
+        if not self._delay or sum(each.rows for each in self._waiting) >= self._most_rows:
+            return 0.0
+        return self._waiting[0].since + self._delay
 
     def _start(self) -> None:
         self._starting = None
-        batch = self._take()
-        if batch:
-            self._busy = True
-            call = _Call(batch, self._loop)
-            running = self._loop.run_in_executor(self._pool, run, self._runtime, batch, call.stop)
-            running.add_done_callback(partial(self._done, call))
+        requests = self._take()
+        if not requests:
+            self._rest()
+            return
+        batch = Batch(requests)
+        try:
+            running = self._loop.run_in_executor(self._pool, run, self._runtime, batch)
+        except RuntimeError:
+            # The threads are gone: this gateway stops.
+            self._refuse(requests)
+            return
+        self._running = batch
+        running.add_done_callback(partial(self._done, batch))
 
     def _take(self) -> list[Waiting]:
         """The oldest request and all that can join it; the others keep their order."""
-        now = self._loop.time()
-        batch: list[Waiting] = []
+        taken: list[Waiting] = []
         rest: list[Waiting] = []
         rows = 0
         for each in self._waiting:
             if each.answer.done():
                 continue
-            if each.deadline <= now:
-                each.answer.set_exception(_too_late())
-            elif not batch:
-                batch.append(each)
-                rows = each.rows
-            elif self._joins(each, batch[0], rows):
-                batch.append(each)
+            if not taken or self._joins(each, taken[0], rows):
+                taken.append(each)
                 rows += each.rows
             else:
                 rest.append(each)
         self._waiting = rest
-        return batch
+        return taken
 
     def _joins(self, each: Waiting, first: Waiting, rows: int) -> bool:
         return (
             self._stackable
-            and not (each.alone or first.alone)
             and rows + each.rows <= self._most_rows
+            and each.group is first.group
             and each.shapes == first.shapes
         )
 
-    def _done(self, call: _Call, running: asyncio.Future[list[Outputs]]) -> None:
-        call.end()
-        self._busy = False
+    # Ending
+
+    def _done(self, batch: Batch, running: asyncio.Future[list[tuple[Waiting, Outputs]]]) -> None:
+        batch.end()
+        self._running = None
         if running.cancelled():
-            call.fail(Unavailable("this gateway is stopping; send the request again"))
+            self._refuse(batch.requests)
         elif (error := running.exception()) is None:
-            call.succeed(running.result())
-        elif len(call.batch) > 1:
-            # One of them is to blame: each tries again by itself, and only that one fails.
-            for each in call.batch:
-                each.alone = True
-            self._waiting = [*call.batch, *self._waiting]
+            for each, outputs in running.result():
+                if not each.answer.done():
+                    each.answer.set_result(outputs)
+        elif len(batch.requests) > 1:
+            self._divide(batch.requests, error)
         else:
-            call.fail(error)
-        if self._waiting:
+            _fail(batch.requests, error)
+        self._observe(batch)
+        if not self._waiting:
+            self._rest()
+        elif self._company_at() > time.monotonic():
+            self._start_soon()
+        else:
             self._start()
 
+    def _divide(self, requests: list[Waiting], error: BaseException) -> None:
+        """One of them is to blame: each half tries again without the other, until it is alone."""
+        if isinstance(error, NotRowByRow):
+            self._stackable, self._most_rows = False, 1
+        middle = len(requests) // 2
+        for half in (requests[:middle], requests[middle:]):
+            group = object()
+            for each in half:
+                each.group = group
+        self._waiting = [*requests, *self._waiting]
 
-class _Call:
-    """A batch in the model's hands.
+    def _observe(self, batch: Batch) -> None:
+        if batch.began:
+            for each in batch.requests:
+                self._metrics.queued(round((batch.began - each.since) * 1e6))
+            self._metrics.ran(batch.rows, round((batch.ended - batch.began) * 1e6))
 
-    The call is stopped once nobody waits for it: all have gone, or their time is over.
-    """
+    def _refuse(self, requests: Iterable[Waiting] = ()) -> None:
+        waiting, self._waiting = self._waiting, []
+        stopping = Unavailable("this gateway is stopping; send the request again")
+        _fail([*requests, *waiting], stopping)
+        self._rest()
 
-    def __init__(self, batch: Sequence[Waiting], loop: asyncio.AbstractEventLoop) -> None:
-        self.batch = batch
-        self.stop = StopSignal()
-        self._loop = loop
-        for each in batch:
-            each.answer.add_done_callback(self._one_less)
-        self._timer = self._next_deadline(batch)
+    # Deadlines
 
-    def succeed(self, outputs: Sequence[Outputs]) -> None:
-        for each, own in zip(self.batch, outputs, strict=True):
-            if not each.answer.done():
-                each.answer.set_result(own)
+    def _set_alarm(self, at: float) -> None:
+        """One alarm for all: it goes off at the earliest deadline."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(at, self._expire)
+        self._alarm_at = at
 
-    def fail(self, error: BaseException) -> None:
-        for each in self.batch:
-            if not each.answer.done():
-                each.answer.set_exception(error)
-
-    def end(self) -> None:
-        self._timer.cancel()
-        for each in self.batch:
-            each.answer.remove_done_callback(self._one_less)
-
-    def _one_less(self, _: asyncio.Future[Outputs]) -> None:
-        if all(each.answer.done() for each in self.batch):
-            self.stop.set()
-
-    def _next_deadline(self, waiting: Sequence[Waiting]) -> asyncio.TimerHandle:
-        return self._loop.call_at(min(each.deadline for each in waiting), self._expire)
+    def _rest(self) -> None:
+        """Nothing is left: hold on to nothing that would keep this queue alive."""
+        if self._alarm is not None and self.idle:
+            self._alarm.cancel()
+            self._alarm, self._alarm_at = None, math.inf
 
     def _expire(self) -> None:
-        now = self._loop.time()
-        for each in self.batch:
-            if not each.answer.done() and each.deadline <= now:
-                each.answer.set_exception(_too_late())
-        later = [each for each in self.batch if not each.answer.done()]
-        if later:
-            self._timer = self._next_deadline(later)
+        now, running = time.monotonic(), self._running
+        unanswered = self._waiting if running is None else [*running.requests, *self._waiting]
+        _fail(
+            [each for each in unanswered if each.deadline <= now],
+            DeadlineExceeded("the request's time was over before the model had answered"),
+        )
+        self._drop_the_gone()
+        self._alarm, self._alarm_at = None, math.inf
+        left = [each.deadline for each in unanswered if not each.answer.done()]
+        if left:
+            self._set_alarm(min(left))
 
 
-def run(runtime: Runtime, batch: Sequence[Waiting], stop: StopSignal) -> list[Outputs]:
-    """Join the requests' rows, call the model once, and give each its own rows back."""
-    if len(batch) == 1:
-        return [runtime.infer(batch[0].inputs, stop)]
-    joined = {
-        name: np.concatenate([each.inputs[name] for each in batch]) for name in batch[0].inputs
-    }
-    outputs = runtime.infer(joined, stop)
-    total = sum(each.rows for each in batch)
-    if any(len(tensor) != total for tensor in outputs.values()):
-        raise NotRowByRow("the model does not answer row by row")
-    parts, at = [], 0
-    for each in batch:
-        parts.append({name: tensor[at : at + each.rows] for name, tensor in outputs.items()})
-        at += each.rows
-    return parts
-
-
-class NotRowByRow(ModelyardError):
-    """The outputs of a batch cannot be told apart; each request is then run by itself."""
-
-
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded("the request's time was over before the model had answered")
+def _fail(requests: Iterable[Waiting], error: BaseException) -> None:
+    for each in requests:
+        if not each.answer.done():
+            each.answer.set_exception(error)

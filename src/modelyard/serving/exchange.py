@@ -125,6 +125,7 @@ class Exchange:
         """Find the route, read the request, and run the model or queue for it."""
         try:
             self._route = route = self._plane.route(self._grant, name, version)
+            route.metrics.begin()
             asked = self._codec.decode(route)
             if asked.timeout is None:
                 asked.timeout = self._timeout
@@ -151,6 +152,7 @@ class Exchange:
         try:
             answer = self._codec.encode(self._route, asked, pending.result())
         except asyncio.CancelledError:
+            self.rows = 0
             answer = Answer(GONE, b"", 0)
         except Exception as error:  # noqa: BLE001 - told apart in _failed
             answer = self._failed(error)

@@ -14,7 +14,7 @@ import mmap
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,17 +23,27 @@ import msgspec
 _log = logging.getLogger(__name__)
 
 BUCKETS: Final = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
-"""Upper bounds of the latency histogram, in milliseconds."""
+"""Upper bounds of the histograms of time, in milliseconds."""
+
+SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Upper bounds of the histogram of batch sizes, in rows."""
 
 CODES: Final = (200, 400, 401, 403, 404, 413, 415, 429, 499, 500, 503, 504)
 """The statuses that have a counter of their own; any other is counted as its class (`5xx`)."""
 
 _CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _CODE_SLOT: Final = {code: slot for slot, code in enumerate(CODES)}
-_HISTOGRAM: Final = len(CODES) + len(_CLASSES)
-_SUM: Final = _HISTOGRAM + len(BUCKETS) + 1
-_WIDTH: Final = _SUM + 1
 _BOUNDS_US: Final = [bound * 1000 for bound in BUCKETS]
+_TIME_WIDTH: Final = len(BUCKETS) + 2
+"""Slots of a histogram: a bucket for each bound, one for what is beyond, the sum."""
+
+_DURATION: Final = len(CODES) + len(_CLASSES)
+_QUEUED: Final = _DURATION + _TIME_WIDTH
+_INFERENCE: Final = _QUEUED + _TIME_WIDTH
+_SIZE: Final = _INFERENCE + _TIME_WIDTH
+_BEGUN: Final = _SIZE + len(SIZES) + 2
+_HITS: Final = _BEGUN + 1
+_WIDTH: Final = _HITS + 1
 _MAX_ROUTES: Final = 4096
 
 
@@ -55,13 +65,49 @@ class RouteMetrics:
         self._slots = slots
         self._at = row * _WIDTH
 
+    def begin(self) -> None:
+        """A request has come in."""
+        self._slots[self._at + _BEGUN] += 1
+
     def observe(self, status: int, microseconds: int) -> None:
-        """Count one request."""
+        """It has been answered."""
         slots, at = self._slots, self._at
         code = _CODE_SLOT.get(status)
         slots[at + (len(CODES) + status // 100 - 1 if code is None else code)] += 1
-        slots[at + _HISTOGRAM + bisect_left(_BOUNDS_US, microseconds)] += 1
-        slots[at + _SUM] += microseconds
+        slots[at + _DURATION + bisect_left(_BOUNDS_US, microseconds)] += 1
+        slots[at + _DURATION + _TIME_WIDTH - 1] += microseconds
+
+    def queued(self, microseconds: int) -> None:
+        """It has waited so long for the model."""
+        slots, at = self._slots, self._at + _QUEUED
+        slots[at + bisect_left(_BOUNDS_US, microseconds)] += 1
+        slots[at + _TIME_WIDTH - 1] += microseconds
+
+    def ran(self, rows: int, microseconds: int) -> None:
+        """The model has run once, for so many rows."""
+        slots, at = self._slots, self._at
+        slots[at + _INFERENCE + bisect_left(_BOUNDS_US, microseconds)] += 1
+        slots[at + _INFERENCE + _TIME_WIDTH - 1] += microseconds
+        slots[at + _SIZE + bisect_left(SIZES, rows)] += 1
+        slots[at + _BEGUN - 1] += rows
+
+    def hit(self) -> None:
+        """The answer came from the cache."""
+        self._slots[self._at + _HITS] += 1
+
+
+class _Index(msgspec.Struct):
+    """Whose slots these are: a process, told from later ones of its number by when it began, and
+    the series of its rows.
+    """
+
+    pid: int
+    started: int
+    series: list[Series]
+
+    @property
+    def alive(self) -> bool:
+        return _started(self.pid) == self.started
 
 
 class Metrics:
@@ -76,23 +122,24 @@ class Metrics:
             os.posix_fallocate(file.fileno(), 0, size)
             self._map = mmap.mmap(file.fileno(), size)
         self._slots = memoryview(self._map).cast("Q")
-        self._series: list[Series] = []
+        self._content = _Index(os.getpid(), _started(os.getpid()) or 0, [])
 
     def route(self, series: Series) -> RouteMetrics:
         """The row of this series, a new one if need be.
 
         What does not fit shares a row that nobody is shown.
         """
-        if series not in self._series and len(self._series) < _MAX_ROUTES:
-            self._series.append(series)
+        known = self._content.series
+        if series not in known and len(known) < _MAX_ROUTES:
+            known.append(series)
             self._write_index()
-        row = self._series.index(series) if series in self._series else _MAX_ROUTES
+        row = known.index(series) if series in known else _MAX_ROUTES
         return RouteMetrics(self._slots, row)
 
     def _write_index(self) -> None:
         fresh = self._index.with_suffix(".new")
         try:
-            fresh.write_bytes(msgspec.json.encode(self._series))
+            fresh.write_bytes(msgspec.json.encode(self._content))
             fresh.replace(self._index)
         except OSError:
             # A model is not kept from serving for this: the next series brings it along.
@@ -102,64 +149,143 @@ class Metrics:
 def render(folder: Path, tenant_id: str | None) -> str:
     """All gateways' numbers in the Prometheus text format (version 0.0.4).
 
-    Those of one tenant's deployments, or of all.
+    Those of one tenant's deployments; or of all, and of the processes too.
     """
     totals: defaultdict[Series, list[int]] = defaultdict(lambda: [0] * _WIDTH)
-    for series, row in _rows(folder):
-        if tenant_id not in (None, series.tenant_id):
-            continue
-        total = totals[series]
-        for slot, value in enumerate(row):
-            total[slot] += value
+    lines: list[str] = []
+    for path in sorted(folder.glob("*.json")):
+        index = msgspec.json.decode(path.read_bytes(), type=_Index)
+        alive = index.alive
+        if alive and tenant_id is None:
+            lines.append(
+                _sample("process_resident_bytes", {"gateway": path.stem}, _resident(index))
+            )
+        for series, row in _rows(path.with_suffix(".slots"), index):
+            if tenant_id not in (None, series.tenant_id):
+                continue
+            if not alive:
+                # What a gateway had in its hands when it died is in nobody's now.
+                row[_BEGUN] = sum(row[:_DURATION])
+            totals[series] = [a + b for a, b in zip(totals[series], row, strict=True)]
     rows = sorted(totals.items(), key=lambda item: msgspec.structs.astuple(item[0]))
-    lines = [
-        "# HELP modelyard_requests_total Inference requests answered, by HTTP status.",
-        "# TYPE modelyard_requests_total counter",
-    ]
-    for series, total in rows:
-        lines += _counters(series, total)
-    lines += [
-        "# HELP modelyard_request_duration_seconds Time from a request's head to its answer.",
-        "# TYPE modelyard_request_duration_seconds histogram",
-    ]
-    for series, total in rows:
-        lines += _histogram(series, total)
+    for name, kind, about, samples in _FAMILIES:
+        lines += _family(name, kind, about)
+        for series, total in rows:
+            lines += samples(name, series, total)
+    if tenant_id is None:
+        lines = [*_family(*_RESIDENT), *lines]
     return "\n".join(lines) + "\n"
 
 
-def _rows(folder: Path) -> Iterator[tuple[Series, list[int]]]:
-    for index in folder.glob("*.json"):
-        every = msgspec.json.decode(index.read_bytes(), type=list[Series])
-        with index.with_suffix(".slots").open("rb") as file:
-            slots = memoryview(file.read(len(every) * _WIDTH * 8)).cast("Q")
-        for row, series in enumerate(every):
-            yield series, slots[row * _WIDTH : (row + 1) * _WIDTH].tolist()
+def _rows(slots: Path, index: _Index) -> Iterator[tuple[Series, list[int]]]:
+    with slots.open("rb") as file:
+        values = memoryview(file.read(len(index.series) * _WIDTH * 8)).cast("Q")
+    for row, series in enumerate(index.series):
+        yield series, values[row * _WIDTH : (row + 1) * _WIDTH].tolist()
 
 
-def _labels(series: Series, **more: str) -> str:
+def _started(pid: int) -> int | None:
+    """When the process began, in ticks since the host did; None if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The second field, the program's name, may hold anything.
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _resident(index: _Index) -> int:
+    try:
+        pages = Path(f"/proc/{index.pid}/statm").read_text(encoding="utf-8").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _family(name: str, kind: str, about: str) -> Iterator[str]:
+    yield f"# HELP modelyard_{name} {about}"
+    yield f"# TYPE modelyard_{name} {kind}"
+
+
+def _sample(name: str, labels: Mapping[str, str], value: float | str) -> str:
     # Names are checked where they are given: nothing in them needs escaping.
-    pairs = {
+    pairs = ",".join(f'{label}="{text}"' for label, text in labels.items())
+    return f"modelyard_{name}{{{pairs}}} {value}"
+
+
+def _labels(series: Series) -> dict[str, str]:
+    return {
         "tenant": series.tenant_id,
         "deployment": series.deployment,
         "model": series.model,
         "version": str(series.version),
-        **more,
     }
-    return "{" + ",".join(f'{name}="{value}"' for name, value in pairs.items()) + "}"
 
 
-def _counters(series: Series, total: list[int]) -> Iterator[str]:
-    names = [str(code) for code in CODES] + list(_CLASSES)
-    for name, value in zip(names, total, strict=False):
+def _requests(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    codes = [str(code) for code in CODES] + list(_CLASSES)
+    for code, value in zip(codes, total, strict=False):
         if value:
-            yield f"modelyard_requests_total{_labels(series, code=name)} {value}"
+            yield _sample(name, {**_labels(series), "code": code}, value)
 
 
-def _histogram(series: Series, total: list[int]) -> Iterator[str]:
-    name, seen = "modelyard_request_duration_seconds", 0
-    for bound, value in zip([*BUCKETS, None], total[_HISTOGRAM:_SUM], strict=True):
+def _in_flight(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    # The slots are read while they are written to: an answer may be seen before its beginning.
+    yield _sample(name, _labels(series), max(total[_BEGUN] - sum(total[:_DURATION]), 0))
+
+
+def _hits(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    if total[_HITS]:
+        yield _sample(name, _labels(series), total[_HITS])
+
+
+def _histogram(
+    name: str, series: Series, slots: list[int], bounds: Sequence[float], unit: float
+) -> Iterator[str]:
+    """`slots` as buckets and their sum; bounds and sum are in parts of `unit`."""
+    labels, seen = _labels(series), 0
+    for bound, value in zip([*bounds, None], slots, strict=False):
         seen += value
-        le = "+Inf" if bound is None else f"{bound / 1000:g}"
-        yield f"{name}_bucket{_labels(series, le=le)} {seen}"
-    yield f"{name}_sum{_labels(series)} {total[_SUM] / 1e6:.6f}"
-    yield f"{name}_count{_labels(series)} {seen}"
+        le = "+Inf" if bound is None else f"{bound / unit:g}"
+        yield _sample(f"{name}_bucket", {**labels, "le": le}, seen)
+    total = slots[-1] if unit == 1 else f"{slots[-1] / 1e6:.6f}"
+    yield _sample(f"{name}_sum", labels, total)
+    yield _sample(f"{name}_count", labels, seen)
+
+
+def _times(at: int) -> Callable[[str, Series, list[int]], Iterator[str]]:
+    def samples(name: str, series: Series, total: list[int]) -> Iterator[str]:
+        return _histogram(name, series, total[at : at + _TIME_WIDTH], BUCKETS, 1000)
+
+    return samples
+
+
+def _sizes(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    return _histogram(name, series, total[_SIZE:_BEGUN], SIZES, 1)
+
+
+_RESIDENT: Final = ("process_resident_bytes", "gauge", "Memory that a gateway process holds.")
+_FAMILIES: Final = (
+    ("requests_total", "counter", "Inference requests answered, by HTTP status.", _requests),
+    (
+        "request_duration_seconds",
+        "histogram",
+        "Time from a request's head to its answer.",
+        _times(_DURATION),
+    ),
+    (
+        "queue_duration_seconds",
+        "histogram",
+        "Time that a request waited for the model.",
+        _times(_QUEUED),
+    ),
+    (
+        "inference_duration_seconds",
+        "histogram",
+        "Time of one call of the model.",
+        _times(_INFERENCE),
+    ),
+    ("batch_rows", "histogram", "Rows in one call of the model.", _sizes),
+    ("requests_in_flight", "gauge", "Requests that are being answered.", _in_flight),
+    ("cache_hits_total", "counter", "Requests answered from the response cache.", _hits),
+)

@@ -7,20 +7,26 @@ request is told in `exchange`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
 from modelyard.core.errors import NotFound
-from modelyard.serving.batcher import Batcher, Outputs
+from modelyard.serving.batch import Outputs
+from modelyard.serving.batcher import Batcher
 from modelyard.serving.exchange import Asked
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route, Snapshot
 
+LET_GO: Final = 1.0
+"""Seconds after which it is looked again whether a route that has gone is still in use."""
+
 
 class InferenceService:
-    """The data plane of one gateway.
+    """The data plane of one gateway. Lives on one event loop.
 
     `hash_key` turns a presented key into the hash under which it is known.
     """
@@ -38,7 +44,8 @@ class InferenceService:
         self._hash_key = hash_key
         self._snapshot = Snapshot()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="infer")
-        self._batchers: dict[str, tuple[Route, Batcher]] = {}
+        self._batchers: dict[int, tuple[Route, Batcher]] = {}
+        self._loop = asyncio.get_running_loop()
         self._draining = False
 
     @property
@@ -54,6 +61,7 @@ class InferenceService:
     def publish(self, snapshot: Snapshot) -> None:
         """Put a new snapshot in force. May be called from any thread."""
         self._snapshot = snapshot
+        self._loop.call_soon_threadsafe(self._let_go)
 
     def drain(self) -> None:
         """Say 'not ready' from now on, while requests are still answered."""
@@ -91,24 +99,36 @@ class InferenceService:
             Unavailable: the queue is full.
         """
         if rows <= route.inline_rows:
-            return route.runtime.infer(asked.inputs)
+            began = time.perf_counter_ns()
+            outputs = route.runtime.infer(asked.inputs)
+            route.metrics.ran(rows, (time.perf_counter_ns() - began) // 1000)
+            return outputs
         limit = route.wanted.options.timeout_ms / 1000
         seconds = limit if asked.timeout is None else min(asked.timeout, limit)
-        deadline = asyncio.get_running_loop().time() + seconds
-        return self._batcher(route).submit(asked.inputs, rows, deadline)
+        return self._batcher(route).submit(asked.inputs, rows, seconds)
 
     def _batcher(self, route: Route) -> Batcher:
-        """The queue of the route. A newer version of a deployment begins a new one; what waits in
-        the old one is still answered.
-        """
-        present = self._batchers.get(route.wanted.deployment_id)
-        if present is not None and present[0] is route:
+        """The queue of the route."""
+        present = self._batchers.get(id(route))
+        if present is not None:
             return present[1]
-        options = route.wanted.options
-        batcher = Batcher(route.runtime, options, self._pool, stackable=route.runtime.stackable)
-        self._batchers[route.wanted.deployment_id] = (route, batcher)
+        batcher = Batcher(route.runtime, route.wanted.options, self._pool, route.metrics)
+        # As long as the route is held here, no other has its id.
+        self._batchers[id(route)] = (route, batcher)
         return batcher
 
+    def _let_go(self) -> None:
+        """Forget the queues of routes that are in force no more, once they have answered."""
+        current = {id(route) for route in self._snapshot.routes.values()}
+        gone = [key for key in self._batchers if key not in current]
+        for key in gone:
+            if self._batchers[key][1].idle:
+                del self._batchers[key]
+        if any(key in self._batchers for key in gone):
+            self._loop.call_later(LET_GO, self._let_go)
+
     def close(self) -> None:
-        """Let go of the threads."""
+        """Refuse what waits, stop what runs, and let go of the threads."""
+        for _, batcher in self._batchers.values():
+            batcher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

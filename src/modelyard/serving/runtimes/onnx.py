@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _TRIALS: Final = 5
 _SAMPLE_ROWS: Final = 64
 _SAMPLE_TEXT: Final = "some words of the length that people write " * 3
+_ROWS: Final = ((1, 3), (1, 0))
+"""What the rows hold by which it is found out whether a graph mixes its rows."""
+
 _SLOW: Final = 0.02
 """Seconds of a call beyond which nothing more is measured, lest loading take minutes."""
 
@@ -141,18 +144,21 @@ def _answers_row_by_row(runtime: OnnxRuntime, signature: Signature) -> bool:
     """
     if not all(spec.shape[:1] == (-1,) for spec in (*signature.inputs, *signature.outputs)):
         return False
-    first = {spec.name: _blank(spec, 1) for spec in signature.inputs}
-    second = {spec.name: _sample(spec) for spec in signature.inputs}
-    try:
-        apart = [runtime.infer(first), runtime.infer(second)]
-        together = runtime.infer({n: np.concatenate([first[n], second[n]]) for n in first})
-    except Invalid:
-        return False
-    return all(
-        len(tensor) == 2
-        and all(_alike(tensor[row : row + 1], one[name]) for row, one in enumerate(apart))
-        for name, tensor in together.items()
-    )
+    # Two rows unlike each other, and neither of zeros, which a sum over the batch would hide. As
+    # indices the large numbers may be out of range: then smaller ones must do.
+    for one, other in _ROWS:
+        rows = [{s.name: _sample(s, value) for s in signature.inputs} for value in (one, other)]
+        try:
+            apart = [runtime.infer(row) for row in rows]
+            together = runtime.infer({n: np.concatenate([r[n] for r in rows]) for n in rows[0]})
+        except Invalid:
+            continue
+        return all(
+            tensor.shape[:1] == (2,)
+            and all(_alike(tensor[at : at + 1], alone[name]) for at, alone in enumerate(apart))
+            for name, tensor in together.items()
+        )
+    return False
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:
@@ -163,14 +169,14 @@ def _alike(one: Tensor, other: Tensor) -> bool:
     return bool(np.array_equal(one, other))
 
 
-def _sample(spec: TensorSpec) -> Tensor:
-    """A row unlike the blank one."""
+def _sample(spec: TensorSpec, value: int) -> Tensor:
+    """A row of values from 0 to `value`."""
     row = _blank(spec, 1)
     if spec.datatype is Datatype.BYTES:
-        row[...] = "other words"
+        row[...] = "some words " * value
     else:
-        row[...] = np.linspace(0, 1, row.size).reshape(row.shape).astype(row.dtype)
-        row[..., :1] = 1
+        row[...] = np.linspace(0, value, row.size).reshape(row.shape).astype(row.dtype)
+        row[..., :1] = value
     return row
 
 
