@@ -38,12 +38,27 @@ class Server:
     """A server that runs. Its `port` is on loopback."""
 
     def __init__(
-        self, contender: Contender, port: int, process: subprocess.Popen[bytes], started: float
+        self,
+        contender: Contender,
+        port: int,
+        process: subprocess.Popen[bytes],
+        started: float,
+        said: IO[bytes],
     ) -> None:
         self.contender = contender
         self.port = port
         self.process = process
         self.started = started
+        self._said = said
+
+    def alive(self) -> None:
+        """Nothing, while it runs.
+
+        Raises:
+            DidNotStart: it has ended.
+        """
+        if self.process.poll() is not None:
+            raise DidNotStart(_last_line(self._said))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -113,7 +128,7 @@ def running(
     with tempfile.TemporaryFile() as said:
         server = _start(contender, cores, said)
         try:
-            _await(server, models, said)
+            _await(server, models)
             yield server
         finally:
             _stop(server)
@@ -133,14 +148,15 @@ def _start(contender: Contender, cores: Iterable[int], said: IO[bytes]) -> Serve
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    return Server(contender, ports["port"], process, started)
+    return Server(contender, ports["port"], process, started, said)
 
 
-def _await(server: Server, models: Sequence[str], said: IO[bytes]) -> None:
+def _await(server: Server, models: Sequence[str]) -> None:
     waiting = list(models)
     while waiting:
-        if server.process.poll() is not None or time.monotonic() - server.started > READY_SECONDS:
-            raise DidNotStart(_last_line(said))
+        server.alive()
+        if time.monotonic() - server.started > READY_SECONDS:
+            raise DidNotStart(f"not ready after {READY_SECONDS} s: {', '.join(waiting)}")
         waiting = [model for model in waiting if not server.ready(model)]
         time.sleep(0.02)
 
