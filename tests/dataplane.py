@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from onnx import TensorProto, helper
 
 from modelyard.api.asgi import App
 from modelyard.api.front import Front
+from modelyard.api.inference.extension_routes import ExtensionRoutes
+from modelyard.api.inference.extensions import Extensions
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.core.access import Grant, Scope
 from modelyard.core.clock import Clock, SystemClock
@@ -23,7 +26,7 @@ from modelyard.core.events import PredictionMade
 from modelyard.core.journal import unframe
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.journal import JournalWriter
-from modelyard.serving.metrics import Metrics, Series
+from modelyard.serving.metrics import Metrics, Series, read_totals
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
 from modelyard.serving.runtimes.onnx import OnnxLoader
 from modelyard.serving.service import InferenceService
@@ -276,8 +279,12 @@ class Gateway:
             threads=2,
         )
         self.metrics = Metrics(folder / "metrics", "gwy_1")
+        self.extensions = Extensions(self.service, partial(read_totals, folder / "metrics"))
         self.inference = InferenceRoutes(
-            self.service, server_version="0.0.0", max_request_bytes=LIMIT
+            self.service,
+            ExtensionRoutes(self.extensions, max_request_bytes=LIMIT),
+            server_version="0.0.0",
+            max_request_bytes=LIMIT,
         )
         self.front = Front(
             self.service, self.inference, folder / "metrics", max_request_bytes=LIMIT

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modelyard.adapters.home import Home
     from modelyard.adapters.store import SqlStore
     from modelyard.api.asgi import App
+    from modelyard.api.inference.extensions import Extensions
     from modelyard.api.server import GatewayServer
     from modelyard.core.tasks import TaskRunner
     from modelyard.serving.service import InferenceService
@@ -133,11 +134,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.adapters.store import SqlControlPlane
     from modelyard.api.connection import Connection
     from modelyard.api.front import Front
+    from modelyard.api.inference.extension_routes import ExtensionRoutes
+    from modelyard.api.inference.extensions import Extensions
     from modelyard.api.inference.routes import InferenceRoutes
     from modelyard.api.server import GatewayServer
     from modelyard.serving.follower import Follower
     from modelyard.serving.journal import JournalWriter
-    from modelyard.serving.metrics import Metrics
+    from modelyard.serving.metrics import Metrics, read_totals
     from modelyard.serving.runtimes.onnx import OnnxLoader
     from modelyard.serving.service import InferenceService
 
@@ -147,8 +150,12 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     journal = JournalWriter(home.journal, sync_ms)
     service = InferenceService(clock, _hasher(home), journal, threads=os.cpu_count() or 1)
     max_body = settings.max_request_bytes
+    extensions = Extensions(service, partial(read_totals, home.metrics))
     routes = InferenceRoutes(
-        service, server_version=modelyard.__version__, max_request_bytes=max_body
+        service,
+        ExtensionRoutes(extensions, max_request_bytes=max_body),
+        server_version=modelyard.__version__,
+        max_request_bytes=max_body,
     )
     front = Front(service, routes, home.metrics, max_request_bytes=max_body)
     follower = Follower(
@@ -176,7 +183,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     builder.start()
     # Until then the other gateways, or the socket's queue, take what comes.
     await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
-    grpc = asyncio.create_task(_serve_grpc(settings, service, server, listener.getsockname()[0]))
+    host = listener.getsockname()[0]
+    grpc = asyncio.create_task(_serve_grpc(settings, service, extensions, server, host))
     try:
         await server.run_on(listener)
     finally:
@@ -191,7 +199,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
 
 
 async def _serve_grpc(
-    settings: Settings, service: InferenceService, server: GatewayServer, host: str
+    settings: Settings,
+    service: InferenceService,
+    extensions: Extensions,
+    server: GatewayServer,
+    host: str,
 ) -> None:
     """GRPC on the same loop, from when HTTP is served until it stops."""
     if settings.grpc_port < 0:
@@ -204,6 +216,7 @@ async def _serve_grpc(
 
         grpc = make_grpc_server(
             service,
+            extensions,
             server_version=modelyard.__version__,
             max_request_bytes=settings.max_request_bytes,
         )

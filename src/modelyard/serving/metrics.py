@@ -177,6 +177,50 @@ def render(folder: Path, tenant_id: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+class Totals(msgspec.Struct, frozen=True):
+    """What all gateways together have counted of one series. Times are in microseconds."""
+
+    succeeded: int = 0
+    failed: int = 0
+    duration: int = 0
+    queued: int = 0
+    queue_duration: int = 0
+    calls: int = 0
+    inference_duration: int = 0
+    rows: int = 0
+    hits: int = 0
+
+
+def read_totals(folder: Path, tenant_id: str) -> dict[Series, Totals]:
+    """All gateways' numbers of one tenant's deployments."""
+    read: dict[Series, Totals] = {}
+    for path in folder.glob("*.json"):
+        index = msgspec.json.decode(path.read_bytes(), type=_Index)
+        for series, row in _rows(path.with_suffix(".slots"), index):
+            if series.tenant_id != tenant_id:
+                continue
+            before = msgspec.structs.astuple(read.get(series, Totals()))
+            now = msgspec.structs.astuple(_totals(row))
+            read[series] = Totals(*(a + b for a, b in zip(before, now, strict=True)))
+    return read
+
+
+def _totals(row: list[int]) -> Totals:
+    answered = sum(row[:_DURATION])
+    succeeded = row[_CODE_SLOT[200]]
+    return Totals(
+        succeeded=succeeded,
+        failed=answered - succeeded,
+        duration=row[_QUEUED - 1],
+        queued=sum(row[_QUEUED : _INFERENCE - 1]),
+        queue_duration=row[_INFERENCE - 1],
+        calls=sum(row[_INFERENCE : _SIZE - 1]),
+        inference_duration=row[_SIZE - 1],
+        rows=row[_BEGUN - 1],
+        hits=row[_HITS],
+    )
+
+
 def _rows(slots: Path, index: _Index) -> Iterator[tuple[Series, list[int]]]:
     with slots.open("rb") as file:
         values = memoryview(file.read(len(index.series) * _WIDTH * 8)).cast("Q")

@@ -76,6 +76,10 @@ class InferenceService:
         mine = (r for (tenant, _), r in self._snapshot.routes.items() if tenant == grant.tenant_id)
         return sorted(mine, key=lambda route: route.wanted.name)
 
+    def missing(self, grant: Grant) -> dict[str, str | None]:
+        """The deployments that do not serve, and why; None of those that load."""
+        return self._snapshot.missing(grant.tenant_id)
+
     def route(self, grant: Grant, name: str, version: str | None = None) -> Route:
         """The route that a request names.
 

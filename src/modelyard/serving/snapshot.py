@@ -69,6 +69,13 @@ class Snapshot(msgspec.Struct, frozen=True):
             return None
         return entry.grant
 
+    def missing(self, tenant_id: str) -> dict[str, str | None]:
+        """The tenant's deployments that do not serve, and why; None of those that load."""
+        why: dict[str, str | None] = {
+            name: reason for (tenant, name), reason in self.failures.items() if tenant == tenant_id
+        }
+        return why | {name: None for tenant, name in self.loading if tenant == tenant_id}
+
     def route(self, tenant_id: str, name: str) -> Route:
         """The tenant's deployment of this name.
 

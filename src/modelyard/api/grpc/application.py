@@ -6,14 +6,19 @@ from modelyard.api.grpc.calls import InferenceCalls
 from modelyard.api.grpc.descriptions import Descriptions
 from modelyard.api.grpc.server import GrpcServer
 from modelyard.api.grpc.service import GrpcService
+from modelyard.api.inference.extensions import Extensions
 from modelyard.serving.service import InferenceService
 
 
 def make_grpc_server(
-    plane: InferenceService, *, server_version: str, max_request_bytes: int
+    plane: InferenceService,
+    extensions: Extensions,
+    *,
+    server_version: str,
+    max_request_bytes: int,
 ) -> GrpcServer:
     """A server that is not started yet."""
     calls = InferenceCalls(plane, max_request_bytes=max_request_bytes)
-    descriptions = Descriptions(plane, server_version=server_version)
+    descriptions = Descriptions(plane, extensions, server_version=server_version)
     service = GrpcService(plane, calls, descriptions)
     return GrpcServer(service, max_request_bytes=max_request_bytes)

@@ -11,10 +11,10 @@ import msgspec
 from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.api.inference import v2
 from modelyard.api.inference.compression import compressed, decompressed
-from modelyard.api.inference.failures import refusal
+from modelyard.api.inference.extension_routes import ExtensionRoutes
+from modelyard.api.inference.failures import not_allowed, refusal
 from modelyard.api.inference.v1 import V1Codec
 from modelyard.api.inference.v2 import V2Codec
-from modelyard.api.statuses import error_body
 from modelyard.core import ids
 from modelyard.core.access import Grant
 from modelyard.core.errors import Invalid, ModelyardError, NotFound
@@ -30,8 +30,14 @@ class InferenceRoutes:
     """Open Inference Protocol v2 and KServe V1 over one inference service."""
 
     def __init__(
-        self, service: InferenceService, *, server_version: str, max_request_bytes: int
+        self,
+        service: InferenceService,
+        extensions: ExtensionRoutes,
+        *,
+        server_version: str,
+        max_request_bytes: int,
     ) -> None:
+        self._extensions = extensions
         self._service = service
         self._server_version = server_version
         self._max_request_bytes = max_request_bytes
@@ -46,10 +52,10 @@ class InferenceRoutes:
         """
         call = _call(request.path)
         if call is None:
-            done(self._description(request, grant))
+            done(self._extensions.answer(request, grant) or self._description(request, grant))
             return None
         if request.method != "POST":
-            done(_not_allowed(b"POST"))
+            done(not_allowed("POST"))
             return None
         return self._infer(call, request, grant, done)
 
@@ -87,7 +93,7 @@ class InferenceRoutes:
         except ModelyardError as error:
             return refusal(error)
         if request.method not in ("GET", "HEAD"):
-            return _not_allowed(b"GET, HEAD")
+            return not_allowed("GET, HEAD")
         return HttpResponse(HTTPStatus.OK, msgspec.json.encode(described))
 
     def _describe(self, grant: Grant, path: str) -> dict[str, Any]:
@@ -151,8 +157,3 @@ def _timeout(request: HttpRequest) -> float | None:
 
 def _ready(route: Route) -> dict[str, Any]:
     return {"name": route.wanted.name, "ready": True}
-
-
-def _not_allowed(allow: bytes) -> HttpResponse:
-    body = error_body(f"this route takes {allow.decode()}")
-    return HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, body, headers=[(b"allow", allow)])

@@ -11,7 +11,9 @@ import orjson
 
 from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.api.inference.binary import from_raw, to_raw
+from modelyard.api.inference.extensions import NAMES, PLATFORM
 from modelyard.api.inference.failures import failure
+from modelyard.api.inference.requested import requested_outputs
 from modelyard.api.inference.tensors import decode_tensor, encode_data
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor, TensorSpec, datatype_of
@@ -19,7 +21,6 @@ from modelyard.serving.exchange import Answer, Asked
 from modelyard.serving.snapshot import Route
 
 HEADER_LENGTH: Final = b"inference-header-content-length"
-PLATFORM: Final = "onnxruntime_onnx"
 
 
 class RequestInput(msgspec.Struct):
@@ -85,7 +86,10 @@ class V2Codec:
             raise Invalid(f"{len(raw)} bytes of binary data belong to no input")
         if request.outputs or request.parameters:
             self._binary_outputs = _binary_outputs(request)
-        return Asked(inputs, _wanted(request, route), request.id, _timeout(request))
+        wanted = None
+        if request.outputs:
+            wanted = requested_outputs([output.name for output in request.outputs], route)
+        return Asked(inputs, wanted, request.id, _timeout(request))
 
     def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
         """The response. An id is echoed, never invented."""
@@ -171,23 +175,6 @@ def _timeout(request: InferRequest) -> float | None:
     return timeout / 1e6 or None
 
 
-def _wanted(request: InferRequest, route: Route) -> list[str] | None:
-    if not request.outputs:
-        return None
-    known = [spec.name for spec in route.signature.outputs]
-    wanted: list[str] = []
-    for output in request.outputs:
-        if output.name not in known:
-            raise Invalid(
-                f"output '{output.name[:80]}' is unknown; the model gives "
-                + ", ".join(f"'{name}'" for name in known)
-            )
-        if output.name in wanted:
-            raise Invalid(f"output '{output.name}' is asked for twice")
-        wanted.append(output.name)
-    return wanted
-
-
 def _encode_output(name: str, tensor: Tensor) -> bytes:
     return b'%b%b,"data":%b}' % (
         _output_opening(name, tensor.dtype),
@@ -229,7 +216,7 @@ def model_metadata(route: Route) -> dict[str, Any]:
 
 def server_metadata(version: str) -> dict[str, Any]:
     """The server's metadata."""
-    return {"name": "modelyard", "version": version, "extensions": ["binary_tensor_data"]}
+    return {"name": "modelyard", "version": version, "extensions": list(NAMES)}
 
 
 def _describe(spec: TensorSpec) -> dict[str, Any]:

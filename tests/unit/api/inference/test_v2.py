@@ -277,7 +277,7 @@ async def test_what_cannot_be_recorded_is_not_given_away(gateway: Gateway) -> No
 @pytest.mark.parametrize(
     ("path", "described"),
     [
-        ("/v2", {"name": "modelyard", "version": "0.0.0", "extensions": ["binary_tensor_data"]}),
+        ("/v2", {"name": "modelyard", "version": "0.0.0", "extensions": list(NAMES)}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/picker/ready", {"name": "picker", "ready": True}),
