@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+PEERS ?=
+PUBLISH ?=
 
 VENV := .venv
 CLIENTS := .venv-clients
@@ -43,8 +45,8 @@ test: setup system clients ## Run the tests; ARGS="-k name" chooses some
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: bench
-bench: setup ## Measure the gateway against a bare handler
-	@$(BIN)/python -m bench $(ARGS)
+bench: setup ## Measure the gateway; PEERS=1 adds other servers, PUBLISH=1 rewrites the page
+	@$(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS)) $(if $(PUBLISH),--publish) $(ARGS)
 
 .PHONY: docs
 docs: setup ## Regenerate the reference pages that come from the code
@@ -61,7 +63,7 @@ lock: setup ## Resolve the locks again; ARGS=--upgrade takes newer releases, non
 
 .PHONY: clean
 clean: ## Remove the environments and every cache
-	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src packages tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The two that only `test` needs.
