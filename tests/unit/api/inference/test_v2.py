@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from modelyard.api.inference.extensions import NAMES
 from modelyard.core.tensors import NUMPY, Datatype
 from modelyard.serving.journal import JournalWriter
 from tests.dataplane import (
