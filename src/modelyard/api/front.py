@@ -17,7 +17,7 @@ import msgspec
 
 from modelyard.api.asgi import App, Gone, Receive, Scope, Send, first_values, read_body, respond
 from modelyard.api.authentication import authenticate, presented_key, require
-from modelyard.api.http import HttpRequest, HttpResponse
+from modelyard.api.http import Headers, HttpRequest, HttpResponse
 from modelyard.api.inference.failures import refusal
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
@@ -56,6 +56,14 @@ class Front:
             done(refusal(error))
             return None
         return self._inference.answer(request, grant, done)
+
+    def turn_away(self, headers: Headers) -> HttpResponse | None:
+        """The refusal of a request without a good key; None for one with it."""
+        try:
+            authenticate(self._service, presented_key(headers))
+        except ModelyardError as error:
+            return refusal(error)
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of a connection that uvicorn speaks on."""

@@ -15,7 +15,7 @@ class HttpRequest(msgspec.Struct):
     method: str
     path: str
     headers: Headers
-    body: bytes
+    body: bytes | memoryview
 
 
 class HttpResponse(msgspec.Struct):

@@ -56,7 +56,7 @@ class V1Codec:
         return failure(error)
 
 
-def _decode_instances(body: bytes, route: Route) -> dict[str, Tensor]:
+def _decode_instances(body: bytes | memoryview, route: Route) -> dict[str, Tensor]:
     """The inputs by name.
 
     Raises:
