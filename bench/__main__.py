@@ -19,6 +19,7 @@ from bench.report import print_table
 from bench.results import results
 from bench.rounds import Plan, measure
 from bench.scenarios import LETTERS, chosen
+from bench.targets import verdicts
 
 _BUSY = 0.5
 """A load average beyond this before the start disturbs what is measured."""
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str]) -> None:
         measured,
     )
     given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    whole = {"verdicts": list(verdicts(found)), **msgspec.structs.asdict(found)}
+    given.json.write_bytes(msgspec.json.format(msgspec.json.encode(whole)) + b"\n")
     console = Console()
     print_table(found, console if console.is_terminal else Console(width=200))
     _say(f"bench: written to {given.json}")

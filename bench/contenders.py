@@ -56,6 +56,7 @@ def modelyard(home: Path, key: str, gateways: int = 1) -> Contender:
         _V2,
         _V2_READY,
         [*command, "--workers", str(gateways)],
+        {"MODELYARD_GRPC_PORT": "{port2}"},
         key=key,
         answering="gateway",
     )

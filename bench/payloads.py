@@ -48,7 +48,10 @@ def labels_in(body: bytes, header_length: str | None = None) -> list[int]:
     text = body if header_length is None else body[: int(header_length)]
     try:
         answer = msgspec.json.decode(text)
-        found = _output(answer["outputs"]) if "outputs" in answer else answer["label"]
+        if isinstance(answer, list):
+            found = answer
+        else:
+            found = _output(answer["outputs"]) if "outputs" in answer else answer["label"]
     except (msgspec.DecodeError, KeyError, TypeError, StopIteration):
         raise ValueError(f"no labels in the answer {body[:200]!r}") from None
     return [int(label) for label in np.ravel(found)]

@@ -79,6 +79,8 @@ def title(letter: str) -> str:
 
 def _names(runs: Sequence[Run]) -> list[str]:
     """Servers in the table's order: references, ours, the others by what they cost."""
+    if runs and runs[0].scenario == TWO_GATEWAYS:
+        return list(dict.fromkeys(run.server for run in runs))
     first = {BARE: 0, SESSION: 1, OURS: 2}
     names = dict.fromkeys(run.server for run in runs)
     cost = {

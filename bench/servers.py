@@ -178,6 +178,7 @@ def _stop(server: Server) -> None:
     for each in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
+    psutil.wait_procs(left, timeout=3)
     server.process.wait(timeout=_STOP_SECONDS)
 
 

@@ -25,12 +25,12 @@ class Models:
     @bentoml.api(route="/logistic")
     def logistic(self, x: np.ndarray) -> dict[str, Any]:
         """The regression's outputs."""
-        return self._logistic(x)
+        return _listed(self._logistic(x))
 
     @bentoml.api(route="/forest")
     def forest(self, x: np.ndarray) -> dict[str, Any]:
         """The forest's outputs."""
-        return self._forest(x)
+        return _listed(self._forest(x))
 
     @bentoml.api(route="/network", batchable=True, max_batch_size=32, max_latency_ms=200)
     def network(self, x: np.ndarray) -> np.ndarray:
@@ -40,4 +40,8 @@ class Models:
     @bentoml.api(route="/image")
     def image(self, x: np.ndarray) -> dict[str, Any]:
         """The image model's outputs."""
-        return self._image(x)
+        return _listed(self._image(x))
+
+
+def _listed(outputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in outputs.items()}

@@ -1,9 +1,8 @@
 """LitServe: one API a model; the dear one is batched.
 
-`python -m bench.peers.litserve PORT`.
+`python -m bench.peers.litserve PORT`. LitServe reads the names of the parameters, and takes an
+annotation of `request` for a body to validate; its documentation has none.
 """
-
-from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from bench.peers.session import load, names
 
 
 class OnnxApi(litserve.LitAPI):
-    """One graph. LitServe wants these very names of the parameters."""
+    """One graph."""
 
     def __init__(self, model: str, **options: Any) -> None:
         super().__init__(api_path=f"/{model}", **options)
@@ -26,7 +25,7 @@ class OnnxApi(litserve.LitAPI):
         """Open the session, in the worker process."""
         self._infer = load(self._model)
 
-    def decode_request(self, request: dict[str, Any]) -> Any:
+    def decode_request(self, request):
         """The rows."""
         return np.asarray(request["instances"], dtype=np.float32)
 
@@ -34,7 +33,7 @@ class OnnxApi(litserve.LitAPI):
         """The outputs."""
         return self._infer(x)
 
-    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+    def encode_response(self, output):
         """The outputs as lists."""
         return {name: value.tolist() for name, value in output.items()}
 
