@@ -84,6 +84,7 @@ class Connection(asyncio.Protocol):
     _large: LargeBody | None
     _first: bool
     _heading: bool
+    _offers: bool
 
     def __init__(
         self,
@@ -142,9 +143,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # Nothing is upgraded to: RFC 9110, section 7.8, lets a server go on as it was.
-            self._parser = httptools.HttpRequestParser(self)
-            self._go_on(data[upgrade.args[0] :])
+            self._pass_over_the_offer(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             reason = error.__context__
             if not isinstance(reason, _Refused):
@@ -208,6 +207,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._heading = False
         headers = self._headers
+        if b"upgrade" in headers and self._parser.should_upgrade():
+            self._offers = True
+            return
         if not self._ours and not self._line().startswith(OURS):
             raise _Refused(
                 _refusal(
@@ -242,6 +244,8 @@ class Connection(asyncio.Protocol):
             self._body += body
 
     def on_message_complete(self) -> None:
+        if self._offers:
+            return
         self._between = True
         if self._deaf:
             return
@@ -269,7 +273,7 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._large = None
         self._heading = self._first = True
-        self._expects = False
+        self._expects = self._offers = False
 
     def _line(self) -> bytes:
         return b"%b %b" % (self._parser.get_method(), self._url)
@@ -304,9 +308,17 @@ class Connection(asyncio.Protocol):
         if self._draining:
             heir.shutdown()
 
-    def _go_on(self, rest: bytes) -> None:
-        if rest:
-            self.data_received(rest)
+    def _pass_over_the_offer(self, rest: bytes) -> None:
+        """Read on as if no upgrade had been offered: RFC 9110, section 7.8, lets a server do so.
+
+        llhttp stops at the end of such a head, so it gets the same again without the offer.
+        """
+        lines = (b"%b: %b\r\n" % pair for pair in self._headers.items() if pair[0] != b"upgrade")
+        version = self._parser.get_http_version().encode()
+        head = b"%b HTTP/%b\r\n%b\r\n" % (self._line(), version, b"".join(lines))
+        self._parser = httptools.HttpRequestParser(self)
+        self._between = True
+        self.data_received(head + rest)
 
     def _in_parts(self, size: int) -> None:
         """The request is not whole yet: see that what it is made of is not without an end."""

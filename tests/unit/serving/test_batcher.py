@@ -21,7 +21,7 @@ from modelyard.serving.metrics import Metrics, Series
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.stopping import StopSignal
 from tests.dataplane import Model, echo, load, picker
-from tests.unit.serving.graphs import Watched, looping, mixing
+from tests.batching import Watched, looping, mixing
 
 pytestmark = pytest.mark.asyncio
 LONG = 60.0
