@@ -177,12 +177,16 @@ def _count(name: str, shape: list[int]) -> int:
     """How many values the shape means."""
     if len(shape) > MAX_DIMENSIONS:
         raise Invalid(f"input '{name}': a shape has at most {MAX_DIMENSIONS} dimensions")
-    if any(size < 0 for size in shape):
-        raise Invalid(f"input '{name}': a dimension of its shape is negative")
-    # Beside a zero, the others could still be more than any array has.
-    if math.prod(size or 1 for size in shape) > MAX_VALUES:
+    count = most = 1
+    for size in shape:
+        if size < 0:
+            raise Invalid(f"input '{name}': a dimension of its shape is negative")
+        count *= size
+        # Beside a zero, the others could still be more than any array has.
+        most *= size or 1
+    if most > MAX_VALUES:
         raise Invalid(f"input '{name}': its shape means more than {MAX_VALUES} values")
-    return math.prod(shape)
+    return count
 
 
 def kind_of(value: Any) -> str:
