@@ -20,8 +20,29 @@ def test_the_three_forms(text: str, reference: Reference) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "@", ":", "a@", "a:", "@b", ":1", "a:b", "a:-1", "a:1.0", "a: 1", "a:\u0661", "a:1@b", "a@b@c", "a:1:2", "A", "a:" + "9" * 10, "a:" + "9" * 5000, "a/b", "a\n"],
-)  # fmt: skip
+    [
+        "",
+        "@",
+        ":",
+        "a@",
+        "a:",
+        "@b",
+        ":1",
+        "a:b",
+        "a:-1",
+        "a:1.0",
+        "a: 1",
+        "a:\u0661",
+        "a:1@b",
+        "a@b@c",
+        "a:1:2",
+        "A",
+        "a:" + "9" * 10,
+        "a:" + "9" * 5000,
+        "a/b",
+        "a\n",
+    ],
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as caught:
         Reference.parse(text)

@@ -50,8 +50,19 @@ def test_the_operator_may_bring_a_key(world: World) -> None:
 
 @pytest.mark.parametrize(
     "weak",
-    ["", "short", "a" * 40, "abcdefghi" * 5, OPERATOR[:31], OPERATOR + " x", OPERATOR + "\n", " " + OPERATOR, OPERATOR + "é", OPERATOR * 16 + "x"],
-)  # fmt: skip
+    [
+        "",
+        "short",
+        "a" * 40,
+        "abcdefghi" * 5,
+        OPERATOR[:31],
+        OPERATOR + " x",
+        OPERATOR + "\n",
+        " " + OPERATOR,
+        OPERATOR + "é",
+        OPERATOR * 16 + "x",
+    ],
+)
 def test_a_key_that_is_weak_or_cannot_be_sent_is_refused_unsaid(world: World, weak: str) -> None:
     with pytest.raises(Invalid, match="MODELYARD_ADMIN_KEY is too weak or cannot be sent") as told:
         world.tenancy.open(weak)
