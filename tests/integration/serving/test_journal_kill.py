@@ -58,7 +58,7 @@ def test_killed_writers_and_killed_ingesters_bill_each_record_once(tmp_path: Pat
     store = open_store(sqlite_url(database))
     acknowledged: list[str] = []
     folder.mkdir()
-    for turn in range(8):
+    for turn in range(6):
         ingester = start("ingest", folder, database)
         writer = start("write", folder, turn * 1_000_000, "interval")
         assert ingester.stdout is not None
