@@ -70,9 +70,9 @@ def _supervise(settings: Settings, home: Home) -> int:
     supervisor = Supervisor(
         [
             ChildSpec(GATEWAY, (*command, GATEWAY), settings.gateways, listens=True, grace=grace),
-            ChildSpec(WORKER, (*command, WORKER), settings.job_workers, stop_order=1),
+            ChildSpec(WORKER, (*command, WORKER), settings.job_workers),
             # Last, so that it takes in what the gateways have recorded until their end.
-            ChildSpec(CONTROLLER, (*command, CONTROLLER), stop_order=2),
+            ChildSpec(CONTROLLER, (*command, CONTROLLER), stop_order=1),
         ],
         listener=listener,
         ready=lambda: _answers(listener),
