@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,9 @@ class Clients:
     def _upload(self, call: Caller, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()
         answer = call("PUT", f"/api/v1/uploads/{digest}", content)
-        self._check(answer)
+        if answer.status >= 300:
+            self._check(answer)
+            raise ConnectionError("the file was not kept")
         return digest
 
     def _note(self, kind: str, item: Any, send: Callable[[], Answer]) -> None:
@@ -222,10 +225,9 @@ def _kill_one(server: Server, clients: Clients, chance: random.Random, *, last: 
     victims = [] if kind == "supervisor" else processes.of_kind(server.process.pid, kind)
     if victims:
         victim = chance.choice(victims)
-        try:
+        # A task may have ended just now.
+        with suppress(psutil.NoSuchProcess):
             victim.kill()
-        except psutil.NoSuchProcess:
-            pass  # a task that has just ended
         return server
     kill_server(server.process)
     return start_server(server.home, "--workers", "2")
