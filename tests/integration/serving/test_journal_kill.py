@@ -62,7 +62,9 @@ def test_killed_writers_and_killed_ingesters_bill_each_record_once(tmp_path: Pat
         ingester = start("ingest", folder, database)
         writer = start("write", folder, turn * 1_000_000, "interval")
         assert ingester.stdout is not None
+        assert writer.stdout is not None
         assert ingester.stdout.readline() == b"ready\n"
+        acknowledged.append(writer.stdout.readline().decode().strip())
         time.sleep(dice.uniform(0, 0.15))
         for process in dice.sample([writer, ingester], 2):
             said = kill(process)
@@ -72,6 +74,7 @@ def test_killed_writers_and_killed_ingesters_bill_each_record_once(tmp_path: Pat
     counted = billed(store)
     store.close()
     assert len(acknowledged) > 100
+    assert all(acknowledged)
     assert set(acknowledged) <= set(counted)
     assert set(counted.values()) == {1}
     assert list(folder.glob("*.journal*")) == []
