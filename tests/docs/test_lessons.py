@@ -9,10 +9,12 @@ import pytest
 from tests.docs.conftest import Reader
 from tests.docs.markdown import ROOT, read
 from tests.docs.walk import steps, walk
+from tests.postgres import Server
 
 HOW_TO = ROOT / "docs/how-to"
 # These start a server of their own, for they are about its settings or its files.
 OWN_SERVER = {"back-up.md", "run-on-postgresql.md"}
+PRINTED_DATABASE = "postgresql+psycopg://modelyard:secret@127.0.0.1:5432/modelyard"
 GUIDES = sorted(
     path for path in HOW_TO.glob("*.md") if path.name not in OWN_SERVER and steps(read(path).blocks)
 )
@@ -45,10 +47,6 @@ def test_the_guide_to_backup(newcomer: Reader) -> None:
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_the_guide_to_postgresql(newcomer: Reader, postgres_url: str) -> None:
-    page = HOW_TO / "run-on-postgresql.md"
-    replaced = {
-        **newcomer.replaced,
-        "postgresql+psycopg://modelyard:secret@127.0.0.1:5432/modelyard": postgres_url,
-    }
-    _follow(page, newcomer._replace(replaced=replaced))
+def test_the_guide_to_postgresql(newcomer: Reader, postgres_server: Server) -> None:
+    replaced = {**newcomer.replaced, PRINTED_DATABASE: postgres_server.url}
+    _follow(HOW_TO / "run-on-postgresql.md", newcomer._replace(replaced=replaced))

@@ -62,10 +62,10 @@ def walk(
 
     `replaced` are texts of the page that are other ones here, such as a port.
     """
+    for text, ours in replaced.items():
+        blocks = [block._replace(text=block.text.replace(text, ours)) for block in blocks]
     todo = steps(blocks)
     script = _HEAD + "".join(_piece(at, step.block) for at, step in enumerate(todo))
-    for text, ours in replaced.items():
-        script = script.replace(text, ours)
     code, said = _bash(script, folder, environ, timeout)
     outputs = re.split(rf"^{_MARK} \d+\n", said, flags=re.M)[1:]
     if code != 0:
@@ -79,13 +79,13 @@ def walk(
 def compare(promised: Block, output: str) -> None:
     """Each line of the block must be in the output, in order; an ellipsis stands for anything.
 
-    How many spaces there are does not count.
+    How many spaces there are does not count, nor those beside an ellipsis.
     """
     lines = [" ".join(line.split()) for line in output.splitlines()]
     at = 0
     for line in filter(str.strip, promised.text.splitlines()):
         words = " ".join(line.split())
-        pattern = ".*".join(re.escape(part) for part in words.split("…"))
+        pattern = ".*".join(re.escape(part) for part in re.split(" ?… ?", words))
         while at < len(lines) and not re.fullmatch(pattern, lines[at]):
             at += 1
         assert at < len(lines), f"{promised.place}: not printed: {line}\nprinted:\n{output}"
