@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from modelyard.api.asgi import App
+from modelyard.api.connection import Connection
 
 
 class GatewayServer(uvicorn.Server):
@@ -27,7 +28,7 @@ class GatewayServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 access_log=False,
