@@ -51,6 +51,8 @@ def up(settings: Settings) -> int:
 
     hidden = [settings.admin_key] if settings.admin_key else []
     configure_logs(settings.log_format, settings.log_level, hidden)
+    # Whatever is made from here on is its owner's alone, in a home that others can look into too.
+    os.umask(0o077)
     home = _home(settings)
     home.prepare()
     with home.held():
