@@ -21,7 +21,8 @@ from tests.docs.markdown import ROOT, Block
 
 RUN = {("sh", "run"), ("python", "run"), ("python", "run kserve")}
 OUTPUT = ("text", "output")
-SHOWN = {("sh", "install"), ("sh", "unchecked")}
+INSTALL = ("sh", "install")
+SHOWN = {INSTALL, ("sh", "unchecked")}
 
 _CLIENTS = ROOT / ".venv-clients/bin/python"
 _MARK = "@@@ block"
@@ -39,11 +40,12 @@ class Step(NamedTuple):
     promised: Block | None
 
 
-def steps(blocks: Sequence[Block]) -> list[Step]:
-    """The blocks that run, in order."""
+def steps(blocks: Sequence[Block], *, install: bool = False) -> list[Step]:
+    """The blocks that run, in order; with `install` those that install something too."""
+    wanted = RUN | {INSTALL} if install else RUN
     found = []
     for at, block in enumerate(blocks):
-        if (block.language, block.mode) in RUN:
+        if (block.language, block.mode) in wanted:
             following = blocks[at + 1] if at + 1 < len(blocks) else None
             promises = following is not None and (following.language, following.mode) == OUTPUT
             found.append(Step(block, following if promises else None))
@@ -56,6 +58,7 @@ def walk(
     environ: Mapping[str, str],
     replaced: Mapping[str, str],
     *,
+    install: bool = False,
     timeout: float = 110,
 ) -> None:
     """Run the blocks in `folder` with `environ` added, and hold the page to its outputs.
@@ -64,7 +67,7 @@ def walk(
     """
     for text, ours in replaced.items():
         blocks = [block._replace(text=block.text.replace(text, ours)) for block in blocks]
-    todo = steps(blocks)
+    todo = steps(blocks, install=install)
     script = _HEAD + "".join(_piece(at, step.block) for at, step in enumerate(todo))
     code, said = _bash(script, folder, environ, timeout)
     outputs = re.split(rf"^{_MARK} \d+\n", said, flags=re.M)[1:]
