@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """True keeps our side open, for the answer to a request that has come whole."""
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:  # type: ignore[redundant-expr]
+        if cycle is None or cycle.response_complete or cycle.more_body:
             return None
         cycle.keep_alive = False
         return True
@@ -63,23 +63,23 @@ class Connection(HttpToolsProtocol):
         self._head_size = 0
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._head_size += len(url)
+        if self._head_size > MAX_HEAD:
+            # The parser turns it into an error of its own, which is answered with 400.
+            raise HeadTooLarge
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + HEADER_COST)
+        # Once a header: no call more than need be.
+        self._head_size += len(name) + len(value) + HEADER_COST
+        if self._head_size > MAX_HEAD:
+            raise HeadTooLarge
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._head_since = None
         self._head_size = 0
         super().on_headers_complete()
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > MAX_HEAD:
-            # The parser turns it into an error of its own, which is answered with 400.
-            raise HeadTooLarge
 
     def _look_at_head(self) -> None:
         since = self._head_since
