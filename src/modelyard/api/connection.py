@@ -25,6 +25,7 @@ class Connection(HttpToolsProtocol):
     that closes its side once it has sent its request whole.
     """
 
+    head_seconds = HEAD_SECONDS
     _head_size = 0
     _head_since: float | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -32,7 +33,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_since = self.loop.time()
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._look_at_head)
+        self._timer = self.loop.call_later(self.head_seconds, self._look_at_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -83,7 +84,7 @@ class Connection(HttpToolsProtocol):
 
     def _look_at_head(self) -> None:
         since = self._head_since
-        if since is not None and self.loop.time() - since >= HEAD_SECONDS:
+        if since is not None and self.loop.time() - since >= self.head_seconds:
             self.transport.close()
         else:
-            self._timer = self.loop.call_later(HEAD_SECONDS, self._look_at_head)
+            self._timer = self.loop.call_later(self.head_seconds, self._look_at_head)
