@@ -18,7 +18,7 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.ready ## Make .venv with all that demo, checks and tests need
@@ -43,6 +43,10 @@ format: setup ## Format the code and apply the safe fixes of the linter
 .PHONY: test
 test: setup system clients ## Run the tests; ARGS="-k name" chooses some
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: quickstart
+quickstart: setup ## Follow the README line by line in a new environment; downloads packages
+	@MODELYARD_TEST_INSTALL=1 $(BIN)/python -m pytest tests/docs -k new_environment $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure the gateway; PEERS=1 adds other servers, PUBLISH=1 rewrites the page

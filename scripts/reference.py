@@ -156,6 +156,7 @@ def scores() -> str:
 
 def limits() -> str:
     """Bounds that no setting changes."""
+    from modelyard.api import connection
     from modelyard.api.inference import tensors
     from modelyard.api.management import admission, bodies, idempotency, job_stream, uploads
     from modelyard.core import jobs, pages
@@ -166,6 +167,8 @@ def limits() -> str:
 
     lanes = ", ".join(f"{width} {lane}" for lane, width in admission.WIDTH.items())
     rows: Iterable[tuple[str, str]] = (
+        ("target and headers of a request", f"{connection.MAX_HEAD:,} bytes"),
+        ("time for them to come", f"{connection.HEAD_SECONDS:g} s"),
         ("body of a management request", f"{bodies.MAX_BODY:,} bytes"),
         ("items on a page", f"{pages.MAX_PAGE}"),
         ("management requests at work in one gateway", lanes),

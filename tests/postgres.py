@@ -69,6 +69,23 @@ class Server:
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(timeout=30)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The server and its backends hold still: connections stay, and nothing answers."""
+        import psutil
+
+        postmaster = psutil.Process(self._process.pid)
+        # No new backend can come once the first is stopped.
+        postmaster.suspend()
+        backends = postmaster.children(recursive=True)
+        for backend in backends:
+            backend.suspend()
+        try:
+            yield
+        finally:
+            for process in (*backends, postmaster):
+                process.resume()
+
     def _initialise(self) -> None:
         initdb = str(self._programs / "initdb")
         options = [f"--username={USER}", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"]

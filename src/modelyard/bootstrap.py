@@ -53,7 +53,10 @@ def up(settings: Settings) -> int:
     """Run the whole server until it is stopped; returns the exit status."""
     from modelyard.adapters.telemetry.logs import configure_logs
 
-    configure_logs(settings.log_format, settings.log_level)
+    hidden = [settings.admin_key] if settings.admin_key else []
+    configure_logs(settings.log_format, settings.log_level, hidden)
+    # Whatever is made from here on is its owner's alone, in a home that others can look into too.
+    os.umask(0o077)
     home = _home(settings)
     home.prepare()
     with home.held():
@@ -79,9 +82,9 @@ def _supervise(settings: Settings, home: Home) -> int:
     supervisor = Supervisor(
         [
             ChildSpec(GATEWAY, (*command, GATEWAY), settings.gateways, listens=True, grace=grace),
-            ChildSpec(WORKER, (*command, WORKER), settings.job_workers, stop_order=1),
+            ChildSpec(WORKER, (*command, WORKER), settings.job_workers),
             # Last, so that it takes in what the gateways have recorded until their end.
-            ChildSpec(CONTROLLER, (*command, CONTROLLER), stop_order=2),
+            ChildSpec(CONTROLLER, (*command, CONTROLLER), stop_order=1),
         ],
         listener=listener,
         ready=lambda: _answers(listener) and (shared is None or _accepts(shared)),
@@ -274,6 +277,7 @@ def _controller(settings: Settings) -> int:
     from modelyard.adapters.store import Lease
     from modelyard.billing.ingest import Ingester
     from modelyard.deployment.reconciler import Reconciler
+    from modelyard.tenancy.tenant import DEFAULT
 
     home, clock, me = _home(settings), SystemClock(), ids.new_id(ids.WORKER)
     store = _store(settings, home)
@@ -285,6 +289,11 @@ def _controller(settings: Settings) -> int:
         with store.begin() as tx:
             return tx.queue().reap(clock.now())
 
+    def forget_answers() -> int:
+        with store.begin() as tx:
+            tenant = tx.tenants().named(DEFAULT)
+            return tx.idempotency(tenant.id).expire(clock.now())
+
     rounds = Rounds(
         acquire=lambda: lease.acquire(CONTROLLER, me, clock.now(), ttl),
         release=lambda: lease.release(CONTROLLER, me),
@@ -293,6 +302,7 @@ def _controller(settings: Settings) -> int:
             Round("ingest", 0.2, ingester.ingest),
             Round("reap", 1.0, reap),
             Round("forget silent gateways", 60.0, reconciler.forget_silent_gateways),
+            Round("forget idempotent answers", 3600.0, forget_answers),
         ],
         clock=clock,
     )

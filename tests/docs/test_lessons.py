@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -9,10 +13,13 @@ import pytest
 from tests.docs.conftest import Reader
 from tests.docs.markdown import ROOT, read
 from tests.docs.walk import steps, walk
+from tests.postgres import Server
 
 HOW_TO = ROOT / "docs/how-to"
 # These start a server of their own, for they are about its settings or its files.
 OWN_SERVER = {"back-up.md", "run-on-postgresql.md"}
+FIVE_MINUTES = 300
+PRINTED_DATABASE = "postgresql+psycopg://modelyard:secret@127.0.0.1:5432/modelyard"
 GUIDES = sorted(
     path for path in HOW_TO.glob("*.md") if path.name not in OWN_SERVER and steps(read(path).blocks)
 )
@@ -25,6 +32,24 @@ def _follow(path: Path, reader: Reader) -> None:
 @pytest.mark.slow
 def test_the_quick_start(newcomer: Reader) -> None:
     _follow(ROOT / "README.md", newcomer)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    "MODELYARD_TEST_INSTALL" not in os.environ,
+    reason="it downloads some 250 MB: 'make quickstart' runs it",
+)
+def test_the_quick_start_from_a_clone_in_a_new_environment(newcomer: Reader) -> None:
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, listed.split("\0")):
+        copy = newcomer.folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy)
+    began = time.monotonic()
+    blocks = read(ROOT / "README.md").blocks
+    walk(blocks, newcomer.folder, newcomer.environ, newcomer.replaced, install=True, timeout=800)
+    assert time.monotonic() - began < FIVE_MINUTES
 
 
 @pytest.mark.slow
@@ -45,10 +70,6 @@ def test_the_guide_to_backup(newcomer: Reader) -> None:
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_the_guide_to_postgresql(newcomer: Reader, postgres_url: str) -> None:
-    page = HOW_TO / "run-on-postgresql.md"
-    replaced = {
-        **newcomer.replaced,
-        "postgresql+psycopg://modelyard:secret@127.0.0.1:5432/modelyard": postgres_url,
-    }
-    _follow(page, newcomer._replace(replaced=replaced))
+def test_the_guide_to_postgresql(newcomer: Reader, postgres_server: Server) -> None:
+    replaced = {**newcomer.replaced, PRINTED_DATABASE: postgres_server.url}
+    _follow(HOW_TO / "run-on-postgresql.md", newcomer._replace(replaced=replaced))

@@ -21,7 +21,8 @@ from tests.docs.markdown import ROOT, Block
 
 RUN = {("sh", "run"), ("python", "run"), ("python", "run kserve")}
 OUTPUT = ("text", "output")
-SHOWN = {("sh", "install"), ("sh", "unchecked")}
+INSTALL = ("sh", "install")
+SHOWN = {INSTALL, ("sh", "unchecked")}
 
 _CLIENTS = ROOT / ".venv-clients/bin/python"
 _MARK = "@@@ block"
@@ -39,11 +40,12 @@ class Step(NamedTuple):
     promised: Block | None
 
 
-def steps(blocks: Sequence[Block]) -> list[Step]:
-    """The blocks that run, in order."""
+def steps(blocks: Sequence[Block], *, install: bool = False) -> list[Step]:
+    """The blocks that run, in order; with `install` those that install something too."""
+    wanted = RUN | {INSTALL} if install else RUN
     found = []
     for at, block in enumerate(blocks):
-        if (block.language, block.mode) in RUN:
+        if (block.language, block.mode) in wanted:
             following = blocks[at + 1] if at + 1 < len(blocks) else None
             promises = following is not None and (following.language, following.mode) == OUTPUT
             found.append(Step(block, following if promises else None))
@@ -56,16 +58,17 @@ def walk(
     environ: Mapping[str, str],
     replaced: Mapping[str, str],
     *,
+    install: bool = False,
     timeout: float = 110,
 ) -> None:
     """Run the blocks in `folder` with `environ` added, and hold the page to its outputs.
 
     `replaced` are texts of the page that are other ones here, such as a port.
     """
-    todo = steps(blocks)
-    script = _HEAD + "".join(_piece(at, step.block) for at, step in enumerate(todo))
     for text, ours in replaced.items():
-        script = script.replace(text, ours)
+        blocks = [block._replace(text=block.text.replace(text, ours)) for block in blocks]
+    todo = steps(blocks, install=install)
+    script = _HEAD + "".join(_piece(at, step.block) for at, step in enumerate(todo))
     code, said = _bash(script, folder, environ, timeout)
     outputs = re.split(rf"^{_MARK} \d+\n", said, flags=re.M)[1:]
     if code != 0:
@@ -79,13 +82,13 @@ def walk(
 def compare(promised: Block, output: str) -> None:
     """Each line of the block must be in the output, in order; an ellipsis stands for anything.
 
-    How many spaces there are does not count.
+    How many spaces there are does not count, nor those beside an ellipsis.
     """
     lines = [" ".join(line.split()) for line in output.splitlines()]
     at = 0
     for line in filter(str.strip, promised.text.splitlines()):
         words = " ".join(line.split())
-        pattern = ".*".join(re.escape(part) for part in words.split("…"))
+        pattern = ".*".join(re.escape(part) for part in re.split(" ?… ?", words))
         while at < len(lines) and not re.fullmatch(pattern, lines[at]):
             at += 1
         assert at < len(lines), f"{promised.place}: not printed: {line}\nprinted:\n{output}"

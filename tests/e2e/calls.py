@@ -51,10 +51,12 @@ class Caller:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One request; a body that is not bytes is sent as JSON. Raises OSError, HTTPException."""
-        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        given = {**self._headers, **(headers or {})}
+        if not (body is None or isinstance(body, bytes)):
+            body = json.dumps(body).encode()
+            given.setdefault("content-type", "application/json")
         try:
-            given = {**self._headers, **(headers or {})}
-            self._connection.request(method, path, content, given)
+            self._connection.request(method, path, body, given)
             response = self._connection.getresponse()
             said = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, said, response.read())

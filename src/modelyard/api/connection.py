@@ -21,9 +21,9 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from modelyard.api.asgi_connection import AsgiConnection
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
 from modelyard.api.large_body import BodyReceiver, LargeBody, take_over
 from modelyard.api.limits import ConnectionLimits
@@ -300,7 +300,7 @@ class Connection(asyncio.Protocol):
         """Let uvicorn's protocol have the connection from here on."""
         self._timer.cancel()
         self._server_state.connections.discard(self)
-        heir = HttpToolsProtocol(self._config, self._server_state, self._app_state, self._loop)
+        heir = AsgiConnection(self._config, self._server_state, self._app_state, self._loop)
         self._deaf = self._closing = True
         take_over(self._transport, heir)
         heir.connection_made(self._transport)

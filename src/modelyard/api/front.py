@@ -8,6 +8,7 @@ management app, with what the key grants in `scope["auth"]`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -28,6 +29,8 @@ from modelyard.serving.exchange import Exchange
 from modelyard.serving.metrics import render
 from modelyard.serving.service import InferenceService
 
+START_PATIENCE: Final = 5.0
+"""Seconds that a request waits for the management API of a gateway that has just started."""
 _READABLE_BY_BROWSER: Final = ("/docs", "/docs/", "/openapi.json")
 
 
@@ -151,6 +154,10 @@ class Front:
         )
 
     async def _manage(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
+        end = time.monotonic() + START_PATIENCE
+        # Set once, by a thread.
+        while self.management is None and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         if self.management is None:
             error = Unavailable("the management API is starting", retry_after=1)
             await _refuse(send, error, scope["path"], inference=False)

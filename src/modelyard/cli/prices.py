@@ -27,12 +27,15 @@ def set_price(
     unit, amount = parse_price(per)
     with Client() as client:
         price = client.prices.set(deployment, unit, amount)
+        deployed = any(each.name == deployment for each in client.deployments.list())
     if json:
         print_json(price)
         return
     terminal().print(
         f"{price.deployment} costs {price.price.amount:f} {price.price.currency} per {price.unit}"
     )
+    if not deployed:
+        terminal(error=True).print(f"there is no deployment '{deployment}' yet: is the name right?")
 
 
 def list_all(*, json: Json = False) -> None:

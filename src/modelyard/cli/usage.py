@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,17 +35,24 @@ def usage(
         lines = client.usage.report(
             by, None if since is None else zoned(since), None if until is None else zoned(until)
         )
+        names = {k.id: k.name for k in client.keys.list()} if by == "key" and not json else {}
     if json:
         print_json(lines)
         return
-    terminal().print(usage_table(by, lines) if lines else "no usage yet")
+    terminal().print(usage_table(by, lines, names) if lines else "no usage yet")
 
 
-def usage_table(by: str, lines: Sequence[UsageLine]) -> Table:
-    """The lines, and the exact total of each currency beneath."""
+def usage_table(
+    by: str, lines: Sequence[UsageLine], names: Mapping[str, str] | None = None
+) -> Table:
+    """The lines, and the exact total of each currency beneath.
+
+    `names` are what people call the groups, where a group is an id.
+    """
     rows: list[tuple[Any, ...]] = [
         (
             line.group,
+            *([names.get(line.group, "")] if names else []),
             line.requests,
             line.errors,
             line.rows,
@@ -57,8 +64,11 @@ def usage_table(by: str, lines: Sequence[UsageLine]) -> Table:
         for line in lines
     ]
     if len(lines) > 1:
-        rows.extend(("total", None, None, None, "", "", "", sum_) for sum_ in totals(lines))
-    headings = (by.upper(), "REQUESTS", "ERRORS", "ROWS", "IN", "OUT", "MEAN MS", "COST")
+        name = [""] if names else []
+        sums = totals(lines)
+        rows.extend(("total", *name, None, None, None, "", "", "", each) for each in sums)
+    named = ["NAME"] if names else []
+    headings = (by.upper(), *named, "REQUESTS", "ERRORS", "ROWS", "IN", "OUT", "MEAN MS", "COST")
     return table(headings, rows)
 
 

@@ -72,7 +72,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         _doc("Address space of a training, inspection or import process.", ge=512 * _MIB),
     ] = 8192 * _MIB
-    inspect_seconds: Annotated[int, _doc("Time limit for reading an uploaded file.", ge=1)] = 120
+    inspect_seconds: Annotated[
+        # Below the time after which an unanswered idempotency key counts as abandoned.
+        int, _doc("Time limit for reading an uploaded file.", ge=1, le=240)
+    ] = 120
     inline_ms: Annotated[
         float,
         _doc(

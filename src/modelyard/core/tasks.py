@@ -22,6 +22,8 @@ OUT_OF_MEMORY: Final = "out_of_memory"
 TIMED_OUT: Final = "timed_out"
 CRASHED: Final = "crashed"
 """The process died of a signal or without a word."""
+KILLED: Final = "killed"
+"""The process died of SIGKILL: by the system, which ran short of something, or by a person."""
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -37,7 +37,7 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import Pipeline
 
-    prepare = preprocessor(problem, scaled=algorithm.scaled)
+    prepare = preprocessor(problem, rows.features, scaled=algorithm.scaled)
     target, notes = rows.target, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")

@@ -16,6 +16,7 @@ import msgspec
 from modelyard.core import errors
 from modelyard.core.tasks import (
     CRASHED,
+    KILLED,
     OUT_OF_MEMORY,
     RESULT_FILE,
     TASK_FAILED,
@@ -45,6 +46,8 @@ _TOLD: Final[Mapping[str, type[errors.ModelyardError]]] = {
     CRASHED: errors.Invalid,
     OUT_OF_MEMORY: errors.TooLarge,
     TIMED_OUT: errors.TooLarge,
+    # Its memory is bounded otherwise: this was the system's doing, and may not come again.
+    KILLED: errors.Unavailable,
 }
 
 
@@ -52,8 +55,8 @@ def run_to_end(runner: TaskRunner, task: str, scratch: Path, subject: str) -> No
     """Run a short task and wait for it.
 
     Raises:
-        ModelyardError: what the task raised, or `Invalid` or `TooLarge` naming `subject` when it
-            could not say anything.
+        ModelyardError: what the task raised, or `Invalid`, `TooLarge` or `Unavailable` naming
+            `subject` when it could not say anything.
     """
     running = runner.start(task, scratch)
     try:
@@ -68,7 +71,7 @@ def run_to_end(runner: TaskRunner, task: str, scratch: Path, subject: str) -> No
 def error_of(outcome: Outcome, subject: str) -> errors.ModelyardError:
     """The failure as the class of errors that the child named."""
     kind = _TOLD.get(outcome.code, errors.ModelyardError)
-    if outcome.code in (TASK_FAILED, CRASHED, OUT_OF_MEMORY, TIMED_OUT):
+    if outcome.code in (TASK_FAILED, CRASHED, KILLED, OUT_OF_MEMORY, TIMED_OUT):
         return kind(f"{subject} could not be read: {outcome.message}")
     return kind(outcome.message)
 

@@ -22,6 +22,8 @@ MAX_CATEGORIES: Final = 100
 """Of one column; the rarer ones share a place."""
 MAX_VOCABULARY: Final = 20_000
 """Of all text columns together."""
+MAX_DENSE: Final = 200_000_000
+"""Cells of a dense matrix: 800 MB."""
 
 NUMBERS: Final = "numbers"
 CATEGORY: Final = "category "
@@ -62,8 +64,11 @@ def target_of(frame: pl.DataFrame, problem: Problem) -> np.ndarray[Any, Any]:
     return np.array(series.cast(pl.String).to_list(), dtype=object)
 
 
-def preprocessor(problem: Problem, *, scaled: bool) -> Transformer:
-    """An unfitted transformer of `features_of` into a float32 matrix, dense or sparse."""
+def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> Transformer:
+    """An unfitted transformer of such features into a float32 matrix.
+
+    The matrix is sparse with text, or where it would be too large; kernels and trees want it dense.
+    """
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import OneHotEncoder
@@ -83,16 +88,29 @@ def preprocessor(problem: Problem, *, scaled: bool) -> Transformer:
             ngram_range=(1, 2), max_features=MAX_VOCABULARY // len(texts), dtype=np.float32
         )
         parts.append((TEXT + name, vectorizer, name))
-    return ColumnTransformer(parts)
+    return ColumnTransformer(parts, sparse_threshold=0.0 if _fits(problem, features) else 1.0)
+
+
+def _fits(problem: Problem, features: pl.DataFrame) -> bool:
+    """Whether the matrix may be dense."""
+    if problem.named(Role.TEXT):
+        return False
+    width = len(problem.named(Role.NUMBER)) + sum(
+        min(features.get_column(name).n_unique(), MAX_CATEGORIES)
+        for name in problem.named(Role.CATEGORY)
+    )
+    return features.height * width <= MAX_DENSE
 
 
 def _numbers(*, scaled: bool) -> Transformer:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     steps: list[tuple[str, Transformer]] = [
-        ("impute", SimpleImputer(strategy="median", keep_empty_features=True))
+        # Left to itself, scikit-learn makes float64 of a table of float32.
+        ("narrow", FunctionTransformer(np.asarray, kw_args={"dtype": np.float32})),
+        ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
     ]
     if scaled:
         steps.append(("scale", StandardScaler()))

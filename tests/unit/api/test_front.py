@@ -1,5 +1,6 @@
 """Default deny: nothing but the two probes is answered without a good key."""
 
+import asyncio
 import base64
 import itertools
 import json
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from modelyard.api import front
 from modelyard.api.asgi import Receive, Send, respond
 from modelyard.api.asgi import Scope as AsgiScope
 from modelyard.core.access import Grant, Scope
@@ -268,7 +270,20 @@ async def test_metrics_need_manage_and_show_a_tenant_its_own(gateway: Gateway) -
 
 
 @pytest.mark.asyncio
-async def test_until_it_is_there_the_management_api_is_unavailable(gateway: Gateway) -> None:
+async def test_a_request_waits_for_a_management_api_that_is_starting(gateway: Gateway) -> None:
+    app, gateway.front.management = gateway.front.management, None
+    waiting = asyncio.create_task(call(gateway.front, "GET", "/api/v1/keys", key="my_manager"))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    gateway.front.management = app
+    assert (await waiting).status == 200
+
+
+@pytest.mark.asyncio
+async def test_a_management_api_that_does_not_come_is_unavailable(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "START_PATIENCE", 0.1)
     gateway.front.management = None
     answer = await call(gateway.front, "GET", "/api/v1/keys", key="my_manager")
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")

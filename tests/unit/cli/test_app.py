@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,18 +45,6 @@ def test_help_imports_nothing_heavy() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "HEAVY []"
-
-
-def test_help_answers_at_once() -> None:
-    def once() -> float:
-        began = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "modelyard", "--help"], capture_output=True, check=True
-        )
-        return time.perf_counter() - began
-
-    # The best of several: what else the machine does at the time is not ours.
-    assert min(once() for _ in range(5)) < 0.3
 
 
 @pytest.mark.parametrize(

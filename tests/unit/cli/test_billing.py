@@ -47,6 +47,13 @@ def test_usage_for_programs_keeps_amounts_as_text(run: Run, server: ScriptedServ
     assert json.loads(run("usage", "--json").out) == [LINE]
 
 
+def test_usage_by_key_tells_whose_key_it_is(run: Run, server: ScriptedServer) -> None:
+    key = {"id": LINE["group"], "name": "clinic", "scope": "infer"}
+    keys = {"items": [{**key, "created_at": "2026-11-22T00:00:00Z"}]}
+    server.answers = [Answer(200, {"items": [LINE]}), Answer(200, keys)]
+    assert "clinic" in run("usage", "--by", "key").out
+
+
 def test_no_usage(run: Run, server: ScriptedServer) -> None:
     server.answers = [Answer(200, {"items": []})]
     assert run("usage").out == "no usage yet\n"
@@ -61,7 +68,11 @@ def test_a_price_of_another_form_is_refused(text: str) -> None:
 def test_a_price_goes_out_as_it_was_written(run: Run, server: ScriptedServer) -> None:
     price = {"amount": "0.0010", "currency": "USD"}
     made = {"id": "p", "deployment": "m", "unit": "row", "price": price}
-    server.answers = [Answer(201, {**made, "effective_from": "2026-11-22T00:00:00Z"})]
+    server.answers = [
+        Answer(201, {**made, "effective_from": "2026-11-22T00:00:00Z"}),
+        Answer(200, {"items": []}),
+    ]
     ended = run("prices", "set", "m", "--per", "row=0.0010")
     assert ended.out == "m costs 0.0010 USD per row\n"
+    assert "there is no deployment 'm' yet" in ended.err
     assert server.asked[0].json() == {"deployment": "m", "unit": "row", "amount": "0.0010"}

@@ -31,6 +31,7 @@ def test_what_the_task_raised_is_raised_again(code: str, kind: type[Exception]) 
     ("code", "kind"),
     [
         ("crashed", errors.Invalid),
+        ("killed", errors.Unavailable),
         ("task_failed", errors.Invalid),
         ("timed_out", errors.TooLarge),
         ("out_of_memory", errors.TooLarge),

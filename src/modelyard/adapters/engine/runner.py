@@ -16,7 +16,7 @@ from typing import Final
 from modelyard.adapters.engine.log import ChildLog
 from modelyard.adapters.engine.status import describe
 from modelyard.adapters.engine.wire import LineReader
-from modelyard.core.tasks import CRASHED, TIMED_OUT, Outcome, Progress
+from modelyard.core.tasks import CRASHED, KILLED, TIMED_OUT, Outcome, Progress
 
 LOG_FILE: Final = "log.txt"
 CHUNK: Final = 64 * 1024
@@ -211,7 +211,8 @@ def _outcome(status: int, told: Outcome | None) -> Outcome:
     message = f"the task's process {describe(status)}"
     if status >= 0:
         message += " before it was done"
-    return Outcome(ok=False, code=CRASHED, message=message, crashed=True)
+    code = KILLED if status == -signal.SIGKILL else CRASHED
+    return Outcome(ok=False, code=code, message=message, crashed=True)
 
 
 def _wait_for(fd: int, seconds: float) -> None:

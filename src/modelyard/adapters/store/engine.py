@@ -21,7 +21,8 @@ from modelyard.core.errors import Invalid, NotInstalled
 
 BUSY_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 3
-STATEMENT_SECONDS: Final = 30
+STATEMENT_SECONDS: Final = 8
+IDLE_SECONDS: Final = 30
 POOL: Final = 5
 OVERFLOW: Final = 10
 
@@ -110,7 +111,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _postgresql(url: URL, busy_seconds: float) -> Engine:
     limits = (
         f"-c statement_timeout={STATEMENT_SECONDS}s "
-        f"-c idle_in_transaction_session_timeout={STATEMENT_SECONDS}s -c timezone=UTC"
+        f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s -c timezone=UTC"
     )
     arguments: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS,
@@ -119,7 +120,9 @@ def _postgresql(url: URL, busy_seconds: float) -> Engine:
         "options": limits,
     }
     try:
-        return create_engine(
+        from modelyard.adapters.store.patience import use_patience
+
+        engine = create_engine(
             url,
             connect_args={k: v for k, v in arguments.items() if k not in url.query},
             hide_parameters=True,
@@ -131,3 +134,5 @@ def _postgresql(url: URL, busy_seconds: float) -> Engine:
     except ModuleNotFoundError:
         hint = "PostgreSQL needs an extra: pip install 'modelyard[postgres]'"
         raise NotInstalled(hint) from None
+    use_patience(engine)
+    return engine

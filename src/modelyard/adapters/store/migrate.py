@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +26,21 @@ def migrate(store: SqlStore) -> None:
         Unavailable: the database is away.
         Conflict: a newer release has been here.
     """
-    with store.connection(writes=True) as connection:
+    with store.connection(writes=True) as connection, _as_long_as_it_takes(connection):
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
         # On SQLite the transaction has begun with the write lock.
         if _version(connection) != HEAD:
             _upgrade(connection)
+
+
+def _as_long_as_it_takes(connection: Connection) -> AbstractContextManager[None]:
+    if connection.dialect.name != "postgresql":
+        return nullcontext()
+    from modelyard.adapters.store.patience import unlimited
+
+    return unlimited(connection)
 
 
 def _version(connection: Connection) -> str | None:

@@ -195,14 +195,14 @@ def count_of(name: str, shape: list[int]) -> int:
     """How many values the shape means."""
     if len(shape) > MAX_DIMENSIONS:
         raise Invalid(f"input '{name}': a shape has at most {MAX_DIMENSIONS} dimensions")
-    count = largest = 1
+    count = most = 1
     for size in shape:
         if size < 0:
             raise Invalid(f"input '{name}': a dimension of its shape is negative")
         count *= size
-        largest *= size or 1
-    # Beside a zero, the others could still be more than any array has.
-    if largest > MAX_VALUES:
+        # Beside a zero, the others could still be more than any array has.
+        most *= size or 1
+    if most > MAX_VALUES:
         raise Invalid(f"input '{name}': its shape means more than {MAX_VALUES} values")
     return count
 

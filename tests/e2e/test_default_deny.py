@@ -1,0 +1,142 @@
+"""Nothing but the two probes is answered without a key, under whatever name it is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from modelyard_client import Client
+from tests.e2e.calls import Answer, Caller
+from tests.e2e.conftest import Server
+
+OPEN = {"/livez", "/readyz"}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUUX")
+CRAWLED = Path(__file__).with_name("crawled.txt").read_text().split()
+LEAKS = re.compile(rb"Traceback|File \"|my_[A-Za-z0-9_-]{20}|/home/|/tmp/|site-packages")
+
+
+class Keys(NamedTuple):
+    infer: str
+    infer_id: str
+    revoked: str
+
+
+@pytest.fixture(scope="module")
+def keys(server: Server) -> Keys:
+    with Client(server.url, server.admin_key) as client:
+        revoked = client.keys.create("revoked", settle=0)
+        client.keys.revoke(revoked.id)
+        infer = client.keys.create("infers")
+        return Keys(infer.key, infer.id, revoked.key)
+
+
+@pytest.fixture(scope="module")
+def described(server: Server) -> list[tuple[str, str]]:
+    """Each route of the API's own description, with something in the place of parameters."""
+    with Caller(server.url, server.admin_key) as call:
+        paths = call("GET", "/openapi.json").json()["paths"]
+    routes = [
+        (method.upper(), re.sub(r"\{[^}]*\}", "1", path))
+        for path, item in paths.items()
+        for method in item
+        if method in ("get", "put", "post", "delete", "patch")
+    ]
+    assert len(routes) > 25
+    return routes
+
+
+@pytest.fixture
+def calls(server: Server, keys: Keys) -> Iterator[dict[str, Caller]]:
+    """One connection for each bad key."""
+    bad = {
+        "none": None,
+        "empty": "",
+        "garbage": "my_" + "x" * 43,
+        "long": "my_" + "x" * 4000,
+        "revoked": keys.revoked,
+        "cut": server.admin_key[:-1],
+        "upper": server.admin_key.upper(),
+    }
+    opened = {name: Caller(server.url, key) for name, key in bad.items()}
+    yield opened
+    for call in opened.values():
+        call.close()
+
+
+def test_each_described_route_needs_a_key(
+    calls: dict[str, Caller], described: list[tuple[str, str]]
+) -> None:
+    wrong = []
+    for method, path in described:
+        for name, call in calls.items():
+            answer = call(method, path, {} if method in ("POST", "PUT") else None)
+            if not _is_refusal(answer):
+                wrong.append((name, method, path, answer.status, answer.body[:100]))
+    assert wrong == []
+
+
+def test_an_inference_key_reaches_no_management(
+    server: Server, keys: Keys, described: list[tuple[str, str]]
+) -> None:
+    with Caller(server.url, keys.infer) as call:
+        wrong = []
+        for method, path in [*described, ("GET", "/metrics")]:
+            answer = call(method, path, {} if method in ("POST", "PUT") else None)
+            if answer.status != 403:
+                wrong.append((method, path, answer.status, answer.body[:100]))
+        assert wrong == []
+        assert call("GET", "/v2").status == 200
+
+
+def test_no_other_name_or_method_gets_in(calls: dict[str, Caller]) -> None:
+    wrong = []
+    for path in CRAWLED:
+        for method in METHODS if path in ("/api/v1/keys/", "/", "/v2") else ("GET", "POST"):
+            answer = calls["none"](method, path)
+            if not _is_refusal(answer):
+                wrong.append((method, path, answer.status, answer.body[:100]))
+    assert wrong == []
+
+
+def test_methods_on_real_routes_without_a_key(calls: dict[str, Caller]) -> None:
+    wrong = []
+    for path in ("/api/v1/keys", "/v2/models/x/infer", "/metrics", "/docs", "/openapi.json"):
+        for method in METHODS:
+            answer = calls["none"](method, path)
+            if not _is_refusal(answer):
+                wrong.append((method, path, answer.status, answer.body[:100]))
+    assert wrong == []
+
+
+def test_the_probes_say_nothing_else(calls: dict[str, Caller]) -> None:
+    for path in OPEN:
+        answer = calls["none"]("GET", path)
+        assert (answer.status, answer.json()) == (200, {"status": "ok"})
+        assert calls["none"]("POST", path, b"{}").status == 405
+        assert "server" not in answer.headers
+
+
+def test_headers_that_proxies_believe_open_nothing(calls: dict[str, Caller]) -> None:
+    for name, value in {
+        "x-forwarded-for": "127.0.0.1",
+        "x-original-url": "/livez",
+        "x-rewrite-url": "/livez",
+        "x-http-method-override": "GET",
+        "x-forwarded-user": "admin",
+        "cookie": "key=my_x",
+    }.items():
+        assert _is_refusal(calls["none"]("GET", "/api/v1/keys", headers={name: value})), name
+    assert _is_refusal(calls["none"]("GET", "/api/v1/keys?key=my_x&api_key=my_x&token=my_x"))
+
+
+def _is_refusal(answer: Answer) -> bool:
+    """401, said as a client expects it, with nothing in it; or no HTTP that means anything."""
+    if LEAKS.search(answer.body):
+        return False
+    if answer.status == 401:
+        return "www-authenticate" in answer.headers
+    return answer.status == 400 and answer.body == b"Invalid HTTP request received."

@@ -1,0 +1,105 @@
+"""Rounds: due ones run while the lease is held, and no failure of one stops another."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from modelyard.adapters.engine.rounds import Round, Rounds
+from modelyard.core.clock import SystemClock
+from modelyard.core.errors import Unavailable
+
+
+def run(rounds: Rounds, until: Callable[[], bool], seconds: float = 5.0) -> None:
+    thread = threading.Thread(target=rounds.run)
+    thread.start()
+    deadline = time.monotonic() + seconds
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    rounds.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert until()
+
+
+def make(
+    *rounds: Round, acquire: Callable[[], bool] = lambda: True, released: list[int] | None = None
+) -> Rounds:
+    kept = [] if released is None else released
+    return Rounds(
+        acquire=acquire, release=lambda: kept.append(1), rounds=rounds, clock=SystemClock()
+    )
+
+
+def test_a_round_that_fails_is_tried_again_and_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failed: list[int] = []
+    done: list[int] = []
+
+    def fail() -> None:
+        failed.append(1)
+        if len(failed) < 4:
+            raise Unavailable("the database is away")
+
+    with caplog.at_level("INFO"):
+        run(
+            make(Round("bad", 0.01, fail), Round("good", 0.01, lambda: done.append(1))),
+            lambda: len(failed) > 4 and len(done) > 3,
+        )
+    said = [record.message for record in caplog.records]
+    assert said == ["round failed", "round works again"]
+
+
+def test_nothing_is_done_without_the_lease_and_it_is_given_back() -> None:
+    asked: list[int] = []
+    done: list[int] = []
+    released: list[int] = []
+
+    def acquire() -> bool:
+        asked.append(1)
+        return False
+
+    rounds = make(Round("r", 0, lambda: done.append(1)), acquire=acquire, released=released)
+    run(rounds, lambda: bool(asked))
+    assert done == []
+    assert released == [1]
+
+
+def test_a_lease_that_cannot_be_asked_for_is_not_held() -> None:
+    asked: list[int] = []
+    done: list[int] = []
+
+    def acquire() -> bool:
+        asked.append(1)
+        raise Unavailable("the database is away")
+
+    run(make(Round("r", 0, lambda: done.append(1)), acquire=acquire), lambda: bool(asked))
+    assert done == []
+
+
+def test_each_round_keeps_its_own_pace() -> None:
+    slow: list[int] = []
+    fast: list[int] = []
+    run(
+        make(
+            Round("slow", 60, lambda: slow.append(1)), Round("fast", 0.01, lambda: fast.append(1))
+        ),
+        lambda: len(fast) > 3,
+    )
+    assert len(slow) == 1
+
+
+def test_a_signal_stops_them_wherever_they_are() -> None:
+    rounds = make(Round("r", 0, lambda: None))
+    before = signal.signal(signal.SIGUSR1, lambda *_: rounds.stop())
+    try:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+        timer.start()
+        rounds.run()
+        timer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -1,0 +1,130 @@
+from datetime import timedelta
+
+import pytest
+
+from modelyard.adapters.memory import MemoryControlPlane, MemoryStore
+from modelyard.core.access import Scope
+from modelyard.core.clock import ManualClock
+from modelyard.core.errors import Invalid, NotFound
+from modelyard.core.pages import PageRequest
+from modelyard.tenancy.key import hash_secret
+from modelyard.tenancy.service import TenancyService
+from modelyard.tenancy.tenant import DEFAULT
+
+PEPPER = bytes(range(32))
+OPERATOR = "0123456789abcdef0123456789abcdef"
+
+
+class World:
+    def __init__(self) -> None:
+        self.store, self.clock = MemoryStore(), ManualClock()
+        self.tenancy = TenancyService(self.store, self.clock, PEPPER)
+        self.control = MemoryControlPlane(self.store, self.clock)
+
+    def tenant(self) -> str:
+        with self.store.read() as tx:
+            return tx.tenants().named(DEFAULT).id
+
+    def grants(self, secret: str) -> Scope | None:
+        known = {entry.hash: entry.grant.scope for entry in self.control.wanted().keys}
+        return known.get(hash_secret(secret.encode(), PEPPER))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_first_start_makes_the_operators_key_and_the_second_none(world: World) -> None:
+    secret = world.tenancy.open(None)
+    assert secret is not None
+    assert world.grants(secret) is Scope.ADMIN
+    assert world.tenancy.open(None) is None
+    assert world.tenancy.open("y" * 3) is None
+
+
+def test_the_operator_may_bring_a_key(world: World) -> None:
+    assert world.tenancy.open(OPERATOR) == OPERATOR
+    assert world.grants(OPERATOR) is Scope.ADMIN
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "",
+        "short",
+        "a" * 40,
+        "abcdefghi" * 5,
+        OPERATOR[:31],
+        OPERATOR + " x",
+        OPERATOR + "\n",
+        " " + OPERATOR,
+        OPERATOR + "é",
+        OPERATOR * 16 + "x",
+    ],
+)
+def test_a_key_that_is_weak_or_cannot_be_sent_is_refused_unsaid(world: World, weak: str) -> None:
+    with pytest.raises(Invalid, match="MODELYARD_ADMIN_KEY is too weak or cannot be sent") as told:
+        world.tenancy.open(weak)
+    assert not weak or weak not in told.value.message
+    with world.store.read() as tx, pytest.raises(NotFound):
+        tx.tenants().named(DEFAULT)
+
+
+def test_a_new_key_is_shown_once_and_kept_as_a_hash(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    key, secret = world.tenancy.create_key(world.tenant(), " app ", Scope.INFER)
+    assert (key.name, key.scope, key.created_at) == ("app", Scope.INFER, world.clock.now())
+    assert key.hash == hash_secret(secret.encode(), PEPPER)
+    assert secret.startswith(key.hint)
+    assert secret not in repr(world.tenancy.key(world.tenant(), key.id))
+    assert world.grants(secret) is Scope.INFER
+
+
+def test_every_change_of_a_key_is_told_to_the_gateways(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    before = world.control.revision()
+    key, secret = world.tenancy.create_key(world.tenant(), "app", Scope.MANAGE)
+    made = world.control.revision()
+    revoked = world.tenancy.revoke_key(world.tenant(), key.id)
+    assert before < made < world.control.revision()
+    assert revoked.revoked_at == world.clock.now()
+    assert world.grants(secret) is None
+
+
+def test_revoking_again_keeps_the_first_moment(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    key, _ = world.tenancy.create_key(world.tenant(), "app", Scope.INFER)
+    first = world.tenancy.revoke_key(world.tenant(), key.id)
+    world.clock.advance(60)
+    assert world.tenancy.revoke_key(world.tenant(), key.id) == first
+
+
+def test_another_tenants_key_is_not_there(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    key, secret = world.tenancy.create_key(world.tenant(), "app", Scope.INFER)
+    for act in (world.tenancy.key, world.tenancy.revoke_key):
+        with pytest.raises(NotFound):
+            act("tnt_other", key.id)
+    assert world.tenancy.list_keys("tnt_other", PageRequest()).items == []
+    assert world.grants(secret) is Scope.INFER
+
+
+@pytest.mark.parametrize("name", ["", "   ", "a" * 101, "a\nb", "a\x00"])
+def test_a_name_is_short_and_printable(world: World, name: str) -> None:
+    world.tenancy.open(OPERATOR)
+    with pytest.raises(Invalid, match="key's name"):
+        world.tenancy.create_key(world.tenant(), name, Scope.INFER)
+
+
+def test_an_expiry_lies_ahead_and_ends_the_key(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    now = world.clock.now()
+    for passed in (now, now - timedelta(seconds=1)):
+        with pytest.raises(Invalid, match="already passed"):
+            world.tenancy.create_key(world.tenant(), "app", Scope.INFER, passed)
+    soon = now + timedelta(seconds=5)
+    _, secret = world.tenancy.create_key(world.tenant(), "app", Scope.INFER, soon)
+    assert world.grants(secret) is Scope.INFER
+    world.clock.advance(5)
+    assert world.grants(secret) is None
