@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from html import escape
 from typing import Final
 
@@ -41,8 +40,8 @@ def picture(results: Results) -> str:
             chart, y = _chart(letter, sorted(rows, key=lambda row: row.cpu_all), y)
             parts.append(chart)
     it = results.machine
-    foot = f"{it.date}, {it.processor}, one core; every process of a server counted; bars on a "
-    parts.append(f'<text class="value" x="20" y="{y + 16}">{escape(foot)}logarithmic scale</text>')
+    foot = f"{it.date}, {it.processor}; the server on one core, all its processes counted"
+    parts.append(f'<text class="value" x="20" y="{y + 16}">{escape(foot)}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 28}" role="img" '
         'aria-labelledby="title" font-family="system-ui, sans-serif">\n'
@@ -54,13 +53,13 @@ def picture(results: Results) -> str:
 def _chart(letter: str, rows: list[Row], top: int) -> tuple[str, int]:
     """One group of bars, and where the next one begins."""
     connections = next(each.connections for each in SCENARIOS if each.letter == letter)
-    head = f"{title(letter)}, {connections} connections: microseconds of processor a request"
+    name = title(letter)
+    head = f"{name[0].upper()}{name[1:]}, {connections} connections: CPU microseconds a request"
     lines = [f'<text class="head" x="20" y="{top + 28}">{escape(head)}</text>']
-    # The shortest bar still has to be seen, and the scale has to hold a hundredfold.
-    least, most = rows[0].cpu_all / 2, rows[-1].cpu_all
+    most = rows[-1].cpu_all
     y = top + _HEAD - 16
     for row in rows:
-        width = (_WIDTH - _LEFT - _RIGHT) * math.log(row.cpu_all / least) / math.log(most / least)
+        width = (_WIDTH - _LEFT - _RIGHT) * row.cpu_all / most
         kind = "ours" if row.server == OURS else "other"
         middle = y + _BAR - 6
         lines += [

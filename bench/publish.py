@@ -22,14 +22,14 @@ PICTURE: Final = ROOT / "docs/images/performance.svg"
 _REGION: Final = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.S)
 
 
-def publish(results: Results) -> None:
+def publish(results: Results, page: Path = PAGE, drawing: Path = PICTURE) -> None:
     """Rewrite what stands between the page's markers, and the picture."""
-    PICTURE.write_text(picture(results), encoding="utf-8")
+    drawing.write_text(picture(results), encoding="utf-8")
     drawn = "![Processor time a request, server by server](../images/performance.svg)"
     table = f"{drawn}\n\n{markdown(results)}\n\n"
-    page = PAGE.read_text(encoding="utf-8")
-    written = _REGION.sub(lambda found: f"{found[1]}{table}{found[2]}", page)
-    PAGE.write_text(written, encoding="utf-8")
+    present = page.read_text(encoding="utf-8")
+    written = _REGION.sub(lambda found: f"{found[1]}{table}{found[2]}", present)
+    page.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":
