@@ -15,7 +15,10 @@ import msgspec
 import pytest
 
 from modelyard_client import Client
+from tests.e2e import graphs
+from tests.e2e.calls import serve
 
+CLIENTS_PYTHON = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 
@@ -24,10 +27,10 @@ class Server(NamedTuple):
     """A running server; `process` is its supervisor."""
 
     url: str
-    grpc_url: str
     admin_key: str
     home: Path
     process: subprocess.Popen[bytes]
+    grpc_url: str
 
 
 def start_server(home: Path, *options: str, **environ: str) -> Server:
@@ -59,7 +62,7 @@ def start_server(home: Path, *options: str, **environ: str) -> Server:
         time.sleep(0.05)
     said = msgspec.json.decode(file.read_bytes())
     key = (home / "admin.key").read_text().strip()
-    return Server(said["url"], said["grpc_url"], key, home, process)
+    return Server(said["url"], key, home, process, said["grpc_url"])
 
 
 def stop_server(process: subprocess.Popen[bytes]) -> int:
@@ -88,6 +91,30 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         code = stop_server(started.process)
     assert code == 0
+
+
+@pytest.fixture(scope="session")
+def clients_key(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One that may infer, once the models that the published clients call are served."""
+    folder = tmp_path_factory.mktemp("graphs")
+    with Client(server.url, server.admin_key) as client:
+        serve(client, "numbers", graphs.scaled(folder / "scaled.onnx", 10))
+        serve(client, "words", graphs.echoed(folder / "echoed.onnx"))
+        serve(client, "mixed", graphs.mixed(folder / "mixed.onnx"))
+        serve(client, "types", graphs.typed(folder / "typed.onnx"))
+        serve(client, "turns", graphs.slow(folder / "slow.onnx"))
+        return client.keys.create("clients").key
+
+
+@pytest.fixture(scope="session")
+def clients_python() -> Path:
+    """The interpreter that has KServe's client, and Triton's for gRPC."""
+    if not CLIENTS_PYTHON.exists():
+        reason = "the clients' environment is missing (make clients): its tests are LEFT OUT"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return CLIENTS_PYTHON
 
 
 @pytest.fixture

@@ -10,6 +10,22 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
 
 FLOAT, INT64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
+TYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": INT64,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": STRING,
+}
+"""Every datatype of the protocol that a graph can take."""
 
 
 def scaled(path: Path, factor: float) -> Path:
@@ -30,6 +46,17 @@ def echoed(path: Path) -> Path:
         [helper.make_node("Identity", ["text"], ["said"])],
         [_tensor("text", STRING, [None])],
         [_tensor("said", STRING, [None])],
+    )
+
+
+def typed(path: Path) -> Path:
+    """For each datatype an input of its name, in lower case, which comes out with `_again`."""
+    names = {name.lower(): kind for name, kind in TYPES.items()}
+    return _write(
+        path,
+        [helper.make_node("Identity", [name], [f"{name}_again"]) for name in names],
+        [_tensor(name, kind, [None, 2]) for name, kind in names.items()],
+        [_tensor(f"{name}_again", kind, [None, 2]) for name, kind in names.items()],
     )
 
 

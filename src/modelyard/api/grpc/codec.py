@@ -11,7 +11,7 @@ from modelyard.api.grpc.generated.inference_pb2 import (
     ModelInferResponse,
 )
 from modelyard.api.inference.binary import from_raw, to_raw
-from modelyard.api.inference.requested import requested_outputs
+from modelyard.api.inference.requested import refuse_unserved, requested_outputs
 from modelyard.api.statuses import status_of
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor, TensorSpec, datatype_of
@@ -55,7 +55,7 @@ class GrpcCodec:
         wanted = None
         if request.outputs:
             for output in request.outputs:
-                _refuse_unserved(f"output '{output.name[:80]}'", set(output.parameters))
+                refuse_unserved(f"output '{output.name[:80]}'", output.parameters)
             wanted = requested_outputs([output.name for output in request.outputs], route)
         return Asked(inputs, wanted, request.id or None, self._timeout())
 
@@ -103,7 +103,7 @@ def _decode_input(
     given: ModelInferRequest.InferInputTensor, spec: TensorSpec | None, raw: memoryview | None
 ) -> Tensor:
     name, shape = given.name[:80], list(given.shape)
-    _refuse_unserved(f"input '{name}'", set(given.parameters))
+    refuse_unserved(f"input '{name}'", given.parameters)
     try:
         datatype = Datatype(given.datatype)
     except ValueError:
@@ -115,11 +115,3 @@ def _decode_input(
     if given.contents.ListFields():
         raise Invalid(f"input '{name}' has both contents and raw_input_contents")
     return from_raw(name, datatype, shape, raw)
-
-
-def _refuse_unserved(what: str, parameters: set[str]) -> None:
-    """Wishes that change what an answer means are refused, not passed over."""
-    if "shared_memory_region" in parameters:
-        raise Invalid(f"{what}: shared memory is not served")
-    if "classification" in parameters:
-        raise Invalid(f"{what}: the classification extension is not served")

@@ -13,7 +13,7 @@ from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.api.inference.binary import from_raw, to_raw
 from modelyard.api.inference.extensions import NAMES, PLATFORM
 from modelyard.api.inference.failures import failure
-from modelyard.api.inference.requested import requested_outputs
+from modelyard.api.inference.requested import refuse_unserved, requested_outputs
 from modelyard.api.inference.tensors import decode_tensor, encode_data
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor, TensorSpec, datatype_of
@@ -88,6 +88,9 @@ class V2Codec:
             self._binary_outputs = _binary_outputs(request)
         wanted = None
         if request.outputs:
+            for output in request.outputs:
+                if output.parameters:
+                    refuse_unserved(f"output '{output.name[:80]}'", output.parameters)
             wanted = requested_outputs([output.name for output in request.outputs], route)
         return Asked(inputs, wanted, request.id, _timeout(request))
 
@@ -137,7 +140,10 @@ def _decode_input(
     name = given.name[:80]
     if spec is not None and given.datatype is not spec.datatype:
         raise Invalid(f"input '{name}' has datatype {given.datatype}, expected {spec.datatype}")
-    size = (given.parameters or {}).get("binary_data_size")
+    size = None
+    if given.parameters:
+        refuse_unserved(f"input '{name}'", given.parameters)
+        size = given.parameters.get("binary_data_size")
     if size is not None:
         if given.data:
             raise Invalid(f"input '{name}' has both data and binary_data_size")
@@ -170,7 +176,7 @@ def _timeout(request: InferRequest) -> float | None:
     timeout = (request.parameters or {}).get("timeout")
     if timeout is None:
         return None
-    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 0:
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or not 0 <= timeout < 1 << 63:
         raise Invalid("parameter 'timeout' must be a number of microseconds, 0 for none")
     return timeout / 1e6 or None
 
