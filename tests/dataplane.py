@@ -27,6 +27,7 @@ from modelyard.core.journal import unframe
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.journal import JournalWriter
 from modelyard.serving.metrics import Metrics, Series, read_totals
+from modelyard.serving.options import ServingOptions
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
 from modelyard.serving.runtimes.onnx import OnnxLoader
 from modelyard.serving.service import InferenceService
@@ -183,7 +184,13 @@ class MemoryBlobs:
             raise NotFound(f"there is no blob {digest}") from None
 
 
-def wanted(model: Model, digest: str, tenant_id: str = TENANT, version: int = 1) -> WantedRoute:
+def wanted(
+    model: Model,
+    digest: str,
+    tenant_id: str = TENANT,
+    version: int = 1,
+    options: ServingOptions | None = None,
+) -> WantedRoute:
     """The route of a deployment to a version of the model."""
     return WantedRoute(
         deployment_id=f"dep_{model.name}",
@@ -194,13 +201,19 @@ def wanted(model: Model, digest: str, tenant_id: str = TENANT, version: int = 1)
         version_id=f"ver_{model.name}_{version}",
         signature=model.signature,
         artifacts={"onnx": digest},
+        options=options or ServingOptions(),
     )
 
 
-def load(model: Model, tenant_id: str = TENANT, version: int = 1) -> tuple[WantedRoute, Runtime]:
+def load(
+    model: Model,
+    tenant_id: str = TENANT,
+    version: int = 1,
+    options: ServingOptions | None = None,
+) -> tuple[WantedRoute, Runtime]:
     """The model in ONNX Runtime."""
     blobs = MemoryBlobs()
-    route = wanted(model, blobs.add(model.graph), tenant_id, version)
+    route = wanted(model, blobs.add(model.graph), tenant_id, version, options)
     return route, OnnxLoader(blobs).load(route)  # type: ignore[arg-type]
 
 
@@ -310,10 +323,16 @@ class Gateway:
         """Take the key away."""
         del self._keys[hashlib.sha256(secret.encode()).digest()]
 
-    def deploy(self, *models: Model, tenant: str = TENANT, inline_rows: int = 1000) -> None:
+    def deploy(
+        self,
+        *models: Model,
+        tenant: str = TENANT,
+        inline_rows: int = 1000,
+        options: ServingOptions | None = None,
+    ) -> None:
         """Serve these models."""
         for model in models:
-            route, runtime = load(model, tenant)
+            route, runtime = load(model, tenant, options=options)
             series = Series(tenant, model.name, route.model, route.version)
             metrics = self.metrics.route(series)
             self._routes[tenant, model.name] = Route.of(route, runtime, inline_rows, metrics)
