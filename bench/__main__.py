@@ -27,13 +27,16 @@ _BUSY = 0.5
 
 def main(arguments: Sequence[str]) -> None:
     """The command line."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.publish and (given.quick or set(given.scenarios) != set(LETTERS)):
+        parser.error("what is published is all scenarios, at length")
     cores = sorted(os.sched_getaffinity(0))
     plan = Plan(
         letters=given.scenarios,
         peers=given.peers,
-        runs=given.runs or (1 if given.quick else 5),
-        seconds=given.seconds or (1.0 if given.quick else 4.0),
+        runs=given.runs or (1 if given.quick else 3 if given.peers else 5),
+        seconds=given.seconds or (1.0 if given.quick else 3.0),
         server_core=cores[0],
         load_core=cores[-1],
     )
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("bench", description="Measure the gateway.")
     parser.add_argument(
-        "--scenarios", type=chosen, default=chosen(""), help=f"some of {' '.join(LETTERS)}: B,D"
+        "--scenarios", type=_letters, default=chosen(""), help=f"some of {' '.join(LETTERS)}: B,D"
     )
     parser.add_argument(
         "--peers",
@@ -73,8 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help=f"also measure these, installing them first: all, or some of {','.join(TITLES)}",
     )
-    parser.add_argument("--runs", type=int, help="interleaved runs of each server: 5")
-    parser.add_argument("--seconds", type=float, help="length of one run: 4")
+    parser.add_argument(
+        "--runs", type=int, help="interleaved runs of each server: 5, or 3 with peers"
+    )
+    parser.add_argument("--seconds", type=float, help="length of one run: 3")
     parser.add_argument("--quick", action="store_true", help="one run of one second")
     parser.add_argument(
         "--json", type=Path, default=ROOT / "bench/results/latest.json", help="where to write it"
@@ -85,11 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _letters(text: str) -> list[str]:
+    try:
+        return chosen(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _peers(names: str) -> list[str]:
     wanted = list(TITLES) if names in ("all", "1") else names.split(",")
     unknown = set(wanted) - set(TITLES)
     if unknown:
-        raise ValueError(f"no peer {', '.join(sorted(unknown))}")
+        raise argparse.ArgumentTypeError(f"there is no peer {', '.join(sorted(unknown))}")
     return wanted
 
 

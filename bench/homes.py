@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ def make_home(home: Path, models: Iterable[Model], core: int) -> str:
     with running(modelyard(home, ""), [core]) as server:
         while not (home / "server.json").exists():
             server.alive()
+            time.sleep(0.05)
         with Client(f"http://127.0.0.1:{server.port}", (home / "admin.key").read_text()) as client:
             for model in models:
                 client.models.import_file(model.name, model.graph)
