@@ -78,7 +78,9 @@ class Server:
 
     def cpu(self) -> tuple[float, float]:
         """Processor seconds so far: of the processes that answer requests, and of all."""
-        return _seconds(self.answering()), _seconds(self.processes())
+        seconds = {each: _seconds(each) for each in self.processes()}
+        answering = sum(seconds.get(each, 0.0) for each in self.answering())
+        return answering, sum(seconds.values())
 
     def memory(self) -> Memory:
         """Of the processes that answer requests."""
@@ -188,10 +190,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _seconds(processes: Iterable[psutil.Process]) -> float:
-    total = 0.0
-    for each in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = each.cpu_times()
-            total += times.user + times.system
-    return total
+def _seconds(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0

@@ -156,8 +156,8 @@ def scores() -> str:
 
 def limits() -> str:
     """Bounds that no setting changes."""
-    from modelyard.api import connection
     from modelyard.api.inference import tensors
+    from modelyard.api.limits import ConnectionLimits
     from modelyard.api.management import admission, bodies, idempotency, job_stream, uploads
     from modelyard.core import jobs, pages
     from modelyard.core.idempotency import KEEP
@@ -166,9 +166,20 @@ def limits() -> str:
     from modelyard.training import problem, source
 
     lanes = ", ".join(f"{width} {lane}" for lane, width in admission.WIDTH.items())
+    wire = ConnectionLimits(max_body=0)
     rows: Iterable[tuple[str, str]] = (
-        ("target and headers of a request", f"{connection.MAX_HEAD:,} bytes"),
-        ("time for them to come", f"{connection.HEAD_SECONDS:g} s"),
+        (
+            "target and headers of a request",
+            f"{wire.max_head:,} bytes, {wire.max_headers} headers",
+        ),
+        ("time for them to come", f"{wire.head_seconds:g} s"),
+        (
+            "time for an inference request's body",
+            f"{wire.body_seconds:g} s, and the time that it takes at {wire.least_rate:,} bytes/s",
+        ),
+        ("an idle connection", f"{wire.idle_seconds:g} s"),
+        ("time for a client to take what was sent", f"{wire.send_seconds:g} s"),
+        ("inference requests that wait on one connection", f"{wire.max_pipeline}"),
         ("body of a management request", f"{bodies.MAX_BODY:,} bytes"),
         ("items on a page", f"{pages.MAX_PAGE}"),
         ("management requests at work in one gateway", lanes),
@@ -200,11 +211,12 @@ def limits() -> str:
 
 def metrics() -> str:
     """The statuses and the buckets that the metrics know."""
-    from modelyard.serving.metrics import BUCKETS, CODES
+    from modelyard.serving.metrics import BUCKETS, CODES, SIZES
 
     rows = [
         ("`code`", ", ".join(map(str, CODES)) + "; any other status by its class, such as `5xx`"),
-        ("`le`", ", ".join(f"{bound / 1000:g}" for bound in BUCKETS) + ", +Inf (seconds)"),
+        ("`le`, seconds", ", ".join(f"{bound / 1000:g}" for bound in BUCKETS) + ", +Inf"),
+        ("`le`, rows", ", ".join(map(str, SIZES)) + ", +Inf"),
     ]
     return _table(("label", "values"), rows)
 

@@ -41,15 +41,14 @@ def start_server(home: Path, *options: str, **environ: str) -> Server:
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home.with_name(f"{home.name}.log")
-    ports = ("--port", "0", "--grpc-port", "0")
-    command = [sys.executable, "-m", "modelyard", "up", *ports, "--home", str(home)]
+    command = [sys.executable, "-m", "modelyard", "up", "--port", "0", "--home", str(home)]
     with log.open("ab") as target:
         process = subprocess.Popen(
             [*command, *options],
             stdin=subprocess.DEVNULL,
             stdout=target,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environ},
+            env={**os.environ, "MODELYARD_GRPC_PORT": "0", **environ},
             start_new_session=True,
         )
     end = time.monotonic() + START_SECONDS

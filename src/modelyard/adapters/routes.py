@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from modelyard.core.tensors import Signature
+from modelyard.deployment.deployment import DeploymentSpec
 from modelyard.registry.version import ModelVersion
 from modelyard.serving.ports import WantedRoute
 
 
 def wanted_route(
-    deployment_id: str, tenant_id: str, name: str, version: ModelVersion
+    deployment_id: str, tenant_id: str, name: str, spec: DeploymentSpec, version: ModelVersion
 ) -> WantedRoute:
     """The route of a deployment to its target.
 
@@ -24,4 +25,5 @@ def wanted_route(
         version_id=version.id,
         signature=version.signature or Signature((), ()),
         artifacts={artifact.format.value: artifact.digest for artifact in version.served},
+        options=spec.options,
     )

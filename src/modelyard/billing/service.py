@@ -90,6 +90,7 @@ def _line(group: str, parts: Sequence[UsageSum], prices: Mapping[str, Price]) ->
         mean_ms=sum(part.duration for part in parts) / max(requests + errors, 1) / 1000,
         cost=total.plain() if total else None,
         currency=total.currency if total else None,
+        cached=sum(part.cached for part in parts),
     )
 
 

@@ -31,7 +31,8 @@ class UsageSum(msgspec.Struct, frozen=True):
 
     `group` is a day (2026-11-22), a key id or a name. `requests` counts those that were answered
     well (status below 400), which alone cost anything; `errors` counts the others. `price_id`
-    is None where no price was in force. `duration` is in microseconds.
+    is None where no price was in force. `duration` is in microseconds. `cached` counts those of
+    the requests that were answered from the response cache.
     """
 
     group: str
@@ -42,6 +43,7 @@ class UsageSum(msgspec.Struct, frozen=True):
     bytes_in: int
     bytes_out: int
     duration: int
+    cached: int = 0
 
 
 class UsageLine(msgspec.Struct, frozen=True):
@@ -56,3 +58,4 @@ class UsageLine(msgspec.Struct, frozen=True):
     mean_ms: float
     cost: Decimal | None
     currency: str | None
+    cached: int = 0

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Annotated
 
 from cyclopts import Parameter
+from msgspec.structs import replace
 
 from modelyard.cli.display import Json, facts, listing, print_json, terminal
 from modelyard.cli.models import name_of
-from modelyard_client import Client
+from modelyard_client import ApiError, CacheOptions, Client, ServingOptions
 from modelyard_client.deployments import Deployment
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a deployment is served."""
+
+    max_batch_size: int | None = None
+    """Most rows in one call of the model."""
+    max_delay_ms: float | None = None
+    """How long a batch that is not full waits for company."""
+    max_queue: int | None = None
+    """Requests that may wait for the model; more are refused."""
+    timeout_ms: int | None = None
+    """Longest that a request may take."""
+    cache_ttl: float | None = None
+    """Seconds for which answers are kept for equal inputs; 0: not at all."""
 
 
 def deploy(
@@ -19,6 +38,7 @@ def deploy(
     name: Annotated[str | None, Parameter(name="--as")] = None,
     wait: bool = False,
     timeout: float = 60.0,
+    options: Annotated[Options, Parameter(name="*")] = Options(),
     json: Json = False,
 ) -> None:
     """Serve a version of a model under a name on the data plane.
@@ -30,9 +50,11 @@ def deploy(
         name: The deployment's name; the model's own if not given.
         wait: Wait until every gateway serves it.
         timeout: How many seconds to wait at most.
+        options: How it is served; what is not given stays as it is.
     """
     with Client() as client:
-        deployment = client.deployments.put(name or name_of(model), model)
+        named = name or name_of(model)
+        deployment = client.deployments.put(named, model, _changed(client, named, options))
         if wait:
             deployment = client.deployments.wait_ready(deployment.name, timeout)
     if json:
@@ -68,6 +90,7 @@ def show(name: str, /, *, json: Json = False) -> None:
     if json:
         print_json(shown)
         return
+    options = shown.spec.options
     terminal().print(
         facts(
             [
@@ -77,6 +100,10 @@ def show(name: str, /, *, json: Json = False) -> None:
                 ("state", shown.status.state),
                 ("reason", shown.status.reason),
                 ("gateways", _gateways(shown)),
+                ("batches", f"up to {options.max_batch_size} rows{_delay(options)}"),
+                ("queue", f"up to {options.max_queue} requests"),
+                ("time limit", f"{options.timeout_ms} ms"),
+                ("cache", "off" if options.cache is None else f"{options.cache.ttl_seconds:g} s"),
                 ("generation", shown.generation),
                 ("created", shown.created_at),
                 ("changed", shown.updated_at),
@@ -99,9 +126,31 @@ def delete(name: str, /, *, json: Json = False) -> None:
         terminal().print(f"deployment {name} is deleted")
 
 
+def _changed(client: Client, name: str, given: Options) -> ServingOptions | None:
+    """The options that the deployment has, but for those that are given; None if none are."""
+    changes = {key: value for key, value in asdict(given).items() if value is not None}
+    if not changes:
+        return None
+    try:
+        present = client.deployments.get(name).spec.options
+    except ApiError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        present = ServingOptions()
+    if "cache_ttl" in changes:
+        seconds = changes.pop("cache_ttl")
+        kept = present.cache or CacheOptions()
+        changes["cache"] = replace(kept, ttl_seconds=seconds) if seconds else None
+    return replace(present, **changes)
+
+
 def _version(deployment: Deployment) -> str:
     target = deployment.status.target
     return "-" if target is None else f"{target.model}:{target.number}"
+
+
+def _delay(options: ServingOptions) -> str:
+    return f", after {options.max_delay_ms:g} ms" if options.max_delay_ms else ""
 
 
 def _gateways(deployment: Deployment) -> str:

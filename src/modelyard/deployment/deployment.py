@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import msgspec
 
+from modelyard.serving.options import ServingOptions
+
 
 class DeploymentState(StrEnum):
     """PENDING: on its way. READY: every gateway serves the target. FAILED: see the reason.
@@ -24,9 +26,12 @@ class DeploymentState(StrEnum):
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True):
-    """What the user wants: a model reference (`churn`, `churn:3`, `churn@champion`)."""
+    """What the user wants: a model reference (`churn`, `churn:3`, `churn@champion`), and how it is
+    to be served.
+    """
 
     model: str
+    options: ServingOptions = ServingOptions()
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -24,11 +24,14 @@ class DeploymentService:
         self._store = store
         self._clock = clock
 
-    def put(self, tenant_id: str, name: str, spec: DeploymentSpec) -> tuple[Deployment, bool]:
+    def put(
+        self, tenant_id: str, name: str, spec: DeploymentSpec, *, keep_options: bool = False
+    ) -> tuple[Deployment, bool]:
         """Make the deployment, or change it to `spec`; True when it is new.
 
-        The same spec again changes nothing. The spec is resolved here as well as by the
-        reconciler, so that a mistake is told to whoever made it.
+        With `keep_options` those of a deployment that is there stay. The same spec again changes
+        nothing. The spec is resolved here as well as by the reconciler, so that a mistake is told
+        to whoever made it.
 
         Raises:
             Invalid: a name or reference in the wrong form.
@@ -43,6 +46,8 @@ class DeploymentService:
             target = target_of(version)
             deployments = tx.deployments(tenant_id)
             present = deployments.find(name)
+            if keep_options and present is not None:
+                spec = DeploymentSpec(spec.model, present.spec.options)
             if present is not None and present.spec == spec:
                 return present, False
             if present is None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,10 +19,9 @@ from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError
 from modelyard.core.events import PredictionMade
 from modelyard.core.tensors import Tensor
+from modelyard.serving.cache import ResponseCache
+from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
-
-if TYPE_CHECKING:
-    from modelyard.serving.service import InferenceService
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +69,22 @@ class Codec(Protocol):
         ...
 
 
+class Plane(Protocol):
+    """The data plane as a request sees it."""
+
+    journal: Journal
+
+    def route(self, grant: Grant, name: str, version: str | None = None) -> Route:
+        """The route that the request names. Raises NotFound or Unavailable."""
+        ...
+
+    def infer(
+        self, route: Route, asked: Asked, rows: int
+    ) -> dict[str, Tensor] | asyncio.Future[dict[str, Tensor]]:
+        """Run the model on checked inputs, now or later. Raises Invalid or Unavailable."""
+        ...
+
+
 class Done(Protocol):
     """Who gets the answer."""
 
@@ -100,7 +116,7 @@ class Exchange:
 
     def __init__(
         self,
-        plane: InferenceService,
+        plane: Plane,
         grant: Grant,
         codec: Codec,
         request_id: str,
@@ -130,7 +146,7 @@ class Exchange:
             if asked.timeout is None:
                 asked.timeout = self._timeout
             self.rows = route.signature.check(asked.inputs)
-            outputs = self._plane.infer(route, asked, self.rows)
+            outputs = self._outputs(route, asked)
             if isinstance(outputs, asyncio.Future):
                 self._pending = outputs
                 outputs.add_done_callback(lambda pending: self._resume(asked, pending))
@@ -139,6 +155,26 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - told apart in _failed
             answer = self._failed(error)
         self._record(answer)
+
+    def _outputs(
+        self, route: Route, asked: Asked
+    ) -> dict[str, Tensor] | asyncio.Future[dict[str, Tensor]]:
+        """From the cache where there is one and it has them, else from the model."""
+        cache = route.cache
+        if cache is None:
+            return self._plane.infer(route, asked, self.rows)
+        key = cache.key(asked.inputs)
+        found = cache.get(key)
+        if found is not None:
+            self.cached = True
+            route.metrics.hit()
+            return found
+        outputs = self._plane.infer(route, asked, self.rows)
+        if isinstance(outputs, asyncio.Future):
+            outputs.add_done_callback(partial(_keep, cache, key))
+        else:
+            cache.put(key, outputs)
+        return outputs
 
     def abandon(self) -> None:
         """The client has gone: leave the queue, stop the model if it runs for nobody else."""
@@ -200,6 +236,11 @@ class Exchange:
         # the tensors are freed without the garbage collector.
         done, self._done = self._done, _nobody
         done(answer, cached=self.cached)
+
+
+def _keep(cache: ResponseCache, key: bytes, pending: asyncio.Future[dict[str, Tensor]]) -> None:
+    if not pending.cancelled() and pending.exception() is None:
+        cache.put(key, pending.result())
 
 
 def _nobody(answer: Answer, *, cached: bool) -> None:

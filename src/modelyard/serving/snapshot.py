@@ -14,6 +14,7 @@ import msgspec
 from modelyard.core.access import Grant
 from modelyard.core.errors import NotFound, Unavailable
 from modelyard.core.tensors import Signature, TensorSpec
+from modelyard.serving.cache import ResponseCache
 from modelyard.serving.metrics import RouteMetrics
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
 
@@ -29,6 +30,7 @@ class Route(msgspec.Struct, frozen=True):
     inline_rows: int
     metrics: RouteMetrics
     specs: Mapping[str, TensorSpec]
+    cache: ResponseCache | None = None
 
     @classmethod
     def of(
@@ -36,7 +38,11 @@ class Route(msgspec.Struct, frozen=True):
     ) -> Route:
         """The route of a loaded version."""
         specs = {spec.name: spec for spec in wanted.signature.inputs}
-        return cls(wanted, runtime, inline_rows, metrics, specs)
+        kept, cache = wanted.options.cache, None
+        if kept is not None:
+            identity = (wanted.tenant_id, wanted.deployment_id, wanted.version_id)
+            cache = ResponseCache(identity, kept)
+        return cls(wanted, runtime, inline_rows, metrics, specs, cache)
 
     @property
     def signature(self) -> Signature:

@@ -22,6 +22,7 @@ LINE = {
     "mean_ms": 0.5,
     "cost": "0.003000000000000001",
     "currency": "USD",
+    "cached": 0,
 }
 
 

@@ -33,7 +33,16 @@ JOB = {
 DEPLOYMENT = {
     "id": "dep_1",
     "name": "churn",
-    "spec": {"model": "churn@champion"},
+    "spec": {
+        "model": "churn@champion",
+        "options": {
+            "max_batch_size": 8,
+            "max_delay_ms": 0.5,
+            "max_queue": 16,
+            "timeout_ms": 1000,
+            "cache": {"max_bytes": 4096, "ttl_seconds": 1.5},
+        },
+    },
     "generation": 1,
     "status": {"state": "failed", "reason": "it is damaged", "generation": 1},
     "created_at": AT,

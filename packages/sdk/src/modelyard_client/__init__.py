@@ -12,7 +12,7 @@ with Client() as client:
 """
 
 from modelyard_client.client import Client
-from modelyard_client.deployments import DeploymentFailed
+from modelyard_client.deployments import CacheOptions, DeploymentFailed, ServingOptions
 from modelyard_client.errors import (
     ApiError,
     ClientError,
@@ -25,11 +25,13 @@ from modelyard_client.inference import InferenceResponse, Tensor, tensors
 
 __all__ = [
     "ApiError",
+    "CacheOptions",
     "Client",
     "ClientError",
     "DeploymentFailed",
     "InferenceResponse",
     "ServerNotFound",
+    "ServingOptions",
     "Tensor",
     "TimedOut",
     "UnexpectedAnswer",

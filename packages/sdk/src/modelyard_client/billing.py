@@ -32,7 +32,8 @@ class Price(msgspec.Struct, frozen=True):
 class UsageLine(msgspec.Struct, frozen=True):
     """One group's usage. `cost` is exact; None where nothing was priced.
 
-    `requests` were answered well; `errors` were not, and cost nothing.
+    `requests` were answered well; `errors` were not, and cost nothing. `cached`
+    counts requests that the response cache answered.
     """
 
     group: str
@@ -44,6 +45,7 @@ class UsageLine(msgspec.Struct, frozen=True):
     mean_ms: float
     cost: Decimal | None = None
     currency: str | None = None
+    cached: int = 0
 
 
 class Prices:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,10 +16,32 @@ from modelyard_client.transport import Transport, route
 _POLL_SECONDS: Final = 0.2
 
 
+class CacheOptions(msgspec.Struct, frozen=True):
+    """The response cache: answers kept for equal inputs. `max_bytes` is per gateway."""
+
+    max_bytes: int = 64 << 20
+    ttl_seconds: float = 300.0
+
+
+class ServingOptions(msgspec.Struct, frozen=True):
+    """How a deployment is served; each gateway applies it by itself.
+
+    Up to `max_batch_size` rows share a call of the model; a batch that is not full waits for
+    `max_delay_ms`. Up to `max_queue` requests may wait, and each may take `timeout_ms`.
+    """
+
+    max_batch_size: int = 32
+    max_delay_ms: float = 0.0
+    max_queue: int = 256
+    timeout_ms: int = 60_000
+    cache: CacheOptions | None = None
+
+
 class DeploymentSpec(msgspec.Struct, frozen=True):
-    """What was asked for: `churn`, `churn:3` or `churn@champion`."""
+    """What was asked for: `churn`, `churn:3` or `churn@champion`, and how it is to be served."""
 
     model: str
+    options: ServingOptions = ServingOptions()
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -68,9 +90,14 @@ class Deployments:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def put(self, name: str, model: str) -> Deployment:
-        """Make or change the deployment `name` to serve `model` (`churn`, `churn:3`, ...)."""
-        body = {"model": model}
+    def put(self, name: str, model: str, options: ServingOptions | None = None) -> Deployment:
+        """Make or change the deployment `name` to serve `model` (`churn`, `churn:3`, ...).
+
+        Without `options` those that it has stay.
+        """
+        body: dict[str, Any] = {"model": model}
+        if options is not None:
+            body["options"] = msgspec.to_builtins(options)
         return self._transport.request("PUT", route("deployments", name), Deployment, body=body)
 
     def get(self, name: str) -> Deployment:

@@ -62,6 +62,12 @@ def _routes(state: State) -> list[WantedRoute]:
             version = state.versions.get((deployment.tenant_id, target.model, target.number))
             if version is not None and version.id == target.version_id:
                 routes.append(
-                    wanted_route(deployment.id, deployment.tenant_id, deployment.name, version)
+                    wanted_route(
+                        deployment.id,
+                        deployment.tenant_id,
+                        deployment.name,
+                        deployment.spec,
+                        version,
+                    )
                 )
     return routes

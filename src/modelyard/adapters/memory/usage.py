@@ -94,4 +94,5 @@ def _sum(group: str, price_id: str | None, events: Sequence[PredictionMade]) -> 
         bytes_in=sum(event.bytes_in for event in events),
         bytes_out=sum(event.bytes_out for event in events),
         duration=sum(event.duration for event in events),
+        cached=sum(event.cached for event in events),
     )

@@ -38,7 +38,13 @@ KEYS: Final = select(
 ).where(api_keys.c.revoked_at.is_(None))
 
 ROUTES: Final = (
-    select(deployments.c.id, deployments.c.tenant_id, deployments.c.name, *VERSION)
+    select(
+        deployments.c.id,
+        deployments.c.tenant_id,
+        deployments.c.name,
+        deployments.c.spec,
+        *VERSION,
+    )
     .join(
         model_versions,
         and_(
@@ -76,8 +82,8 @@ class SqlControlPlane:
                 for hash_, key_id, tenant_id, scope, expires_at in keys
             ],
             [
-                wanted_route(deployment_id, tenant_id, name, ModelVersion(*version))
-                for deployment_id, tenant_id, name, *version in routes
+                wanted_route(deployment_id, tenant_id, name, spec, ModelVersion(*version))
+                for deployment_id, tenant_id, name, spec, *version in routes
             ],
         )
 

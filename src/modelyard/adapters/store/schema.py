@@ -267,6 +267,7 @@ usage_events: Final = Table(
     Column("bytes_in", BigInteger, nullable=False),
     Column("bytes_out", BigInteger, nullable=False),
     Column("duration", BigInteger, nullable=False),
+    Column("cached", Boolean, nullable=False),
     Column("price_id", Text),
     Index("ix_usage_events_tenant_id_at", "tenant_id", "at"),
 )

@@ -44,6 +44,7 @@ class SqlUsage(TenantRows):
                 func.sum(column)
                 for column in (events.rows, events.bytes_in, events.bytes_out, events.duration)
             ),
+            func.sum(case((events.cached, 1), else_=0)),
         )
         if query.since is not None:
             statement = statement.where(events.at >= microseconds(query.since))

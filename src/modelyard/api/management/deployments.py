@@ -17,6 +17,7 @@ from modelyard.api.management.problems import refusals
 from modelyard.core.pages import Page
 from modelyard.deployment import deployment as entity
 from modelyard.deployment.deployment import DeploymentSpec, DeploymentStatus
+from modelyard.serving.options import ServingOptions
 
 
 class WantedDeployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,6 +32,10 @@ class WantedDeployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=["churn@champion"],
         ),
     ]
+    options: Annotated[
+        ServingOptions | None,
+        Meta(description="How it is served. If not given, as it is; `{}` stands for the defaults."),
+    ] = None
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -78,8 +83,9 @@ def put_deployment(
 
     The answer comes before the model is loaded: follow `status`.
     """
+    spec = DeploymentSpec(data.model, data.options or ServingOptions())
     deployment, created = services.deployments.put(
-        caller.tenant_id, name, DeploymentSpec(data.model)
+        caller.tenant_id, name, spec, keep_options=data.options is None
     )
     return Response(_shown(deployment), status_code=201 if created else 200)
 

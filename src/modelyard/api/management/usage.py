@@ -31,6 +31,9 @@ class UsageLine(msgspec.Struct, frozen=True):
     mean_ms: Annotated[float, Meta(description="Mean time of a request in milliseconds.")]
     cost: Annotated[str | None, Meta(description="Exact; null where nothing was priced.")]
     currency: str | None
+    cached: Annotated[
+        int, Meta(description="How many of the requests the response cache answered.")
+    ]
 
 
 @get("/", summary="Report usage", responses=refusals(), sync_to_thread=True)
@@ -57,6 +60,7 @@ def _shown(line: entity.UsageLine) -> UsageLine:
         mean_ms=line.mean_ms,
         cost=None if line.cost is None else format(line.cost, "f"),
         currency=line.currency,
+        cached=line.cached,
     )
 
 

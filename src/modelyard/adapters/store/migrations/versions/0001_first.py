@@ -270,6 +270,7 @@ def _billing() -> None:
         sa.Column("bytes_in", sa.BigInteger(), nullable=False),
         sa.Column("bytes_out", sa.BigInteger(), nullable=False),
         sa.Column("duration", sa.BigInteger(), nullable=False),
+        sa.Column("cached", sa.Boolean(), nullable=False),
         sa.Column("price_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("request_id", name="pk_usage_events"),
     )
