@@ -29,15 +29,18 @@ class GrpcServer:
             options=_options(max_request_bytes),
         )
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen, beside the other gateways that listen on the same port.
+    async def start(self, host: str, port: int) -> int:
+        """Listen, beside the other gateways that listen on the same port; 0 takes a free one.
+
+        Returns the port.
 
         Raises:
             RuntimeError: the address cannot be bound.
         """
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._server.add_insecure_port(address)
+        bound = self._server.add_insecure_port(address)
         await self._server.start()
+        return bound
 
     async def stop(self, seconds: float) -> None:
         """Take no more calls; what is under way has so many seconds to end."""
