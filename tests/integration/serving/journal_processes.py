@@ -24,7 +24,9 @@ async def write(folder: Path, start: int, sync_ms: int | None) -> None:
     number = start
 
     async def one(mine: int) -> None:
-        await writer.append(record(mine))
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        writer.append(record(mine), lambda error: told.set_result(None))
+        await told
         # One write to the pipe: a kill cannot tear it, nor hold it back.
         os.write(1, f"{mine:08}\n".encode())
 

@@ -20,8 +20,8 @@ from modelyard.serving.batcher import Batcher
 from modelyard.serving.metrics import Metrics, Series
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.stopping import StopSignal
-from tests.dataplane import Model, echo, load, picker
 from tests.batching import Watched, looping, mixing
+from tests.dataplane import Model, echo, load, picker
 
 pytestmark = pytest.mark.asyncio
 LONG = 60.0

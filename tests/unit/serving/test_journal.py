@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.adapters.journal import JournalFiles
-from modelyard.core.errors import Unavailable
+from modelyard.core.errors import ModelyardError, Unavailable
 from modelyard.core.events import PredictionMade
 from modelyard.core.journal import frame, unframe
 from modelyard.serving.journal import JournalWriter
@@ -25,6 +25,22 @@ def contents(folder: Path) -> list[bytes]:
 
 def stored(folder: Path) -> list[str]:
     return [made.request_id for data in contents(folder) for _, made in unframe(data)]
+
+
+def recorded(writer: JournalWriter, made: PredictionMade) -> asyncio.Future[None]:
+    """Done once the event may be acknowledged; fails when it cannot be recorded."""
+    told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def tell(error: ModelyardError | None) -> None:
+        if told.done():
+            return
+        if error is None:
+            told.set_result(None)
+        else:
+            told.set_exception(error)
+
+    writer.append(made, tell)
+    return told
 
 
 class Counted:
@@ -50,7 +66,7 @@ async def test_all_that_finish_in_one_tick_share_one_write(
     writer = JournalWriter(tmp_path, 60_000)
     kernel = Counted(monkeypatch)
     for group in range(3):
-        waits = [writer.append(event(group * 100 + number)) for number in range(100)]
+        waits = [recorded(writer, event(group * 100 + number)) for number in range(100)]
         await asyncio.gather(*waits)
     assert kernel.story == ["write"] * 3
     monkeypatch.undo()
@@ -62,7 +78,7 @@ async def test_all_that_finish_in_one_tick_share_one_write(
 async def test_nothing_is_acknowledged_before_it_is_written(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, 60_000)
     for number in range(50):
-        written = asyncio.ensure_future(writer.append(event(number)))
+        written = asyncio.ensure_future(recorded(writer, event(number)))
         assert not written.done()
         await written
         assert stored(tmp_path)[-1] == event(number).request_id
@@ -77,7 +93,7 @@ async def test_always_syncs_after_the_write_and_before_the_answer(
     kernel = Counted(monkeypatch)
 
     async def one(number: int) -> None:
-        await writer.append(event(number))
+        await recorded(writer, event(number))
         kernel.story.append(f"answer {number}")
 
     await one(0)
@@ -105,7 +121,7 @@ async def test_the_timer_syncs_what_is_new_and_only_then(
     writer = JournalWriter(tmp_path, 5)
     await asyncio.sleep(0.05)
     assert kernel.story == []
-    await writer.append(event(1))
+    await recorded(writer, event(1))
     await asyncio.sleep(0.1)
     assert kernel.story == ["write", "fdatasync"]
     await writer.close()
@@ -116,7 +132,7 @@ async def test_whoever_is_cancelled_takes_no_neighbour_along(tmp_path: Path) -> 
     writer = JournalWriter(tmp_path, 60_000)
 
     async def wait(number: int) -> int:
-        await writer.append(event(number))
+        await recorded(writer, event(number))
         return number
 
     tasks = [asyncio.create_task(wait(number)) for number in range(5)]
@@ -148,13 +164,13 @@ async def test_a_full_disk_fails_its_group_alone_and_leaves_no_half_record(
     tmp_path: Path, small_files: int, sync_ms: int | None
 ) -> None:
     writer = JournalWriter(tmp_path, sync_ms)
-    await asyncio.gather(*(writer.append(event(number)) for number in range(8)))
-    failed = [asyncio.ensure_future(writer.append(event(100 + number))) for number in range(4)]
+    await asyncio.gather(*(recorded(writer, event(number)) for number in range(8)))
+    failed = [asyncio.ensure_future(recorded(writer, event(100 + number))) for number in range(4)]
     for result in await asyncio.gather(*failed, return_exceptions=True):
         assert isinstance(result, Unavailable)
         assert result.retry_after == 5
-    await writer.append(event(8))
-    await asyncio.gather(*(writer.append(event(number)) for number in range(9, 12)))
+    await recorded(writer, event(8))
+    await asyncio.gather(*(recorded(writer, event(number)) for number in range(9, 12)))
     assert stored(tmp_path) == [event(number).request_id for number in range(12)]
     for data in contents(tmp_path):
         assert sum(len(frame(made)) for _, made in unframe(data)) == len(data)
@@ -166,7 +182,7 @@ async def test_a_sync_that_failed_is_not_believed_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = JournalWriter(tmp_path, None)
-    await writer.append(event(0))
+    await recorded(writer, event(0))
     real, failing = os.fdatasync, [True]
 
     def fails_once(file: int) -> None:
@@ -176,8 +192,8 @@ async def test_a_sync_that_failed_is_not_believed_the_next_time(
 
     monkeypatch.setattr(os, "fdatasync", fails_once)
     with pytest.raises(Unavailable, match="Input/output error"):
-        await writer.append(event(1))
-    await writer.append(event(2))
+        await recorded(writer, event(1))
+    await recorded(writer, event(2))
     # The file in doubt takes no more: what is acknowledged now is in a new one.
     assert len(contents(tmp_path)) == 2
     assert event(2).request_id in stored(tmp_path)
@@ -191,7 +207,7 @@ async def test_files_rotate_without_losing_or_repeating(
 ) -> None:
     writer = JournalWriter(tmp_path, sync_ms, rotate=1000)
     for start in range(0, 400, 4):
-        await asyncio.gather(*(writer.append(event(start + number)) for number in range(4)))
+        await asyncio.gather(*(recorded(writer, event(start + number)) for number in range(4)))
     await writer.close()
     assert stored(tmp_path) == [event(number).request_id for number in range(400)]
     sizes = [len(data) for data in contents(tmp_path)]
@@ -204,7 +220,7 @@ async def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     writer = JournalWriter(tmp_path, 5, rotate=200)
     for number in range(50):
-        await writer.append(event(number))
+        await recorded(writer, event(number))
     await writer.close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
@@ -212,11 +228,11 @@ async def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, 5)
-    pending = asyncio.ensure_future(writer.append(event(1)))
+    pending = asyncio.ensure_future(recorded(writer, event(1)))
     await writer.close()
     await pending
     with pytest.raises(Unavailable):
-        await writer.append(event(2))
+        await recorded(writer, event(2))
     assert stored(tmp_path) == [event(1).request_id]
 
 
@@ -226,7 +242,7 @@ async def test_the_reader_leaves_a_file_whose_writer_lives(tmp_path: Path) -> No
     [(journal_id, size)] = files.journals()
     assert size == 0
     assert not files.retire(journal_id, 0)
-    await writer.append(event(1))
+    await recorded(writer, event(1))
     assert not files.retire(journal_id, len(frame(event(1))))
     await writer.close()
     assert not files.retire(journal_id, 0)
