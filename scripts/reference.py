@@ -113,7 +113,8 @@ def shapes() -> str:
 
 
 def errors() -> str:
-    """Each class of expected failure: its code, its HTTP status, what it means."""
+    """Each class of expected failure: its code, its status in both protocols, what it means."""
+    from modelyard.api.grpc.statuses import code_of
     from modelyard.api.statuses import status_of
     from modelyard.core import errors as known
     from modelyard.core.errors import ModelyardError
@@ -127,8 +128,9 @@ def errors() -> str:
         ):
             status = status_of(kind(""))
             meaning = _sentence(kind.__doc__ or "")
-            rows.append((f"`{kind.code}`", f"{status.value} {status.phrase}", meaning))
-    return _table(("code", "HTTP status", "meaning"), rows)
+            http = f"{status.value} {status.phrase}"
+            rows.append((f"`{kind.code}`", http, code_of(kind("")).name, meaning))
+    return _table(("code", "HTTP status", "gRPC status", "meaning"), rows)
 
 
 def algorithms() -> str:
@@ -156,6 +158,8 @@ def scores() -> str:
 
 def limits() -> str:
     """Bounds that no setting changes."""
+    from modelyard.api import asgi_connection
+    from modelyard.api.grpc import calls, server
     from modelyard.api.inference import tensors
     from modelyard.api.limits import ConnectionLimits
     from modelyard.api.management import admission, bodies, idempotency, job_stream, uploads
@@ -169,7 +173,7 @@ def limits() -> str:
     wire = ConnectionLimits(max_body=0)
     rows: Iterable[tuple[str, str]] = (
         (
-            "target and headers of a request",
+            "target and headers of an inference request",
             f"{wire.max_head:,} bytes, {wire.max_headers} headers",
         ),
         ("time for them to come", f"{wire.head_seconds:g} s"),
@@ -180,6 +184,12 @@ def limits() -> str:
         ("an idle connection", f"{wire.idle_seconds:g} s"),
         ("time for a client to take what was sent", f"{wire.send_seconds:g} s"),
         ("inference requests that wait on one connection", f"{wire.max_pipeline}"),
+        ("target and headers of any other request", f"{asgi_connection.MAX_HEAD:,} bytes"),
+        ("time for these to come", f"{asgi_connection.HEAD_SECONDS:g} s"),
+        ("gRPC calls at once in one gateway", f"{server.MAX_CALLS:,}"),
+        ("gRPC calls at once on one connection", f"{server.MAX_STREAMS}"),
+        ("requests of one gRPC stream that are under way", f"{calls.WINDOW}"),
+        ("metadata of a gRPC call", f"{server.MAX_METADATA:,} bytes"),
         ("body of a management request", f"{bodies.MAX_BODY:,} bytes"),
         ("items on a page", f"{pages.MAX_PAGE}"),
         ("management requests at work in one gateway", lanes),

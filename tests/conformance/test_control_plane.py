@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from modelyard.adapters.memory import MemoryControlPlane
 from modelyard.adapters.store import SqlControlPlane
 from modelyard.core.clock import ManualClock
 from modelyard.core.tensors import Signature
-from modelyard.deployment.deployment import ReplicaReport, ReplicaState
+from modelyard.deployment.deployment import DeploymentSpec, ReplicaReport, ReplicaState
 from modelyard.registry.parity import Parity
 from modelyard.registry.version import ModelVersion
+from modelyard.serving.options import CacheOptions, ServingOptions
 from modelyard.serving.ports import KeyEntry, ReplicaOutcome, WantedRoute
 from tests.conformance.samples import (
     OURS,
@@ -83,6 +86,16 @@ def test_a_deployment_with_a_target_is_a_route(store: AnyStore, control: Control
     with store.begin() as tx:
         tx.deployments(OURS).delete("live")
     assert control.wanted().routes == []
+
+
+def test_a_route_is_served_as_its_deployment_wants_it(store: AnyStore, control: Control) -> None:
+    options = ServingOptions(4, 1.5, 8, 250, CacheOptions(4096, 2.5))
+    deployment = a_deployment(target=register(store))
+    spec = DeploymentSpec(deployment.spec.model, options)
+    with store.begin() as tx:
+        tx.deployments(OURS).put(replace(deployment, spec=spec))
+    (route,) = control.wanted().routes
+    assert route.options == options
 
 
 def test_a_version_that_cannot_be_served_is_a_route_without_artifacts(

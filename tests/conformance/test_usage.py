@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from modelyard.billing.price import Unit
 from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
 from modelyard.core.events import PredictionMade
@@ -141,3 +143,10 @@ def test_a_query_takes_since_and_leaves_until(store: AnyStore) -> None:
         assert [s.requests for s in usage.sums(UsageQuery(since=since))] == [3]
         assert [s.requests for s in usage.sums(UsageQuery(until=until))] == [3]
         assert usage.sums(UsageQuery(since=until, until=since)) == []
+
+
+def test_answers_from_the_cache_are_counted_among_the_requests(store: AnyStore) -> None:
+    hits = [replace(an_event(number), cached=True) for number in range(3)]
+    ingest(store, *hits, an_event(7), an_event(8, status=500))
+    (line,) = sums(store)
+    assert (line.requests, line.errors, line.cached) == (4, 1, 3)

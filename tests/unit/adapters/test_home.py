@@ -66,7 +66,7 @@ def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_the_server_is_announced_whole_and_withdrawn(home: Home) -> None:
     file = home.path / "server.json"
-    home.announce("http://127.0.0.1:1")
+    home.announce("http://127.0.0.1:1", "http://127.0.0.1:2")
     assert set(msgspec.json.decode(file.read_bytes())) >= {"url", "pid"}
     home.withdraw()
     home.withdraw()

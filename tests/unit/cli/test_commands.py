@@ -30,7 +30,7 @@ JOB = {
     "created_at": AT,
     "spec": {"model": "churn"},
 }
-DEPLOYMENT = {
+DEPLOYMENT: dict[str, Any] = {
     "id": "dep_1",
     "name": "churn",
     "spec": {
@@ -98,6 +98,29 @@ def test_a_deployment_that_fails_fails_the_command(run: Run, server: ScriptedSer
     assert (ended.code, ended.out) == (1, "")
     assert "it is damaged" in ended.err
     assert server.asked[0].path == "/api/v1/deployments/churn"
+
+
+def test_deploying_changes_the_options_that_are_given(run: Run, server: ScriptedServer) -> None:
+    server.answers = [Answer(200, DEPLOYMENT), Answer(200, DEPLOYMENT)]
+    assert run("deploy", "churn", "--max-queue", "99", "--cache-ttl", "0").code == 0
+    options = {**DEPLOYMENT["spec"]["options"], "max_queue": 99, "cache": None}
+    assert server.asked[1].json() == {"model": "churn", "options": options}
+
+
+def test_a_new_deployment_has_the_options_that_are_given(run: Run, server: ScriptedServer) -> None:
+    missing = {"status": 404, "title": "Not Found", "detail": "no", "code": "not_found"}
+    server.answers = [Answer(404, missing), Answer(201, DEPLOYMENT)]
+    assert run("deploy", "churn", "--max-batch-size", "4", "--cache-ttl", "2").code == 0
+    options = server.asked[1].json()["options"]
+    assert options["max_batch_size"] == 4
+    assert options["cache"]["ttl_seconds"] == 2
+    assert options["timeout_ms"] == 60_000
+
+
+def test_deploying_without_options_says_nothing_of_them(run: Run, server: ScriptedServer) -> None:
+    server.answers = [Answer(200, DEPLOYMENT)]
+    assert run("deploy", "churn").code == 0
+    assert server.asked[0].json() == {"model": "churn"}
 
 
 def test_predictions_from_a_csv_file(run: Run, server: ScriptedServer, tmp_path: Path) -> None:

@@ -2,9 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from modelyard_client import Client, DeploymentFailed, TimedOut
+from modelyard_client import (
+    CacheOptions,
+    Client,
+    DeploymentFailed,
+    ServingOptions,
+    TimedOut,
+)
 from tests.unit.sdk.scripted_server import Answer, ScriptedServer
 
 AT = "2026-11-22T00:00:00Z"
@@ -43,3 +50,10 @@ def test_waiting_has_an_end(server: ScriptedServer, client: Client) -> None:
     server.answers = [Answer(200, _deployment(1, 1, "pending"))]
     with pytest.raises(TimedOut, match="not ready after"):
         client.deployments.wait_ready("m", timeout=0.1)
+
+
+def test_the_defaults_are_the_servers() -> None:
+    from modelyard.serving import options as server
+
+    assert msgspec.to_builtins(ServingOptions()) == msgspec.to_builtins(server.ServingOptions())
+    assert msgspec.to_builtins(CacheOptions()) == msgspec.to_builtins(server.CacheOptions())

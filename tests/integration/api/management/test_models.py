@@ -75,3 +75,56 @@ async def test_a_deployment_of_nothing_is_refused(yard: Yard, reference: str, st
     async with yard.client() as client:
         answer = await client.put("/deployments/shop", json={"model": reference})
     assert answer.status_code == status
+
+
+async def test_options_are_given_kept_and_taken_back(yard: Yard) -> None:
+    yard.version()
+    yard.version()
+    given = {"max_batch_size": 8, "timeout_ms": 250, "cache": {"ttl_seconds": 1.5}}
+    async with yard.client() as client:
+
+        async def put(body: dict[str, object]) -> tuple[int, dict[str, object], int]:
+            answer = await client.put("/deployments/live", json=body)
+            shown = answer.json()
+            return answer.status_code, shown["spec"]["options"], shown["generation"]
+
+        status, options, _ = await put({"model": "churn:1", "options": given})
+        whole = {
+            "max_batch_size": 8,
+            "max_delay_ms": 0.0,
+            "max_queue": 256,
+            "timeout_ms": 250,
+            "cache": {"max_bytes": 64 << 20, "ttl_seconds": 1.5},
+        }
+        assert (status, options) == (201, whole)
+        # Another version is served in the same way.
+        assert await put({"model": "churn:2"}) == (200, whole, 2)
+        assert await put({"model": "churn:2", "options": given}) == (200, whole, 2)
+        status, options, generation = await put({"model": "churn:2", "options": {}})
+        assert (status, options["cache"], options["max_batch_size"]) == (200, None, 32)
+        assert generation == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_batch_size": 0},
+        {"max_delay_ms": -1},
+        {"max_delay_ms": 1001},
+        {"max_queue": 0},
+        {"timeout_ms": 0},
+        {"timeout_ms": 1.5},
+        {"cache": {"ttl_seconds": 0}},
+        {"cache": {"max_bytes": 1}},
+        {"cache": True},
+        {"max_batchsize": 3},
+        [],
+    ],
+)
+async def test_options_out_of_bounds_are_refused(yard: Yard, options: object) -> None:
+    yard.version()
+    async with yard.client() as client:
+        body = {"model": "churn", "options": options}
+        answer = await client.put("/deployments/live", json=body)
+    assert answer.status_code == 400
+    assert "options" in answer.json()["detail"]
