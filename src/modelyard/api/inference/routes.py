@@ -103,7 +103,8 @@ class InferenceRoutes:
             case [""]:
                 # How KServe V1 asks for the server's life.
                 described = {"status": "alive"}
-            case ["v2"]:
+            case ["v2"] | ["v2", ""]:
+                # The published description has it with a slash at its end.
                 described = v2.server_metadata(self._server_version)
             case ["v2", "health", "live"]:
                 described = {"live": True}
