@@ -13,6 +13,7 @@ from tests.e2e.conftest import start_server, stop_server
 
 # What the pages print for a server that is left at its defaults.
 ADDRESS = "127.0.0.1:8000"
+GRPC_ADDRESS = "127.0.0.1:8001"
 
 
 class Reader(NamedTuple):
@@ -33,25 +34,33 @@ def free_port() -> int:
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Reader:
     """Has no server: the page starts one."""
-    port = str(free_port())
-    environ = {"HOME": str(tmp_path), "MODELYARD_PORT": port, "MODELYARD_WORKERS": "1"}
-    return Reader(tmp_path / "folder", environ, {ADDRESS: f"127.0.0.1:{port}"})
+    port, grpc_port = str(free_port()), str(free_port())
+    environ = {
+        "HOME": str(tmp_path),
+        "MODELYARD_PORT": port,
+        "MODELYARD_GRPC_PORT": grpc_port,
+        "MODELYARD_WORKERS": "1",
+    }
+    replaced = {ADDRESS: f"127.0.0.1:{port}", GRPC_ADDRESS: f"127.0.0.1:{grpc_port}"}
+    return Reader(tmp_path / "folder", environ, replaced)
 
 
 @pytest.fixture(scope="session")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """The folder that holds `.modelyard`, and the address of its server."""
+def shared_home(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The folder that holds `.modelyard`, and the addresses of its server for the printed ones."""
     folder = tmp_path_factory.mktemp("docs")
     started = start_server(folder / ".modelyard", MODELYARD_WORKERS="1")
     try:
-        yield folder, started.url.removeprefix("http://")
+        yield folder, {ADDRESS: started.url.removeprefix("http://"), GRPC_ADDRESS: started.grpc_url}
     finally:
         code = stop_server(started.process)
     assert code == 0
 
 
 @pytest.fixture
-def resident(shared_home: tuple[Path, str], tmp_path: Path) -> Reader:
+def resident(shared_home: tuple[Path, dict[str, str]], tmp_path: Path) -> Reader:
     """Has a server running."""
-    folder, address = shared_home
-    return Reader(tmp_path / "folder", {"HOME": str(folder)}, {ADDRESS: address})
+    folder, replaced = shared_home
+    return Reader(tmp_path / "folder", {"HOME": str(folder)}, replaced)

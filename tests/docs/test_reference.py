@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from modelyard.api.grpc.generated import inference_pb2
 from modelyard.cli.app import build
 from modelyard.core.settings import Settings
+from modelyard.serving.metrics import render
 from tests.docs.markdown import ROOT
 
 REFERENCE = ROOT / "docs/reference"
@@ -82,8 +84,31 @@ def test_no_route_is_without_a_summary_or_a_documented_answer() -> None:
     assert linked <= {shape.lower() for shape in shapes}
 
 
+def test_every_metric_is_documented(tmp_path: Path) -> None:
+    page = (REFERENCE / "metrics.md").read_text()
+    names = re.findall(r"^# TYPE (\w+) (\w+)$", render(tmp_path, None), re.M)
+    assert len(names) >= 8
+    assert [(name, kind) for name, kind in names if f"| `{name}` | {kind} |" not in page] == []
+
+
+def test_every_method_of_the_grpc_service_is_documented() -> None:
+    page = (REFERENCE / "data-plane.md").read_text()
+    service = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    assert [method.name for method in service.methods if f"`{method.name}`" not in page] == []
+
+
 @pytest.mark.parametrize(
-    "path", ["/livez", "/readyz", "/v2", "/v2/models/{name}/infer", "/v1/models/{name}:predict"]
+    "path",
+    [
+        "/livez",
+        "/readyz",
+        "/v2",
+        "/v2/models/{name}/infer",
+        "/v1/models/{name}:predict",
+        "/v2/repository/index",
+        "/v2/models/{name}/config",
+        "/v2/models/{name}/stats",
+    ],
 )
 def test_the_data_planes_routes_are_documented(path: str) -> None:
     assert f"{path}`" in (REFERENCE / "data-plane.md").read_text()

@@ -1,7 +1,7 @@
 """Does what a page says: its blocks, one after the other, in one shell.
 
 A block's info string says what becomes of it: `sh run` and `python run` are executed, as is
-`python run kserve` in the environment of that client; `text output` is held against what the
+`python run clients` in the environment of the clients that need one; `text output` is held against what the
 block before it printed; `sh install` and `sh unchecked` are for readers alone.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from tests.docs.markdown import ROOT, Block
 
-RUN = {("sh", "run"), ("python", "run"), ("python", "run kserve")}
+RUN = {("sh", "run"), ("python", "run"), ("python", "run clients")}
 OUTPUT = ("text", "output")
 INSTALL = ("sh", "install")
 SHOWN = {INSTALL, ("sh", "unchecked")}
@@ -99,7 +99,7 @@ def _piece(at: int, block: Block) -> str:
     if block.language == "sh":
         body = block.text
     else:
-        python = _CLIENTS if block.mode == "run kserve" else sys.executable
+        python = _CLIENTS if block.mode == "run clients" else sys.executable
         body = f"{shlex.quote(str(python))} - <<'END OF EXAMPLE'\n{block.text}\nEND OF EXAMPLE"
     # Not every output ends its line.
     return f"\necho; echo '{_MARK} {at}'\n{body}\n"
