@@ -83,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             gt=0,
             le=1000,
         ),
-    ] = 2.0
+    ] = 0.25
     currency: Annotated[str, _doc("ISO 4217 code of all prices.", pattern="^[A-Z]{3}$")] = "USD"
     drain_seconds: Annotated[
         float,

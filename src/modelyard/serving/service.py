@@ -69,7 +69,12 @@ class InferenceService:
 
     def grant(self, secret: bytes) -> Grant | None:
         """What a presented key stands for; None for one that is not in force."""
-        return self._snapshot.grant(self._hash_key(secret), self._clock.now())
+        entry = self._snapshot.key(secret, self._hash_key)
+        if entry is None:
+            return None
+        if entry.expires_at is not None and entry.expires_at <= self._clock.now():
+            return None
+        return entry.grant
 
     def routes(self, grant: Grant) -> list[Route]:
         """The routes that the key may call, by name."""

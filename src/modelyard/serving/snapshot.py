@@ -6,17 +6,18 @@ goes on with it to its end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 
-from modelyard.core.access import Grant
 from modelyard.core.errors import NotFound, Unavailable
 from modelyard.core.tensors import Signature, TensorSpec
 from modelyard.serving.cache import ResponseCache
 from modelyard.serving.metrics import RouteMetrics
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
+
+MAX_RECOGNISED: Final = 10_000
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -54,6 +55,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Keys by hash; routes by tenant and name.
 
     `failures` tells why a route is not there; of those in `loading` it is not known yet.
+    `recognised` holds keys that were presented before, so that they need not be hashed again; it
+    goes with the snapshot, and so does a key that was revoked.
     """
 
     revision: int = -1
@@ -61,19 +64,22 @@ class Snapshot(msgspec.Struct, frozen=True):
     routes: Mapping[tuple[str, str], Route] = {}
     failures: Mapping[tuple[str, str], str] = {}
     loading: frozenset[tuple[str, str]] = frozenset()
+    recognised: dict[bytes, KeyEntry] = {}
 
-    def grant(self, key_hash: bytes, now: datetime) -> Grant | None:
-        """What the key grants, unless it is unknown or has expired.
+    def key(self, secret: bytes, hash_key: Callable[[bytes], bytes]) -> KeyEntry | None:
+        """What is known of a presented key.
 
         Raises:
             Unavailable: the keys are not known yet.
         """
-        if self.revision < 0:
-            raise Unavailable("the server is starting", retry_after=1)
-        entry = self.keys.get(key_hash)
-        if entry is None or (entry.expires_at is not None and entry.expires_at <= now):
-            return None
-        return entry.grant
+        entry = self.recognised.get(secret)
+        if entry is None:
+            if self.revision < 0:
+                raise Unavailable("the server is starting", retry_after=1)
+            entry = self.keys.get(hash_key(secret))
+            if entry is not None and len(self.recognised) < MAX_RECOGNISED:
+                self.recognised[secret] = entry
+        return entry
 
     def missing(self, tenant_id: str) -> dict[str, str | None]:
         """The tenant's deployments that do not serve, and why; None of those that load."""

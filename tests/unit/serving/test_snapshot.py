@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from modelyard.core.clock import ManualClock
 from modelyard.core.errors import NotFound, Unavailable
 from modelyard.serving.snapshot import Snapshot
 
@@ -10,10 +9,9 @@ AT = ("tnt_a", "churn")
 
 
 def test_keys_that_are_not_known_yet_are_not_refused() -> None:
-    now = ManualClock().now()
     with pytest.raises(Unavailable, match="starting"):
-        Snapshot().grant(b"hash", now)
-    assert Snapshot(0).grant(b"hash", now) is None
+        Snapshot().key(b"secret", bytes)
+    assert Snapshot(0).key(b"secret", bytes) is None
 
 
 def test_what_does_not_serve_is_told_from_what_is_not_there() -> None:
