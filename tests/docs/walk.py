@@ -1,8 +1,9 @@
 """Does what a page says: its blocks, one after the other, in one shell.
 
-A block's info string says what becomes of it: `sh run` and `python run` are executed, as is
-`python run clients` in the environment of the clients that need one; `text output` is held against what the
-block before it printed; `sh install` and `sh unchecked` are for readers alone.
+A block's info string says what becomes of it: `sh run` and `python run` are executed, and
+`python run clients` in the environment of the clients that need one of their own; `text output`
+is held against what the block before it printed; `sh install` and `sh unchecked` are for readers
+alone.
 """
 
 from __future__ import annotations
