@@ -310,6 +310,11 @@ class Gateway:
         snapshot = Snapshot(1, dict(self._keys), dict(self._routes), failures or {})
         self.service.publish(snapshot)
 
+    @property
+    def keys(self) -> Sequence[KeyEntry]:
+        """The keys that were made."""
+        return list(self._keys.values())
+
     def key(
         self, secret: str, scope: Scope = Scope.INFER, tenant: str = TENANT, expires: Any = None
     ) -> str:

@@ -410,3 +410,9 @@ async def test_thousands_under_random_cancellation_get_their_own(bench: Bench) -
     assert kept > 3000
     assert sum(runtime.calls) >= kept
     assert len(runtime.calls) < kept
+
+
+async def test_what_repeats_by_its_values_never_runs_on_the_event_loop() -> None:
+    # On the samples it is quick: they say that nothing is to be repeated.
+    assert load(looping())[1].call_seconds >= 0.02
+    assert load(picker())[1].call_seconds < 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ _SAMPLE_ROWS: Final = 64
 _SAMPLE_TEXT: Final = "some words of the length that people write " * 3
 _ROWS: Final = ((1, 3), (1, 0))
 """What the rows hold by which it is found out whether a graph mixes its rows."""
+
+_LOOPS: Final = (b"\x22\x04Loop", b"\x22\x04Scan")
+"""How a node that repeats a part of the graph is written (field 4 of ONNX's NodeProto): as often
+as the values say, which no sample tells. Such a graph is never called on the event loop.
+"""
 
 _SLOW: Final = 0.02
 """Seconds of a call beyond which nothing more is measured, lest loading take minutes."""
@@ -89,9 +95,12 @@ class OnnxLoader:
             from modelyard.serving.runtimes.text import TextFeatures
 
             features = TextFeatures.load(self._blobs.get(route.artifacts["features"]))
-        session = open_session(self._blobs.get(route.artifacts["onnx"]))
+        graph = self._blobs.get(route.artifacts["onnx"])
+        session = open_session(graph)
         runtime = OnnxRuntime(session, route.signature, features)
         _measure(runtime, route.signature)
+        if any(node in graph for node in _LOOPS):
+            runtime.call_seconds = math.inf
         runtime.stackable = _answers_row_by_row(runtime, route.signature)
         return runtime
 
