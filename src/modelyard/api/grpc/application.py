@@ -21,4 +21,4 @@ def make_grpc_server(
     calls = InferenceCalls(plane, max_request_bytes=max_request_bytes)
     descriptions = Descriptions(plane, extensions, server_version=server_version)
     service = GrpcService(plane, calls, descriptions)
-    return GrpcServer(service, max_request_bytes=max_request_bytes)
+    return GrpcServer(service, calls, max_request_bytes=max_request_bytes)

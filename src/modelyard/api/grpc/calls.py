@@ -17,7 +17,7 @@ from modelyard.api.grpc.generated.inference_pb2 import (
 from modelyard.api.grpc.statuses import code_of, metadata_of
 from modelyard.core import ids
 from modelyard.core.access import Grant
-from modelyard.core.errors import ModelyardError, Unauthenticated
+from modelyard.core.errors import ModelyardError, Unavailable
 from modelyard.serving.exchange import Answer, Exchange
 from modelyard.serving.service import InferenceService
 
@@ -73,6 +73,7 @@ class InferenceCalls:
         self._plane = plane
         self._max_request_bytes = max_request_bytes
         self._request_ids = ids.IdSequence(ids.REQUEST)
+        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def infer(
         self, grant: Grant, message: bytes, context: Context
@@ -94,21 +95,17 @@ class InferenceCalls:
     async def stream(self, secret: bytes, _: Any, context: Context) -> None:
         """Answer the requests of a stream in their order, several being under way at a time.
 
-        The key is asked about at every request: a stream may outlive it.
+        The key is asked about at every request: a stream may outlive it. One that is still open
+        when the server stops ends once it has its answers.
         """
         calls: deque[Call] = deque()
         reading: asyncio.Task[Any] | None = None
         ended = False
         try:
-            while True:
+            while not (ended and not calls):
                 if reading is None and not ended and self._has_room(calls):
                     reading = asyncio.ensure_future(context.read())
-                waits = {calls[0].answer} if calls else set()
-                if reading is not None:
-                    waits.add(reading)
-                if not waits:
-                    return
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                await _first_of(calls, reading, None if ended else self._stopping)
                 if reading is not None and reading.done():
                     message, reading = reading.result(), None
                     if message is EOF:
@@ -116,15 +113,23 @@ class InferenceCalls:
                     else:
                         grant = authenticate(self._plane, secret)
                         calls.append(self._begin(grant, message, context))
+                ended = ended or self._stopping.done()
                 while calls and calls[0].answer.done():
                     await context.write(_streamed(calls.popleft()))
-        except Unauthenticated as error:
+            if self._stopping.done():
+                raise Unavailable("this gateway is stopping; send the rest again")
+        except ModelyardError as error:
             await refuse(context, error)
         finally:
             if reading is not None:
                 reading.cancel()
             for call in calls:
                 call.abandon()
+
+    def stop(self) -> None:
+        """Read no more from the streams that are open."""
+        if not self._stopping.done():
+            self._stopping.set_result(None)
 
     def _has_room(self, calls: deque[Call]) -> bool:
         held = sum(call.size for call in calls)
@@ -141,6 +146,15 @@ class InferenceCalls:
         call.exchange = Exchange(self._plane, grant, codec, call.request_id, call.done)
         call.exchange.begin(codec.request.model_name, codec.request.model_version or None)
         return call
+
+
+async def _first_of(
+    calls: deque[Call], reading: asyncio.Task[Any] | None, stopping: asyncio.Future[None] | None
+) -> None:
+    """Wait until there is something to do for a stream."""
+    head = calls[0].answer if calls else None
+    waits = {each for each in (head, reading, stopping) if each is not None}
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _streamed(call: Call) -> ModelStreamInferResponse:

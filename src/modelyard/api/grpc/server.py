@@ -6,6 +6,7 @@ from typing import Final
 
 from grpc import aio
 
+from modelyard.api.grpc.calls import InferenceCalls
 from modelyard.api.grpc.service import GrpcService
 
 MAX_CALLS: Final = 1024
@@ -22,7 +23,10 @@ PING_SECONDS: Final = 10
 class GrpcServer:
     """grpcio's asyncio server around the service, on the running event loop."""
 
-    def __init__(self, service: GrpcService, *, max_request_bytes: int) -> None:
+    def __init__(
+        self, service: GrpcService, calls: InferenceCalls, *, max_request_bytes: int
+    ) -> None:
+        self._calls = calls
         self._server = aio.server(
             handlers=(service,),
             maximum_concurrent_rpcs=MAX_CALLS,
@@ -44,6 +48,7 @@ class GrpcServer:
 
     async def stop(self, seconds: float) -> None:
         """Take no more calls; what is under way has so many seconds to end."""
+        self._calls.stop()
         await self._server.stop(seconds)
 
 

@@ -79,3 +79,16 @@ async def test_a_cancelled_stream_leaves_the_model(dialled: Dialled) -> None:
     assert answer.model_name == "looping"
     gone = [event.status for event in dialled.gateway.events()]
     assert sorted(gone) == [200, 499, 499]
+
+
+async def test_a_server_that_stops_ends_the_streams_after_their_answers(dialled: Dialled) -> None:
+    idle, at_work = dialled.stream(), dialled.stream()
+    await idle.write(asking(id="first").SerializeToString())
+    assert (await next_of(idle)).infer_response.id == "first"
+    await at_work.write(counting(200_000).SerializeToString())
+    await asyncio.sleep(0.05)
+    stopping = asyncio.create_task(dialled.server.stop(60))
+    assert (await next_of(at_work)).infer_response.model_name == "looping"
+    assert await at_work.code() is StatusCode.UNAVAILABLE
+    assert await idle.code() is StatusCode.UNAVAILABLE
+    await asyncio.wait_for(stopping, 30)
