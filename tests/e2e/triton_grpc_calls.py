@@ -185,8 +185,8 @@ class Calls:
             result, error = came.get(timeout=30)
             order.append(str(error) if error else result.get_response().id)
         self.client.stop_stream()
+        # Refused before a request is sent.
         self.client.start_stream(lambda result, error: came.put((result, error)))
-        self.client.async_stream_infer("numbers", numbers())
         _, refused = came.get(timeout=10)
         self.client.stop_stream(cancel_requests=True)
         self.client.start_stream(
