@@ -17,11 +17,11 @@ def made(max_bytes: int = 1 << 20, ttl: float = 10.0) -> tuple[ResponseCache, Ma
     return ResponseCache(IDENTITY, CacheOptions(max_bytes, ttl), clock.monotonic), clock
 
 
-def numbers(*values: float) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def numbers(*values: float) -> dict[str, np.ndarray]:
     return {"y": np.array(values, np.float32)}
 
 
-def text(*values: object) -> np.ndarray:  # type: ignore[type-arg]
+def text(*values: object) -> np.ndarray:
     array = np.empty(len(values), np.object_)
     array[:] = values
     return array
@@ -85,7 +85,7 @@ def test_what_was_asked_for_longest_ago_makes_room() -> None:
 
 
 @pytest.mark.parametrize("value", [np.zeros(100, np.float32), text(*["x" * 50] * 20)])
-def test_its_size_is_bounded_and_adds_up(value: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_its_size_is_bounded_and_adds_up(value: np.ndarray) -> None:
     cache, _ = made(max_bytes=8192)
     for n in range(100):
         cache.put(b"%d" % (n % 30), {"y": value})
