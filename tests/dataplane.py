@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -251,11 +252,13 @@ async def call(
         {"type": "http.request", "body": piece, "more_body": at + 1 < len(pieces)}
         for at, piece in enumerate(pieces)
     ]
-    messages.append({"type": "http.disconnect"})
     answer = Answer()
 
     async def receive() -> MutableMapping[str, Any]:
-        return messages.pop(0) if len(messages) > 1 else messages[0]
+        if not messages:
+            # This client stays until it has its answer.
+            await asyncio.Event().wait()
+        return messages.pop(0)
 
     async def send(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
