@@ -106,7 +106,12 @@ class Front:
             if not answered.done():
                 answered.set_result(response)
 
-        self._inference.answer(request, grant, done)
+        exchange = self._inference.answer(request, grant, done)
+        if not answered.done() and exchange is not None:
+            await _answered_or_gone(answered, receive)
+            if answered.cancelled():
+                exchange.abandon()
+                return
         response = await answered
         headers = [
             (b"content-type", response.content_type),
@@ -164,6 +169,22 @@ class Front:
             return
         scope["auth"] = grant
         await self.management(scope, receive, send)
+
+
+async def _disconnected(receive: Receive) -> None:
+    # uvicorn may repeat the end of the body first.
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answered_or_gone(answered: asyncio.Future[HttpResponse], receive: Receive) -> None:
+    """Wait for the answer, or for the client to go away; `answered` is cancelled then."""
+    gone = asyncio.ensure_future(_disconnected(receive))
+    gone.add_done_callback(lambda _: answered.cancel())
+    try:
+        await asyncio.wait([answered])
+    finally:
+        gone.cancel()
 
 
 def _in_documentation(path: str) -> bool:

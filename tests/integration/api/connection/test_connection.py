@@ -1,6 +1,8 @@
 """HTTP/1.1 as RFC 9112 has it, over real sockets."""
 
 import asyncio
+import socket
+import struct
 
 import numpy as np
 import pytest
@@ -288,6 +290,22 @@ async def test_a_client_that_goes_stops_its_request(
     assert (event.status, event.rows, event.bytes_out) == (499, 0, 0)
     # The model is free again.
     assert value(await (await server.connect()).ask(count(5))) == 5
+
+
+async def test_one_whose_connection_was_handed_on_stops_its_request_too(
+    server: Server, gateway: Gateway
+) -> None:
+    wire = await server.connect()
+    assert (await wire.ask(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")).status == 200
+    await wire.send(count(FOREVER))
+    await asyncio.sleep(0.1)
+    # There a client that only closes its side is still answered; this one resets the connection.
+    at_once = struct.pack("ii", 1, 0)
+    wire.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    wire.abort()
+    await until(gateway.events)
+    (event,) = gateway.events()
+    assert (event.status, event.rows, event.bytes_out) == (499, 0, 0)
 
 
 async def test_a_client_that_goes_leaves_its_pipeline_unrun(
