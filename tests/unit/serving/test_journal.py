@@ -3,8 +3,11 @@
 import asyncio
 import os
 import resource
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -144,33 +147,42 @@ async def test_whoever_is_cancelled_takes_no_neighbour_along(tmp_path: Path) -> 
     await writer.close()
 
 
-@pytest.fixture
-def small_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """No file of this process grows beyond this many bytes: a disk that is full."""
-    import signal
+SMALL: Final = len(frame(event(0))) * 10 + 5
 
-    size = len(frame(event(0))) * 10 + 5
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process grows beyond `SMALL` bytes: a disk that is full.
+
+    Not a fixture: pytest writes to its own output before a fixture ends.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    yield size
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("sync_ms", [60_000, None])
 async def test_a_full_disk_fails_its_group_alone_and_leaves_no_half_record(
-    tmp_path: Path, small_files: int, sync_ms: int | None
+    tmp_path: Path, sync_ms: int | None
 ) -> None:
     writer = JournalWriter(tmp_path, sync_ms)
-    await asyncio.gather(*(recorded(writer, event(number)) for number in range(8)))
-    failed = [asyncio.ensure_future(recorded(writer, event(100 + number))) for number in range(4)]
-    for result in await asyncio.gather(*failed, return_exceptions=True):
+    with small_files():
+        await asyncio.gather(*(recorded(writer, event(number)) for number in range(8)))
+        failed = [
+            asyncio.ensure_future(recorded(writer, event(100 + number))) for number in range(4)
+        ]
+        results = await asyncio.gather(*failed, return_exceptions=True)
+        await recorded(writer, event(8))
+        await asyncio.gather(*(recorded(writer, event(number)) for number in range(9, 12)))
+    for result in results:
         assert isinstance(result, Unavailable)
         assert result.retry_after == 5
-    await recorded(writer, event(8))
-    await asyncio.gather(*(recorded(writer, event(number)) for number in range(9, 12)))
     assert stored(tmp_path) == [event(number).request_id for number in range(12)]
     for data in contents(tmp_path):
         assert sum(len(frame(made)) for _, made in unframe(data)) == len(data)
