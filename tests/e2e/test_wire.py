@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -261,19 +262,24 @@ def test_random_bytes_are_refused(server: Server) -> None:
         assert not LEAKS.search(said)
 
 
-def test_headers_without_end_are_refused(server: Server) -> None:
-    """Neither one endless header, nor endlessly many, fill the memory or get an answer of 200."""
+def test_headers_without_end_are_refused(server: Server, gateway: psutil.Process) -> None:
+    """Neither one endless header, nor endlessly many, are kept or get an answer of 200.
+
+    What still comes after the refusal is read for a moment, and thrown away.
+    """
     for piece in (b"x" * 65_536, b"a: b\r\n" * 8192):
+        before = gateway.memory_info().rss
         with _connect(server) as stranger:
             stranger.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\nX: ")
             sent = 0
-            try:
+            with suppress(OSError):
                 while sent < 64 << 20:
                     stranger.sendall(piece)
                     sent += len(piece)
-            except OSError:
-                pass
-            assert sent < 16 << 20, "the server takes headers of any size"
+            assert gateway.memory_info().rss - before < 16 << 20, "headers of any size are kept"
+            with suppress(OSError):
+                said = stranger.recv(100)
+                assert said == b"" or re.match(rb"HTTP/1\.1 4\d\d ", said), said
 
 
 def test_oversized_but_whole_headers_are_refused(server: Server) -> None:
@@ -349,10 +355,10 @@ def test_chunked_bodies_are_bodies(server: Server) -> None:
     assert said.startswith(b"HTTP/1.1 413 ") or said == b""
 
 
-def test_compressed_and_binary_bodies_are_refused(call: Caller) -> None:
+def test_bodies_that_are_not_what_their_headers_say_are_refused(call: Caller) -> None:
     path = "/v2/models/numbers/infer"
     for headers, status in (
-        ({"content-encoding": "gzip"}, 415),
+        ({"content-encoding": "gzip"}, 400),
         ({"content-encoding": "br, gzip"}, 415),
         ({"inference-header-content-length": "10"}, 400),
     ):
