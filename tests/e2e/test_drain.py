@@ -33,6 +33,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     try:
         with Client(server.url, server.admin_key) as client:
             serve(client, "slow", graphs.slow(folder / "slow.onnx"))
+            serve(client, "quick", graphs.scaled(folder / "scaled.onnx", 2))
         with Caller(server.url, server.admin_key) as call:
             began = time.perf_counter()
             assert call.infer("slow", turns=[200]).json()["outputs"][0]["data"] == [200]
@@ -70,13 +71,13 @@ def test_what_is_in_flight_finishes_and_new_requests_are_answered_for_a_while(
         stopped = time.monotonic()
         wait_until(lambda: kept("GET", "/readyz").status == 503, 0.5, "readiness is gone")
         assert kept("GET", "/livez").status == 200
-        assert kept.infer("slow", turns=[1]).status == 200
+        assert kept.infer("quick", x=[[1, 2]]).status == 200
         # New connections too, until the delay is over.
         answered = 0
         while time.monotonic() < stopped + DRAIN_DELAY - 0.3:
             with Caller(server.url, server.admin_key) as fresh:
                 assert fresh("GET", "/livez").status == 200
-                assert fresh("GET", "/v2/models/slow").status == 200
+                assert fresh.infer("quick", x=[[1, 2]]).status == 200
                 answered += 1
             time.sleep(0.05)
     assert answered >= 3

@@ -170,7 +170,10 @@ class Connection(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close as soon as nothing is being answered."""
         self._draining = True
-        if not self._between or self._begun:
+        if self._begun or not self._between:
+            if self._begun or self._heading:
+                soon = self._loop.time() + self._limits.drain_seconds
+                self._deadline = min(self._deadline, soon)
             return
         if self._pipeline:
             self._deaf = True

@@ -9,6 +9,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     """Sizes are in bytes, times in seconds.
 
     A body may take `body_seconds` and as long again as it takes at `least_rate` (bytes a second).
+    When the server stops, a head that has begun to come has `drain_seconds` for the rest.
     One of `large_body` bytes or more is read only for a good key, and into a buffer of its own.
     """
 
@@ -22,5 +23,6 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     idle_seconds: float = 75.0
     send_seconds: float = 30.0
     linger_seconds: float = 2.0
+    drain_seconds: float = 1.0
     look_seconds: float = 1.0
     least_rate: int = 16 * 1024
