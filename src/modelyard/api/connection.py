@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
     """
 
     _body: bytes | bytearray
+    _deadline: float
     _headers: Headers
     _large: LargeBody | None
     _first: bool
