@@ -160,10 +160,9 @@ def limits() -> str:
     """Bounds that no setting changes."""
     from modelyard.api import asgi_connection
     from modelyard.api.grpc import calls, server
-    from modelyard.api.inference import tensors
     from modelyard.api.limits import ConnectionLimits
     from modelyard.api.management import admission, bodies, idempotency, job_stream, uploads
-    from modelyard.core import jobs, pages
+    from modelyard.core import elements, jobs, pages
     from modelyard.core.idempotency import KEEP
     from modelyard.serving.runtimes import text
     from modelyard.tenancy import key, service
@@ -211,8 +210,8 @@ def limits() -> str:
             "lease of a job",
             f"{jobs.LEASE.total_seconds():g} s, renewed every {jobs.HEARTBEAT.total_seconds():g} s",
         ),
-        ("dimensions of a tensor", f"{tensors.MAX_DIMENSIONS}"),
-        ("values of a tensor", f"{tensors.MAX_VALUES:,}"),
+        ("dimensions of a tensor", f"{elements.MAX_DIMENSIONS}"),
+        ("values of a tensor", f"{elements.MAX_VALUES:,}"),
         ("length of one text", f"{text.MAX_CHARACTERS:,} characters"),
         ("rows times vocabulary of a request to a text model", f"{text.MAX_CELLS:,}"),
     )

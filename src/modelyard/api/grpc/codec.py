@@ -10,9 +10,9 @@ from modelyard.api.grpc.generated.inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
 )
-from modelyard.api.inference.binary import from_raw, to_raw
 from modelyard.api.inference.requested import refuse_unserved, requested_outputs
 from modelyard.api.statuses import status_of
+from modelyard.core.elements import from_raw, to_raw
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor, TensorSpec, datatype_of
 from modelyard.serving.exchange import Answer, Asked

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from modelyard.api.grpc.generated.inference_pb2 import InferTensorContents
-from modelyard.api.inference.tensors import count_of
+from modelyard.core.elements import count_of
 from modelyard.core.errors import Invalid
 from modelyard.core.tensors import NUMPY, Datatype, Tensor
 

@@ -17,11 +17,9 @@ import msgspec
 import numpy as np
 import orjson
 
+from modelyard.core.elements import count_of
 from modelyard.core.errors import Invalid
 from modelyard.core.tensors import NUMPY, Datatype, Tensor
-
-MAX_DIMENSIONS: Final = 16
-MAX_VALUES: Final = 1 << 31
 
 _FLOATS: Final = frozenset({Datatype.FP32, Datatype.FP64})
 _BINARY_ONLY: Final = frozenset({Datatype.FP16, Datatype.BF16})
@@ -189,22 +187,6 @@ def check_value(name: str, datatype: Datatype, value: Any, *, nullable: bool) ->
     if not fits:
         raise Invalid(f"input '{name}': {kind_of(value)} where {datatype} is expected")
     return value
-
-
-def count_of(name: str, shape: list[int]) -> int:
-    """How many values the shape means."""
-    if len(shape) > MAX_DIMENSIONS:
-        raise Invalid(f"input '{name}': a shape has at most {MAX_DIMENSIONS} dimensions")
-    count = most = 1
-    for size in shape:
-        if size < 0:
-            raise Invalid(f"input '{name}': a dimension of its shape is negative")
-        count *= size
-        # Beside a zero, the others could still be more than any array has.
-        most *= size or 1
-    if most > MAX_VALUES:
-        raise Invalid(f"input '{name}': its shape means more than {MAX_VALUES} values")
-    return count
 
 
 def kind_of(value: Any) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import orjson
 
 from modelyard.api.http import HttpRequest, HttpResponse
-from modelyard.api.inference.binary import from_raw, to_raw
 from modelyard.api.inference.extensions import NAMES, PLATFORM
 from modelyard.api.inference.failures import failure
 from modelyard.api.inference.requested import refuse_unserved, requested_outputs
 from modelyard.api.inference.tensors import decode_tensor, encode_data
+from modelyard.core.elements import from_raw, to_raw
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor, TensorSpec, datatype_of
 from modelyard.serving.exchange import Answer, Asked

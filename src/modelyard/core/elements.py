@@ -1,4 +1,4 @@
-"""The binary tensor extension: raw elements after the JSON, little endian, in order of inputs.
+"""Tensors as bytes: raw elements, little endian, in row-major order.
 
 BYTES elements are each a length (u32) and that many bytes. BF16 is the upper half of an FP32.
 """
@@ -6,18 +6,21 @@ BYTES elements are each a length (u32) and that many bytes. BF16 is the upper ha
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from modelyard.api.inference.tensors import count_of
 from modelyard.core.errors import Invalid
 from modelyard.core.tensors import NUMPY, Datatype, Tensor
+
+MAX_DIMENSIONS: Final = 16
+MAX_VALUES: Final = 1 << 31
 
 _LENGTH: Final = struct.Struct("<I")
 
 
-def from_raw(name: str, datatype: Datatype, shape: list[int], raw: memoryview) -> Tensor:
+def from_raw(name: str, datatype: Datatype, shape: Sequence[int], raw: memoryview) -> Tensor:
     """The tensor in these bytes, without a copy where the datatype allows it.
 
     Raises:
@@ -28,13 +31,14 @@ def from_raw(name: str, datatype: Datatype, shape: list[int], raw: memoryview) -
         flat: Tensor = _strings(name, raw)
         if count != len(flat):
             raise Invalid(
-                f"input '{name}': shape {shape} means {count} elements, its bytes hold {len(flat)}"
+                f"input '{name}': shape {list(shape)} means {count} elements, "
+                f"its bytes hold {len(flat)}"
             )
         return flat.reshape(shape)
     width = 2 if datatype is Datatype.BF16 else NUMPY[datatype].itemsize
     if count * width != len(raw):
         raise Invalid(
-            f"input '{name}': shape {shape} of {datatype} means {count * width} bytes, "
+            f"input '{name}': shape {list(shape)} of {datatype} means {count * width} bytes, "
             f"got {len(raw)}"
         )
     if datatype is Datatype.BF16:
@@ -79,3 +83,19 @@ def _strings(name: str, raw: memoryview) -> Tensor:
     strings = np.empty(len(values), dtype=np.object_)
     strings[:] = values
     return strings
+
+
+def count_of(name: str, shape: Sequence[int]) -> int:
+    """How many values the shape means."""
+    if len(shape) > MAX_DIMENSIONS:
+        raise Invalid(f"input '{name}': a shape has at most {MAX_DIMENSIONS} dimensions")
+    count = most = 1
+    for size in shape:
+        if size < 0:
+            raise Invalid(f"input '{name}': a dimension of its shape is negative")
+        count *= size
+        # Beside a zero, the others could still be more than any array has.
+        most *= size or 1
+    if most > MAX_VALUES:
+        raise Invalid(f"input '{name}': its shape means more than {MAX_VALUES} values")
+    return count
