@@ -1,7 +1,8 @@
-"""The files of a model version, and which formats are data and which are code."""
+"""The files of a model version, and the allow-list of formats: which are data, which are code."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -9,16 +10,60 @@ import msgspec
 
 
 class Format(StrEnum):
-    """What a file is, decided by its content."""
+    """What a file is, decided by its content. A format that is not here is not taken."""
 
     ONNX = "onnx"
-    JOBLIB = "joblib"
     FEATURES = "features"
     """Tokenisation and vocabulary of a text model, as JSON data beside its graph."""
+    XGBOOST = "xgboost"
+    """JSON or UBJSON, as `save_model` writes it."""
+    LIGHTGBM = "lightgbm"
+    """The text that `save_model` writes."""
+    SAFETENSORS = "safetensors"
+    GGUF = "gguf"
+    PICKLE = "pickle"
+    JOBLIB = "joblib"
+    SKOPS = "skops"
+    TORCH_EXPORT = "torch_export"
+    """`.pt2`, as `torch.export.save` writes it."""
+    TORCHSCRIPT = "torchscript"
+    KERAS = "keras"
+    KERAS_H5 = "keras_h5"
+    PYTHON = "python"
+    """A ZIP of a folder with a subclass of `modelyard.model.Model`."""
 
 
-DATA_ONLY: Final = frozenset({Format.ONNX, Format.FEATURES})
-"""Formats that cannot execute code when they are read: the gateway may hold these and no other."""
+class Trust(StrEnum):
+    """Where a format may be opened."""
+
+    INLINE = "inline"
+    """Data, and a parser that thousands of damaged files failed to crash: in the gateway."""
+    DATA = "data"
+    """Data, but the parser may crash: only in a process of its own."""
+    CODE = "code"
+    """Can execute code when it is read: only in a sandbox of the minimum level or above."""
+
+
+TRUST: Final[Mapping[Format, Trust]] = {
+    Format.ONNX: Trust.INLINE,
+    Format.FEATURES: Trust.INLINE,
+    Format.XGBOOST: Trust.DATA,
+    Format.LIGHTGBM: Trust.DATA,
+    Format.SAFETENSORS: Trust.DATA,
+    Format.GGUF: Trust.DATA,
+    Format.PICKLE: Trust.CODE,
+    Format.JOBLIB: Trust.CODE,
+    Format.SKOPS: Trust.CODE,
+    Format.TORCH_EXPORT: Trust.CODE,
+    Format.TORCHSCRIPT: Trust.CODE,
+    Format.KERAS: Trust.CODE,
+    Format.KERAS_H5: Trust.CODE,
+    Format.PYTHON: Trust.CODE,
+}
+"""The one allow-list. Scanners for bad files advise at most; this decides."""
+
+DATA_ONLY: Final = frozenset(one for one, trust in TRUST.items() if trust is Trust.INLINE)
+"""The formats that a gateway may hold, and no other."""
 
 
 class Artifact(msgspec.Struct, frozen=True):

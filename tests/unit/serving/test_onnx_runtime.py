@@ -5,7 +5,8 @@ import pytest
 
 from modelyard.core.errors import Invalid, NotFound
 from modelyard.core.tensors import Datatype
-from modelyard.serving.runtimes.onnx import CannotLoad, OnnxLoader, open_session
+from modelyard.serving.runtimes.contract import CannotLoad
+from modelyard.serving.runtimes.onnx import OnnxLoader, open_session
 from tests.dataplane import MemoryBlobs, classifier, echo, load, picker, table, wanted
 
 

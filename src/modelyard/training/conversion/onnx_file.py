@@ -13,7 +13,8 @@ from modelyard.core.errors import TooLarge, UnsupportedFormat
 from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
 from modelyard.registry.card import Card
 from modelyard.registry.detection import HEAD_BYTES, refuse_other_than_onnx
-from modelyard.serving.runtimes.onnx import CannotLoad, open_session
+from modelyard.serving.runtimes.contract import CannotLoad
+from modelyard.serving.runtimes.onnx import open_session
 from modelyard.training.conversion.external_data import has_external_data
 from modelyard.training.source import Source
 from modelyard.training.trained import Imported

@@ -1,0 +1,63 @@
+"""A loaded model whose answer is a plain function of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from modelyard.core.errors import Invalid, ModelyardError
+from modelyard.core.tensors import Signature, Tensor
+from modelyard.serving.runtimes.measuring import measure, resident_bytes
+from modelyard.serving.stopping import StopSignal
+
+Answer = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+class FunctionModel:
+    """A `LoadedModel`. The libraries that use it cannot be interrupted: `stop` has no effect.
+
+    `before` is what `resident_bytes` said before the model was loaded.
+    """
+
+    def __init__(self, answer: Answer, signature: Signature | None, *, before: int) -> None:
+        self._answer: Answer | None = answer
+        self.signature = signature
+        self.call_seconds = 0.0
+        self.row_seconds = 0.0
+        self.stackable = False
+        self.streams = False
+        if signature is not None:
+            measure(self, signature)
+        self.memory_bytes = max(0, resident_bytes() - before)
+
+    def infer(
+        self, inputs: Mapping[str, Tensor], stop: StopSignal | None = None
+    ) -> dict[str, Tensor]:
+        """Ask the model.
+
+        Raises:
+            Invalid: it refuses these values; the message is the library's.
+        """
+        if self._answer is None:
+            raise Invalid("the model is unloaded")
+        try:
+            return self._answer(inputs)
+        except (ModelyardError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the library or the model's code raises
+            raise Invalid(f"the model refused the input: {describe(error)}") from None
+
+    def stream(
+        self, inputs: Mapping[str, Tensor], stop: StopSignal | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """The whole answer as one part."""
+        yield self.infer(inputs, stop)
+
+    def unload(self) -> None:
+        """Let go of the model."""
+        self._answer = None
+
+
+def describe(error: Exception) -> str:
+    """An exception of a library on one line of bounded length."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

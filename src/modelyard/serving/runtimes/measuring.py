@@ -1,0 +1,111 @@
+"""What a call of a loaded model costs, and whether its rows may share a call: found by trying."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from modelyard.core.errors import Invalid
+from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
+from modelyard.serving.ports import Runtime
+
+_TRIALS: Final = 5
+_SAMPLE_ROWS: Final = 64
+_SAMPLE_TEXT: Final = "some words of the length that people write " * 3
+_ROWS: Final = ((1, 3), (1, 0))
+"""What the rows hold by which it is found out whether a model mixes its rows."""
+
+_SLOW: Final = 0.02
+"""Seconds of a call beyond which nothing more is measured, lest loading take minutes."""
+
+
+def measure(runtime: Runtime, signature: Signature) -> None:
+    """Set what calls of the model cost, and whether rows of several requests may share one."""
+    _measure_cost(runtime, signature)
+    runtime.stackable = _answers_row_by_row(runtime, signature)
+
+
+def resident_bytes() -> int:
+    """Memory that this process has in use now."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def _measure_cost(runtime: Runtime, signature: Signature) -> None:
+    """Set what calls cost: by two points of a line, or by one where a call is slow anyway."""
+    one = _quickest(runtime, signature, 1)
+    many = one * _SAMPLE_ROWS if one > _SLOW else _quickest(runtime, signature, _SAMPLE_ROWS)
+    # A slope that hides in the noise is not free: a row is then taken for a 64th of a call.
+    runtime.row_seconds = max((many - one) / (_SAMPLE_ROWS - 1), one / _SAMPLE_ROWS)
+    runtime.call_seconds = max(one - runtime.row_seconds, 0.0)
+
+
+def _answers_row_by_row(runtime: Runtime, signature: Signature) -> bool:
+    """Whether two rows in one call are answered as they are one by one.
+
+    A model may well mix its rows (a mean over the batch, say): such a one is never batched.
+    """
+    if not all(spec.shape[:1] == (-1,) for spec in (*signature.inputs, *signature.outputs)):
+        return False
+    # Two rows unlike each other, and neither of zeros, which a sum over the batch would hide. As
+    # indices the large numbers may be out of range: then smaller ones must do.
+    for one, other in _ROWS:
+        rows = [{s.name: _sample(s, value) for s in signature.inputs} for value in (one, other)]
+        try:
+            apart = [runtime.infer(row) for row in rows]
+            together = runtime.infer({n: np.concatenate([r[n] for r in rows]) for n in rows[0]})
+        except Invalid:
+            continue
+        return all(
+            tensor.shape[:1] == (2,)
+            and all(_alike(tensor[at : at + 1], alone[name]) for at, alone in enumerate(apart))
+            for name, tensor in together.items()
+        )
+    return False
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind in "fc":
+        return bool(np.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True))
+    return bool(np.array_equal(one, other))
+
+
+def _sample(spec: TensorSpec, value: int) -> Tensor:
+    """A row of values from 0 to `value`."""
+    row = _blank(spec, 1)
+    if spec.datatype is Datatype.BYTES:
+        row[...] = "some words " * value
+    else:
+        row[...] = np.linspace(0, value, row.size).reshape(row.shape).astype(row.dtype)
+        row[..., :1] = value
+    return row
+
+
+def _quickest(runtime: Runtime, signature: Signature, rows: int) -> float:
+    """Seconds of the quickest of a few calls on rows that say nothing; `_SLOW` if refused."""
+    inputs = {spec.name: _blank(spec, rows) for spec in signature.inputs}
+    quickest = float("inf")
+    for _ in range(_TRIALS):
+        start = time.perf_counter()
+        try:
+            runtime.infer(inputs)
+        except Invalid:
+            return _SLOW
+        quickest = min(quickest, time.perf_counter() - start)
+        if quickest > _SLOW:
+            break
+    return quickest
+
+
+def _blank(spec: TensorSpec, rows: int) -> Tensor:
+    first = tuple(rows if size == -1 else size for size in spec.shape[:1])
+    shape = first + tuple(max(size, 1) for size in spec.shape[1:])
+    if spec.datatype is Datatype.BYTES:
+        return np.full(shape, _SAMPLE_TEXT, dtype=np.object_)
+    return np.zeros(shape, NUMPY[spec.datatype])
