@@ -36,6 +36,6 @@ def up(
         "workers": workers,
     }
     resolved = settings.resolve(flags, os.environ)
-    from modelyard import bootstrap
+    from modelyard.bootstrap import up
 
-    return bootstrap.up(resolved.settings)
+    return up.run(resolved.settings)

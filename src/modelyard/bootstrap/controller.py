@@ -1,0 +1,60 @@
+"""The controller: reconciles, ingests and reaps, while it holds the lease."""
+
+from __future__ import annotations
+
+import signal
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from modelyard.bootstrap.parts import open_home, open_store
+from modelyard.core import ids
+from modelyard.core.clock import SystemClock
+
+if TYPE_CHECKING:
+    from modelyard.core.settings import Settings
+
+LEASE: Final = "controller"
+
+
+def run(settings: Settings) -> int:
+    """Work until SIGTERM; returns the exit status."""
+    from modelyard.adapters.engine.rounds import LEASE_SECONDS, Round, Rounds
+    from modelyard.adapters.journal import JournalFiles
+    from modelyard.adapters.store import Lease
+    from modelyard.billing.ingest import Ingester
+    from modelyard.deployment.reconciler import Reconciler
+    from modelyard.tenancy.tenant import DEFAULT
+
+    home, clock, me = open_home(settings), SystemClock(), ids.new_id(ids.WORKER)
+    store = open_store(settings, home)
+    lease, ttl = Lease(store), timedelta(seconds=LEASE_SECONDS)
+    reconciler = Reconciler(store, clock)
+    ingester = Ingester(store, JournalFiles(home.journal))
+
+    def reap() -> int:
+        with store.begin() as tx:
+            return tx.queue().reap(clock.now())
+
+    def forget_answers() -> int:
+        with store.begin() as tx:
+            tenant = tx.tenants().named(DEFAULT)
+            return tx.idempotency(tenant.id).expire(clock.now())
+
+    rounds = Rounds(
+        acquire=lambda: lease.acquire(LEASE, me, clock.now(), ttl),
+        release=lambda: lease.release(LEASE, me),
+        rounds=[
+            Round("reconcile", 0.2, reconciler.reconcile),
+            Round("ingest", 0.2, ingester.ingest),
+            Round("reap", 1.0, reap),
+            Round("forget silent gateways", 60.0, reconciler.forget_silent_gateways),
+            Round("forget idempotent answers", 3600.0, forget_answers),
+        ],
+        clock=clock,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: rounds.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    rounds.run()
+    # Gateways stop before the controller: what they wrote last is taken in.
+    ingester.ingest()
+    return 0

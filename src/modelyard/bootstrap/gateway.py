@@ -1,0 +1,139 @@
+"""A gateway: the data plane at once, the management API as soon as it is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import modelyard
+from modelyard.bootstrap.management import make_management
+from modelyard.bootstrap.parts import key_hasher, open_home, open_store
+from modelyard.core import ids
+from modelyard.core.clock import SystemClock
+
+if TYPE_CHECKING:
+    import socket
+
+    from modelyard.api.inference.extensions import Extensions
+    from modelyard.api.server import GatewayServer
+    from modelyard.core.settings import Settings
+    from modelyard.serving.service import InferenceService
+
+_log = logging.getLogger(__name__)
+
+CATCH_UP_SECONDS: Final = 5.0
+"""How long a gateway that starts waits for its keys and models before it accepts connections."""
+
+
+def run(settings: Settings, listener: socket.socket) -> int:
+    """Serve on the socket until SIGTERM; returns the exit status."""
+    import uvloop
+
+    return uvloop.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> int:
+    from modelyard.adapters.blobs import local_blobs
+    from modelyard.adapters.store import SqlControlPlane
+    from modelyard.api.connection import Connection
+    from modelyard.api.front import Front
+    from modelyard.api.inference.extension_routes import ExtensionRoutes
+    from modelyard.api.inference.extensions import Extensions
+    from modelyard.api.inference.routes import InferenceRoutes
+    from modelyard.api.limits import ConnectionLimits
+    from modelyard.api.server import GatewayServer
+    from modelyard.serving.follower import Follower
+    from modelyard.serving.journal import JournalWriter
+    from modelyard.serving.metrics import Metrics, read_totals
+    from modelyard.serving.runtimes.onnx import OnnxLoader
+    from modelyard.serving.service import InferenceService
+
+    home, clock, gateway_id = open_home(settings), SystemClock(), ids.new_id(ids.GATEWAY)
+    store, blobs = open_store(settings, home), local_blobs(home.blobs)
+    sync_ms = settings.journal_sync_ms if settings.journal_sync == "interval" else None
+    journal = JournalWriter(home.journal, sync_ms)
+    service = InferenceService(clock, key_hasher(home), journal, threads=os.cpu_count() or 1)
+    max_body = settings.max_request_bytes
+    extensions = Extensions(service, partial(read_totals, home.metrics))
+    routes = InferenceRoutes(
+        service,
+        ExtensionRoutes(extensions, max_request_bytes=max_body),
+        server_version=modelyard.__version__,
+        max_request_bytes=max_body,
+    )
+    front = Front(service, routes, home.metrics, max_request_bytes=max_body)
+    follower = Follower(
+        gateway_id,
+        SqlControlPlane(store, clock),
+        OnnxLoader(blobs),
+        Metrics(home.metrics, gateway_id),
+        clock,
+        service.publish,
+        inline_seconds=settings.inline_ms / 1000,
+    )
+    server = GatewayServer(
+        front,
+        partial(Connection, front, ConnectionLimits(max_body=max_body)),
+        service.drain,
+        drain_delay=settings.drain_delay,
+        drain_seconds=settings.drain_seconds,
+    )
+    follower.start()
+    builder = threading.Thread(
+        target=lambda: setattr(
+            front, "management", make_management(settings, home, store, service)
+        ),
+        name="management",
+        daemon=True,
+    )
+    builder.start()
+    # Until then the other gateways, or the socket's queue, take what comes.
+    await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
+    host = listener.getsockname()[0]
+    grpc = asyncio.create_task(_serve_grpc(settings, service, extensions, server, host))
+    try:
+        await server.run_on(listener)
+    finally:
+        server.stopping.set()
+        if server.force_exit:
+            grpc.cancel()
+        await asyncio.wait([grpc])
+        follower.stop()
+        await journal.close()
+        service.close()
+    return 0
+
+
+async def _serve_grpc(
+    settings: Settings,
+    service: InferenceService,
+    extensions: Extensions,
+    server: GatewayServer,
+    host: str,
+) -> None:
+    """GRPC on the same loop, from when HTTP is served until it stops."""
+    if settings.grpc_port < 0:
+        return
+    await server.serving.wait()
+    try:
+        # Importing it takes a while, in which HTTP is answered.
+        await asyncio.to_thread(importlib.import_module, "modelyard.api.grpc.application")
+        from modelyard.api.grpc.application import make_grpc_server
+
+        grpc = make_grpc_server(
+            service,
+            extensions,
+            server_version=modelyard.__version__,
+            max_request_bytes=settings.max_request_bytes,
+        )
+        await grpc.start(host, settings.grpc_port)
+    except Exception:  # noqa: BLE001 - HTTP is served on, whatever is wrong with gRPC
+        _log.exception("gRPC is not served")
+        return
+    await server.stopping.wait()
+    await grpc.stop(settings.drain_seconds)

@@ -1,0 +1,56 @@
+"""The management API of a gateway, on the services that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelyard.bootstrap.parts import task_runner
+from modelyard.core.clock import SystemClock
+
+if TYPE_CHECKING:
+    from modelyard.adapters.home import Home
+    from modelyard.adapters.store import SqlStore
+    from modelyard.api.asgi import App
+    from modelyard.core.settings import Settings
+    from modelyard.serving.service import InferenceService
+
+
+def make_management(
+    settings: Settings, home: Home, store: SqlStore, service: InferenceService
+) -> App:
+    """The application. Importing what it needs takes a second or so."""
+    from modelyard.adapters.blobs import local_blobs
+    from modelyard.api.management import ManagementServices, make_management_app
+    from modelyard.api.management.receiving import UploadReceiver
+    from modelyard.billing.service import BillingService
+    from modelyard.deployment.service import DeploymentService
+    from modelyard.registry.service import RegistryService
+    from modelyard.tenancy.service import TenancyService
+    from modelyard.training.datasets import DatasetService
+    from modelyard.training.importing import ImportService
+    from modelyard.training.jobs import JobService
+    from modelyard.training.scratch import ScratchRoot
+
+    clock, blobs = SystemClock(), local_blobs(home.blobs)
+    registry = RegistryService(store, clock)
+    runner = task_runner(settings, settings.inspect_seconds)
+    scratch = ScratchRoot(home.scratch)
+    return make_management_app(
+        ManagementServices(
+            tenancy=TenancyService(store, clock, home.pepper()),
+            registry=registry,
+            deployments=DeploymentService(store, clock),
+            billing=BillingService(store, clock, settings.currency),
+            datasets=DatasetService(
+                store=store, blobs=blobs, runner=runner, scratch=scratch, clock=clock
+            ),
+            jobs=JobService(store, clock),
+            imports=ImportService(
+                store=store, blobs=blobs, runner=runner, scratch=scratch, registry=registry
+            ),
+            uploads=UploadReceiver(store, blobs, clock, home.uploads, settings.max_upload_bytes),
+            store=store,
+            clock=clock,
+            draining=lambda: service.draining,
+        )
+    )

@@ -1,0 +1,16 @@
+"""A task of a job or an import, in a process of its own."""
+
+from __future__ import annotations
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the arguments say; returns the exit status."""
+    from modelyard.adapters.engine.child import main
+    from modelyard.training import tasks
+
+    by_name = {
+        "train": tasks.train,
+        "inspect": tasks.inspect_dataset,
+        "import-onnx": tasks.import_onnx,
+    }
+    return main(by_name, arguments)
