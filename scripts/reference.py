@@ -220,7 +220,7 @@ def limits() -> str:
 
 def metrics() -> str:
     """The statuses and the buckets that the metrics know."""
-    from modelyard.serving.metrics import BUCKETS, CODES, SIZES
+    from modelyard.serving.slots import BUCKETS, CODES, SIZES
 
     rows = [
         ("`code`", ", ".join(map(str, CODES)) + "; any other status by its class, such as `5xx`"),

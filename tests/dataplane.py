@@ -27,11 +27,12 @@ from modelyard.core.events import PredictionMade
 from modelyard.core.journal import unframe
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.journal import JournalWriter
-from modelyard.serving.metrics import Metrics, Series, read_totals
+from modelyard.serving.metrics import Metrics, read_totals
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
 from modelyard.serving.runtimes.onnx import OnnxLoader
 from modelyard.serving.service import InferenceService
+from modelyard.serving.slots import Series
 from modelyard.serving.snapshot import Route, Snapshot
 
 TENANT = "tnt_1"

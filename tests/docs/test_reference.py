@@ -14,7 +14,7 @@ import pytest
 from modelyard.api.grpc.generated import inference_pb2
 from modelyard.cli.app import build
 from modelyard.core.settings import Settings
-from modelyard.serving.metrics import render
+from modelyard.serving.exposition import render
 from tests.docs.markdown import ROOT
 
 REFERENCE = ROOT / "docs/reference"

@@ -26,7 +26,7 @@ from modelyard.core import access
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError, Unauthenticated, Unavailable
 from modelyard.serving.exchange import Exchange
-from modelyard.serving.metrics import render
+from modelyard.serving.exposition import render
 from modelyard.serving.service import InferenceService
 
 START_PATIENCE: Final = 5.0

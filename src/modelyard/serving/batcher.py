@@ -18,9 +18,9 @@ from functools import partial
 from modelyard.core.errors import DeadlineExceeded, Unavailable
 from modelyard.core.tensors import Tensor
 from modelyard.serving.batch import Batch, NotRowByRow, Outputs, Waiting, run
-from modelyard.serving.metrics import RouteMetrics
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.ports import Runtime
+from modelyard.serving.slots import RouteMetrics
 
 
 class Batcher:

@@ -16,7 +16,7 @@ from typing import Final
 
 from modelyard.core.clock import Clock
 from modelyard.core.errors import ModelyardError
-from modelyard.serving.metrics import Metrics, Series
+from modelyard.serving.metrics import Metrics
 from modelyard.serving.ports import (
     ControlPlane,
     ReplicaOutcome,
@@ -25,6 +25,7 @@ from modelyard.serving.ports import (
     Wanted,
     WantedRoute,
 )
+from modelyard.serving.slots import Series
 from modelyard.serving.snapshot import Route, Snapshot
 
 _log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import msgspec
 from modelyard.core.errors import NotFound, Unavailable
 from modelyard.core.tensors import Signature, TensorSpec
 from modelyard.serving.cache import ResponseCache
-from modelyard.serving.metrics import RouteMetrics
 from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
+from modelyard.serving.slots import RouteMetrics
 
 MAX_RECOGNISED: Final = 10_000
 

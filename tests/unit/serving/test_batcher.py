@@ -17,8 +17,9 @@ import pytest_asyncio
 from modelyard.core.errors import DeadlineExceeded, Invalid, Unavailable
 from modelyard.core.tensors import Datatype, Tensor
 from modelyard.serving.batcher import Batcher
-from modelyard.serving.metrics import Metrics, Series
+from modelyard.serving.metrics import Metrics
 from modelyard.serving.options import ServingOptions
+from modelyard.serving.slots import Series
 from modelyard.serving.stopping import StopSignal
 from tests.batching import Watched, looping, mixing
 from tests.dataplane import Model, echo, load, picker

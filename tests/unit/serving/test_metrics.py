@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from modelyard.serving import metrics as module
-from modelyard.serving.metrics import BUCKETS, Metrics, Series, render
+from modelyard.serving.exposition import render
+from modelyard.serving.metrics import Metrics
+from modelyard.serving.slots import BUCKETS, Series
 
 ONE = Series("tnt_1", "churn", "churn", 3)
 TWO = Series("tnt_2", "churn", "churn", 3)
@@ -17,7 +19,8 @@ LINE = re.compile(r'([a-z_]+)\{((?:[a-z]+="[^"\\]*",?)*)\} ([0-9.]+)')
 PROCESS = """
 import sys
 from pathlib import Path
-from modelyard.serving.metrics import Metrics, Series
+from modelyard.serving.metrics import Metrics
+from modelyard.serving.slots import Series
 route = Metrics(Path(sys.argv[1]), sys.argv[2]).route(Series("tnt_1", "churn", "churn", 3))
 for _ in range(1000):
     route.observe(200, 700)

@@ -13,8 +13,9 @@ from typing import Any, Final
 from modelyard.core.access import Grant
 from modelyard.core.errors import Invalid, NotFound
 from modelyard.core.tensors import Datatype, TensorSpec
-from modelyard.serving.metrics import Series, Totals
+from modelyard.serving.metrics import Totals
 from modelyard.serving.service import InferenceService
+from modelyard.serving.slots import Series
 from modelyard.serving.snapshot import Route
 
 PLATFORM: Final = "onnxruntime_onnx"

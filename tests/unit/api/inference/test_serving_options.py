@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from modelyard.serving.metrics import render
+from modelyard.serving.exposition import render
 from modelyard.serving.options import CacheOptions, ServingOptions
 from tests.batching import looping
 from tests.dataplane import OTHER_TENANT, Answer, Gateway, call, picker

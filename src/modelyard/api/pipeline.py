@@ -1,0 +1,149 @@
+"""The requests of one connection that wait for their answers, which leave in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, Protocol, cast
+
+from uvicorn.server import ServerState
+
+from modelyard.api.http import Headers, HttpRequest, HttpResponse
+from modelyard.serving.exchange import Exchange
+
+_STATUS_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+
+class Door(Protocol):
+    """Who answers."""
+
+    def answer(self, request: HttpRequest, done: Callable[[HttpResponse], None]) -> Exchange | None:
+        """Call `done` with the response, now or later; what is returned can be abandoned."""
+        ...
+
+    def turn_away(self, headers: Headers) -> HttpResponse | None:
+        """The response to a request whose body is not worth reading; None for a good one."""
+        ...
+
+
+class Pending:
+    """A whole request whose turn has not come, or whose answer is not there yet.
+
+    One that could not be read has its response from the start, and no request.
+    """
+
+    __slots__ = ("begun", "exchange", "keep_alive", "request", "response")
+
+    def __init__(
+        self, request: HttpRequest | None, response: HttpResponse | None, *, keep_alive: bool
+    ) -> None:
+        self.request = request
+        self.response = response
+        self.keep_alive = keep_alive
+        self.begun = False
+        self.exchange: Exchange | None = None
+
+
+class Pipeline:
+    """Has one request answered at a time.
+
+    `stopped` calls off the next: while the client reads no answers. Once `closed`, nothing more is
+    written. `answered` is told of every answer after which there is nothing more to do here, and
+    whether the connection is kept.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        transport: asyncio.WriteTransport,
+        server_state: ServerState,
+        loop: asyncio.AbstractEventLoop,
+        answered: Callable[[bool], None],
+        moved: Callable[[], None],
+    ) -> None:
+        self._door = door
+        self._transport = transport
+        self._server_state = server_state
+        self._loop = loop
+        self._answered = answered
+        self._moved = moved
+        self._pending: deque[Pending] = deque()
+        self.stopped = False
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, pending: Pending) -> None:
+        """Answer it when its turn has come."""
+        self._pending.append(pending)
+        if len(self._pending) == 1 and not self.stopped:
+            self._answer(pending)
+
+    def go_on(self) -> None:
+        """Answer the next, soon: not from within this call, lest a long pipeline become a deep
+        stack.
+        """
+        self._loop.call_soon(self._answer_next)
+
+    def end_with_the_last(self) -> None:
+        """The connection is not kept after what has come so far."""
+        self._pending[-1].keep_alive = False
+
+    def abandon(self) -> None:
+        """The client has gone: nothing of this is wanted any more."""
+        self.closed = True
+        for pending in self._pending:
+            if pending.exchange is not None:
+                pending.exchange.abandon()
+        self._pending.clear()
+
+    def _answer(self, pending: Pending) -> None:
+        pending.begun = True
+        if pending.request is None:
+            self._respond(pending, cast(HttpResponse, pending.response))
+            return
+
+        def done(response: HttpResponse) -> None:
+            self._respond(pending, response)
+
+        pending.exchange = self._door.answer(pending.request, done)
+
+    def _respond(self, pending: Pending, response: HttpResponse) -> None:
+        if self.closed:
+            return
+        self._transport.write(self._encode(pending, response))
+        self._pending.popleft()
+        pending.exchange = None
+        if pending.keep_alive and self._pending:
+            self.go_on()
+        else:
+            self._answered(pending.keep_alive)
+
+    def _answer_next(self) -> None:
+        if self._pending and not self.stopped and not self.closed:
+            self._moved()
+            if not self._pending[0].begun:
+                self._answer(self._pending[0])
+
+    def _encode(self, pending: Pending, response: HttpResponse) -> bytes:
+        """The response's bytes. uvicorn renews the date in `default_headers` once a second."""
+        body = response.body
+        lines = [
+            _STATUS_LINES[response.status],
+            b"content-type: %b\r\ncontent-length: %d\r\n" % (response.content_type, len(body)),
+        ]
+        lines += [b"%b: %b\r\n" % pair for pair in self._server_state.default_headers]
+        lines += [b"%b: %b\r\n" % pair for pair in response.headers]
+        if not pending.keep_alive:
+            lines.append(b"connection: close\r\n")
+        elif pending.request is not None and b"connection" in pending.request.headers:
+            # HTTP/1.0 closes unless it is told otherwise.
+            lines.append(b"connection: keep-alive\r\n")
+        lines += [b"\r\n", body]
+        return b"".join(lines)

@@ -1,0 +1,230 @@
+"""Requests as llhttp finds them in what comes over a connection, within its limits.
+
+httptools calls the `on_...` methods. What is counted here is what is kept, so that no head and no
+body grows without a bound.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final, Protocol
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from modelyard.api.http import Headers, HttpRequest, HttpResponse
+from modelyard.api.large_body import LargeBody
+from modelyard.api.limits import ConnectionLimits
+from modelyard.api.statuses import error_body
+
+OURS: Final = (b"POST /v2/models/", b"POST /v1/models/", b"GET /v2", b"GET /v1/models")
+"""How the requests begin that are answered on connections of our own."""
+
+_CHUNK_FRAME: Final = 64
+"""Bytes of framing that a chunk may come with."""
+
+
+class Refused(Exception):
+    """A request that is not read to its end, and the answer to it."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        self.response = HttpResponse(status, error_body(message))
+
+    @classmethod
+    def with_response(cls, response: HttpResponse) -> Refused:
+        """The same, with an answer that is there already."""
+        refused = cls.__new__(cls)
+        refused.response = response
+        return refused
+
+
+class Reading(Protocol):
+    """Who reads: the connection."""
+
+    def head_read(self, headers: Headers, announced: int, *, large: bool) -> None:
+        """A head is whole, and so many bytes are announced to follow it. Raises Refused."""
+        ...
+
+    def request_read(self, request: HttpRequest, *, keep_alive: bool) -> None:
+        """A request is whole."""
+        ...
+
+
+class RequestReader:
+    """The request that comes.
+
+    `between` requests nothing has been parsed of the next; `heading` is set from a request's
+    first byte to the end of its head. `large` is the buffer of a body that has one of its own,
+    `size` what has come of a body, `chunks` in how many chunks.
+    """
+
+    _body: bytes | bytearray
+    _first: bool
+    _headers: Headers
+    heading: bool
+    large: LargeBody | None
+
+    def __init__(self, reading: Reading, limits: ConnectionLimits) -> None:
+        self._reading = reading
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._known = False
+        self.between = True
+        self._reset()
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Between requests, `data` begins as ours do.
+
+        Raises:
+            Refused: what comes is no request, or one that goes over a limit.
+        """
+        if self.between:
+            self._known = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_the_offer(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, Refused):
+                raise error.__context__ from None
+            raise
+        except httptools.HttpParserError:
+            raise Refused(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request") from None
+
+    def came_in_parts(self, size: int) -> bool:
+        """So many bytes came, and the request is not whole: see that what it is made of ends.
+
+        Returns whether that was its first part. Raises Refused.
+        """
+        first, self._first = self._first, False
+        if first:
+            return True
+        self._later += size
+        most = self._limits.max_head
+        if self.heading:
+            if self._later > most:
+                raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too long")
+        elif self.chunks and self._later > self.size + self.chunks * _CHUNK_FRAME + most:
+            raise Refused(HTTPStatus.BAD_REQUEST, "too much around too small chunks")
+        return False
+
+    def large_body_received(self) -> None:
+        """The large body is whole. llhttp has not seen it: the next request has a new parser."""
+        self.on_message_complete()
+        self._parser = httptools.HttpRequestParser(self)
+
+    @property
+    def version(self) -> str:
+        """The HTTP version of the request that comes."""
+        return self._parser.get_http_version()
+
+    # httptools' side
+
+    def on_message_begin(self) -> None:
+        self.between = False
+        self._reset()
+        self._ours, self._known = self._known, False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._limits.max_head:
+            raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "the path is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head += len(name) + len(value)
+        self._count += 1
+        limits = self._limits
+        if self._head > limits.max_head or self._count > limits.max_headers:
+            raise Refused(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"at most {limits.max_headers} headers of {limits.max_head} bytes in all",
+            )
+        if self.heading:
+            self._headers.setdefault(name.lower(), value)
+
+    def on_headers_complete(self) -> None:
+        self.heading = False
+        headers = self._headers
+        if not self._ours and not self._line().startswith(OURS):
+            raise Refused(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "requests to this route are not pipelined behind inference: "
+                "send it once those are answered",
+            )
+        if b"upgrade" in headers and self._parser.should_upgrade():
+            self._offers = True
+            return
+        # llhttp has seen to it that this is a number, and of no more than 64 bits.
+        announced = int(headers.get(b"content-length", b"0"))
+        self._check_size(announced)
+        large = announced >= self._limits.large_body or b"transfer-encoding" in headers
+        self._reading.head_read(headers, announced, large=large)
+        if large and announced:
+            length = headers.get(b"inference-header-content-length", b"0")
+            offset = int(length) if length.isdigit() and len(length) < 10 else 0
+            self.large = LargeBody(announced, offset)
+
+    def on_chunk_header(self) -> None:
+        self.chunks += 1
+
+    def on_body(self, body: bytes) -> None:
+        self.size += len(body)
+        self._check_size(self.size)
+        if self.large is not None:
+            self.large.add(body)
+        elif not self._body:
+            self._body = body
+        else:
+            # The second part makes it one that can grow: many small parts must not be many.
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        if self._offers:
+            return
+        self.between = True
+        path = self._url.partition(b"?")[0]
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        large, self.large = self.large, None
+        request = HttpRequest(
+            self._parser.get_method().decode(),
+            path.decode("utf-8", "replace"),
+            self._headers,
+            bytes(self._body) if large is None else large.whole,
+        )
+        self._reading.request_read(request, keep_alive=self._parser.should_keep_alive())
+
+    # What it knows
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._head = self._count = self._later = self.size = self.chunks = 0
+        self._headers = {}
+        self._body = b""
+        self.large = None
+        self.heading = self._first = True
+        self._offers = False
+
+    def _line(self) -> bytes:
+        return b"%b %b" % (self._parser.get_method(), self._url)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.max_body:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body is larger than {self._limits.max_body} bytes",
+            )
+
+    def _pass_over_the_offer(self, rest: bytes) -> None:
+        """Read on as if no upgrade had been offered: RFC 9110, section 7.8, lets a server do so.
+
+        llhttp stops at the end of such a head, so it gets the same again without the offer.
+        """
+        lines = (b"%b: %b\r\n" % pair for pair in self._headers.items() if pair[0] != b"upgrade")
+        version = self._parser.get_http_version().encode()
+        head = b"%b HTTP/%b\r\n%b\r\n" % (self._line(), version, b"".join(lines))
+        self._parser = httptools.HttpRequestParser(self)
+        self.between = True
+        self.feed(head + rest)

@@ -1,0 +1,141 @@
+"""All gateways' numbers in the Prometheus text format (version 0.0.4)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from modelyard.serving.metrics import read_counted
+from modelyard.serving.slots import (
+    BEGUN,
+    BUCKETS,
+    CLASSES,
+    CODES,
+    DURATION,
+    HITS,
+    INFERENCE,
+    QUEUED,
+    SIZE,
+    SIZES,
+    TIME_WIDTH,
+    WIDTH,
+    Series,
+)
+
+
+def render(folder: Path, tenant_id: str | None) -> str:
+    """The numbers of one tenant's deployments; or of all, and of the processes too."""
+    totals: defaultdict[Series, list[int]] = defaultdict(lambda: [0] * WIDTH)
+    lines: list[str] = []
+    for gateway in read_counted(folder):
+        if gateway.alive and tenant_id is None:
+            labels = {"gateway": gateway.gateway}
+            lines.append(_sample("process_resident_bytes", labels, gateway.resident))
+        for series, row in gateway.rows:
+            if tenant_id not in (None, series.tenant_id):
+                continue
+            if not gateway.alive:
+                # What a gateway had in its hands when it died is in nobody's now.
+                row[BEGUN] = sum(row[:DURATION])
+            totals[series] = [a + b for a, b in zip(totals[series], row, strict=True)]
+    rows = sorted(totals.items(), key=lambda item: msgspec.structs.astuple(item[0]))
+    for name, kind, about, samples in _FAMILIES:
+        lines += _family(name, kind, about)
+        for series, total in rows:
+            lines += samples(name, series, total)
+    if tenant_id is None:
+        lines = [*_family(*_RESIDENT), *lines]
+    return "\n".join(lines) + "\n"
+
+
+def _family(name: str, kind: str, about: str) -> Iterator[str]:
+    yield f"# HELP modelyard_{name} {about}"
+    yield f"# TYPE modelyard_{name} {kind}"
+
+
+def _sample(name: str, labels: Mapping[str, str], value: float | str) -> str:
+    # Names are checked where they are given: nothing in them needs escaping.
+    pairs = ",".join(f'{label}="{text}"' for label, text in labels.items())
+    return f"modelyard_{name}{{{pairs}}} {value}"
+
+
+def _labels(series: Series) -> dict[str, str]:
+    return {
+        "tenant": series.tenant_id,
+        "deployment": series.deployment,
+        "model": series.model,
+        "version": str(series.version),
+    }
+
+
+def _requests(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    codes = [str(code) for code in CODES] + list(CLASSES)
+    for code, value in zip(codes, total, strict=False):
+        if value:
+            yield _sample(name, {**_labels(series), "code": code}, value)
+
+
+def _in_flight(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    # The slots are read while they are written to: an answer may be seen before its beginning.
+    yield _sample(name, _labels(series), max(total[BEGUN] - sum(total[:DURATION]), 0))
+
+
+def _hits(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    if total[HITS]:
+        yield _sample(name, _labels(series), total[HITS])
+
+
+def _histogram(
+    name: str, series: Series, slots: list[int], bounds: Sequence[float], unit: float
+) -> Iterator[str]:
+    """`slots` as buckets and their sum; bounds and sum are in parts of `unit`."""
+    labels, seen = _labels(series), 0
+    for bound, value in zip([*bounds, None], slots, strict=False):
+        seen += value
+        le = "+Inf" if bound is None else f"{bound / unit:g}"
+        yield _sample(f"{name}_bucket", {**labels, "le": le}, seen)
+    total = slots[-1] if unit == 1 else f"{slots[-1] / 1e6:.6f}"
+    yield _sample(f"{name}_sum", labels, total)
+    yield _sample(f"{name}_count", labels, seen)
+
+
+def _times(at: int) -> Callable[[str, Series, list[int]], Iterator[str]]:
+    def samples(name: str, series: Series, total: list[int]) -> Iterator[str]:
+        return _histogram(name, series, total[at : at + TIME_WIDTH], BUCKETS, 1000)
+
+    return samples
+
+
+def _sizes(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    return _histogram(name, series, total[SIZE:BEGUN], SIZES, 1)
+
+
+_RESIDENT: Final = ("process_resident_bytes", "gauge", "Memory that a gateway process holds.")
+_FAMILIES: Final = (
+    ("requests_total", "counter", "Inference requests answered, by HTTP status.", _requests),
+    (
+        "request_duration_seconds",
+        "histogram",
+        "Time from a request's head to its answer.",
+        _times(DURATION),
+    ),
+    (
+        "queue_duration_seconds",
+        "histogram",
+        "Time that a request waited for the model.",
+        _times(QUEUED),
+    ),
+    (
+        "inference_duration_seconds",
+        "histogram",
+        "Time of one call of the model.",
+        _times(INFERENCE),
+    ),
+    ("batch_rows", "histogram", "Rows in one call of the model.", _sizes),
+    ("requests_in_flight", "gauge", "Requests that are being answered.", _in_flight),
+    ("cache_hits_total", "counter", "Requests answered from the response cache.", _hits),
+)
