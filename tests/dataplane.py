@@ -29,7 +29,7 @@ from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.journal import JournalWriter
 from modelyard.serving.metrics import Metrics, read_totals
 from modelyard.serving.options import ServingOptions
-from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
+from modelyard.serving.ports import KeyEntry, Runtime, WantedArtifact, WantedRoute
 from modelyard.serving.runtimes.onnx import OnnxLoader
 from modelyard.serving.service import InferenceService
 from modelyard.serving.slots import Series
@@ -202,7 +202,7 @@ def wanted(
         version=version,
         version_id=f"ver_{model.name}_{version}",
         signature=model.signature,
-        artifacts={"onnx": digest},
+        artifacts=(WantedArtifact("model", "model.onnx", "onnx", digest, 1),),
         options=options or ServingOptions(),
     )
 

@@ -24,7 +24,7 @@ from modelyard.deployment.deployment import (
 from modelyard.registry.artifact import Artifact, Format
 from modelyard.registry.card import Candidate, Card, Confusion
 from modelyard.registry.parity import Parity
-from modelyard.registry.version import Lineage, ModelVersion, NewVersion
+from modelyard.registry.version import Lineage, ModelVersion, NewVersion, VersionState
 from modelyard.tenancy.key import ApiKey
 from modelyard.training.dataset import (
     Column,
@@ -88,6 +88,18 @@ def a_version(job_id: str = "", *, parity: Parity | None = None) -> NewVersion:
             leaderboard=(Candidate("mlp", None, error="did not converge"),),
         ),
         parity=parity,
+    )
+
+
+def a_failed_version() -> NewVersion:
+    """What an import leaves whose file could not be read."""
+    return NewVersion(
+        signature=None,
+        artifacts=(Artifact("model.onnx", Format.ONNX, digest("half"), 5),),
+        lineage=Lineage(source="import", code_version="0.1.0"),
+        card=Card(task="imported", algorithm=""),
+        state=VersionState.FAILED,
+        reason="the file is cut off",
     )
 
 

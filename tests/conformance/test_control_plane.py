@@ -7,18 +7,20 @@ from msgspec.structs import replace
 from modelyard.adapters.memory import MemoryControlPlane
 from modelyard.adapters.store import SqlControlPlane
 from modelyard.core.clock import ManualClock
-from modelyard.core.tensors import Signature
+from modelyard.core.profile import Profile
+from modelyard.core.trust import Trust
 from modelyard.deployment.deployment import DeploymentSpec, ReplicaReport, ReplicaState
 from modelyard.registry.parity import Parity
 from modelyard.registry.version import ModelVersion
 from modelyard.serving.options import CacheOptions, ServingOptions
-from modelyard.serving.ports import KeyEntry, ReplicaOutcome, WantedRoute
+from modelyard.serving.ports import KeyEntry, ReplicaOutcome, WantedArtifact, WantedRoute
 from tests.conformance.samples import (
     OURS,
     SIGNATURE,
     START,
     THEIRS,
     a_deployment,
+    a_failed_version,
     a_key,
     a_version,
     digest,
@@ -80,7 +82,8 @@ def test_a_deployment_with_a_target_is_a_route(store: AnyStore, control: Control
             version=1,
             version_id=version.id,
             signature=SIGNATURE,
-            artifacts={"onnx": digest("onnx")},
+            artifacts=(WantedArtifact("model", "model.onnx", "onnx", digest("onnx"), 10),),
+            trust=Trust.INLINE,
         )
     ]
     with store.begin() as tx:
@@ -98,15 +101,37 @@ def test_a_route_is_served_as_its_deployment_wants_it(store: AnyStore, control: 
     assert route.options == options
 
 
-def test_a_version_that_cannot_be_served_is_a_route_without_artifacts(
+def test_a_version_whose_graph_disagrees_is_served_as_it_came(
     store: AnyStore, control: Control
 ) -> None:
     version = register(store, parity=Parity(agreed=False, reason="labels differ"))
     with store.begin() as tx:
         tx.deployments(OURS).put(a_deployment(target=version))
     (route,) = control.wanted().routes
-    assert route.artifacts == {}
-    assert isinstance(route.signature, Signature)
+    assert [one.name for one in route.artifacts] == ["model.joblib"]
+    assert (route.format, route.trust) == ("joblib", Trust.CODE)
+
+
+def test_a_version_that_has_failed_is_a_route_without_artifacts(
+    store: AnyStore, control: Control
+) -> None:
+    with store.begin() as tx:
+        tx.models(OURS).ensure("churn", START)
+        version = tx.models(OURS).add_version("churn", a_failed_version(), START)
+        tx.deployments(OURS).put(a_deployment(target=version))
+    (route,) = control.wanted().routes
+    assert (route.artifacts, route.format, route.trust) == ((), "", None)
+
+
+def test_a_route_knows_what_its_version_costs(store: AnyStore, control: Control) -> None:
+    profile = Profile(memory_bytes=1 << 20, call_seconds=1e-5, row_seconds=1e-7, stackable=True)
+    with store.begin() as tx:
+        tx.models(OURS).ensure("churn", START)
+        new = replace(a_version(), profile=profile)
+        version = tx.models(OURS).add_version("churn", new, START)
+        tx.deployments(OURS).put(a_deployment(target=version))
+    (route,) = control.wanted().routes
+    assert route.profile == version.profile == profile
 
 
 def test_a_target_of_another_tenant_is_no_route(store: AnyStore, control: Control) -> None:

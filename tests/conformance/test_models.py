@@ -7,10 +7,11 @@ import pytest
 
 from modelyard.core.errors import Conflict, Invalid, NotFound
 from modelyard.core.pages import PageRequest
-from modelyard.registry.model import Model
+from modelyard.registry.model import Model, Reference
 from modelyard.registry.parity import Parity
-from modelyard.registry.version import ModelVersion
-from tests.conformance.samples import OURS, START, THEIRS, a_version
+from modelyard.registry.service import resolve
+from modelyard.registry.version import ModelVersion, VersionState
+from tests.conformance.samples import OURS, START, THEIRS, a_failed_version, a_version
 from tests.conformance.stores import AnyStore
 
 
@@ -59,6 +60,24 @@ def test_versions_made_at_the_same_time_get_numbers_of_their_own(store: AnyStore
     with ThreadPoolExecutor(8) as threads:
         made = list(threads.map(lambda _: add_version(store).number, range(24)))
     assert sorted(made) == list(range(1, 25))
+
+
+def test_a_failed_version_takes_a_number_and_is_not_the_latest(store: AnyStore) -> None:
+    add_version(store)
+    with store.begin() as tx:
+        failed = tx.models(OURS).add_version("churn", a_failed_version(), START)
+    assert (failed.number, failed.state, failed.reason) == (
+        2,
+        VersionState.FAILED,
+        "the file is cut off",
+    )
+    with store.read() as tx:
+        model = tx.models(OURS).get("churn")
+        assert (model.latest, model.versions) == (1, 2)
+        assert resolve(tx.models(OURS), Reference("churn")).number == 1
+    assert add_version(store).number == 3
+    with store.read() as tx:
+        assert tx.models(OURS).get("churn").latest == 3
 
 
 def test_what_is_missing_is_named(store: AnyStore) -> None:

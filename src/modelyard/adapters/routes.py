@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelyard.core.tensors import Signature
 from modelyard.deployment.deployment import DeploymentSpec
 from modelyard.registry.version import ModelVersion
-from modelyard.serving.ports import WantedRoute
+from modelyard.serving.ports import WantedArtifact, WantedRoute
 
 
 def wanted_route(
@@ -24,6 +24,11 @@ def wanted_route(
         version=version.number,
         version_id=version.id,
         signature=version.signature or Signature((), ()),
-        artifacts={artifact.format.value: artifact.digest for artifact in version.served},
+        artifacts=tuple(
+            WantedArtifact(one.role, one.name, one.format.value, one.digest, one.size)
+            for one in version.served
+        ),
         options=spec.options,
+        trust=version.trust,
+        profile=version.profile,
     )

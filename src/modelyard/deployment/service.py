@@ -96,16 +96,11 @@ def target_of(version: ModelVersion) -> Target:
     """The version as something to serve.
 
     Raises:
-        Conflict: it exists only in a form that can execute code, or its converted form does not
-            agree with the original.
+        Conflict: it has failed, or nothing of it can be served; the message says why.
     """
     if not version.served:
-        reason = version.parity.reason if version.parity is not None else ""
+        reason = version.reason or "nothing could tell what it takes and gives"
         raise Conflict(
-            f"version {version.number} of model '{version.model}' has no data-only form that "
-            "could be served in the gateway"
-            + (f" ({reason})" if reason else "")
-            + "; formats that execute code (pickle, joblib) need the sandboxed runtime, "
-            "which this release does not have yet"
+            f"version {version.number} of model '{version.model}' cannot be served: {reason}"
         )
     return Target(version.model, version.number, version.id)

@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from modelyard.core.trust import Trust
+
 
 class Format(StrEnum):
     """What a file is, decided by its content. A format that is not here is not taken."""
@@ -31,17 +33,6 @@ class Format(StrEnum):
     KERAS_H5 = "keras_h5"
     PYTHON = "python"
     """A ZIP of a folder with a subclass of `modelyard.model.Model`."""
-
-
-class Trust(StrEnum):
-    """Where a format may be opened."""
-
-    INLINE = "inline"
-    """Data, and a parser that thousands of damaged files failed to crash: in the gateway."""
-    DATA = "data"
-    """Data, but the parser may crash: only in a process of its own."""
-    CODE = "code"
-    """Can execute code when it is read: only in a sandbox of the minimum level or above."""
 
 
 TRUST: Final[Mapping[Format, Trust]] = {
@@ -73,3 +64,8 @@ class Artifact(msgspec.Struct, frozen=True):
     format: Format
     digest: str
     size: int
+
+    @property
+    def role(self) -> str:
+        """What it is to the runtime that loads it: the model itself, or what stands beside it."""
+        return "features" if self.format is Format.FEATURES else "model"

@@ -11,13 +11,17 @@ from modelyard.core.names import check_name
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model. `latest` is the number of its newest version, 0 while it has none."""
+    """A model. `latest` is the number of its newest version that is ready, 0 while it has none.
+
+    `versions` is how many numbers were given, those of failed versions among them.
+    """
 
     id: str
     name: str
     created_at: datetime
     latest: int = 0
     description: str = ""
+    versions: int = 0
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -31,7 +35,7 @@ class Alias(msgspec.Struct, frozen=True):
 class Reference(msgspec.Struct, frozen=True):
     """A model as users write it: `churn`, `churn:3` or `churn@champion`.
 
-    Without a version or an alias it means the newest version.
+    Without a version or an alias it means the newest version that is ready.
     """
 
     model: str

@@ -11,7 +11,7 @@ from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.registry.model import Alias, Model, Reference
 from modelyard.registry.ports import ModelRepository, RegistryTransaction
-from modelyard.registry.version import ModelVersion, NewVersion
+from modelyard.registry.version import ModelVersion, NewVersion, check_ready
 
 
 class RegistryService:
@@ -64,10 +64,17 @@ class RegistryService:
             return tx.models(tenant_id).aliases(name)
 
     def set_alias(self, tenant_id: str, name: str, alias: str, number: int) -> Alias:
-        """Point an alias at a version; deployments that follow the alias follow it there."""
+        """Point an alias at a version; deployments that follow the alias follow it there.
+
+        Raises:
+            NotFound: no such model or version.
+            Conflict: the version has failed.
+        """
         check_name("alias", alias)
         with self._store.begin() as tx:
-            moved = tx.models(tenant_id).set_alias(name, alias, number, self._clock.now())
+            models = tx.models(tenant_id)
+            check_ready(models.version(name, number))
+            moved = models.set_alias(name, alias, number, self._clock.now())
             tx.bump()
             return moved
 
@@ -91,5 +98,5 @@ def resolve(models: ModelRepository, reference: Reference) -> ModelVersion:
     else:
         number = models.get(reference.model).latest
         if number == 0:
-            raise NotFound(f"model '{reference.model}' has no version yet")
+            raise NotFound(f"model '{reference.model}' has no version that is ready yet")
     return models.version(reference.model, number)

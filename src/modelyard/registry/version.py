@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from modelyard.core.errors import Conflict
+from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
-from modelyard.registry.artifact import Artifact, Format
+from modelyard.core.trust import Trust
+from modelyard.registry.artifact import DATA_ONLY, TRUST, Artifact, Format
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
+
+
+class VersionState(StrEnum):
+    """READY: it can be deployed. FAILED: its file could not be read or tried; see the reason."""
+
+    READY = "ready"
+    FAILED = "failed"
 
 
 class Lineage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,8 +39,24 @@ class Lineage(msgspec.Struct, frozen=True, omit_defaults=True):
     libraries: dict[str, str] = {}
 
 
+class NewVersion(msgspec.Struct, frozen=True):
+    """What a training job or an import hands to the registry, before it has a number."""
+
+    signature: Signature | None
+    artifacts: tuple[Artifact, ...]
+    lineage: Lineage
+    card: Card
+    parity: Parity | None = None
+    profile: Profile | None = None
+    state: VersionState = VersionState.READY
+    reason: str = ""
+
+
 class ModelVersion(msgspec.Struct, frozen=True):
-    """One version of one model. `signature` is None when nothing could tell it."""
+    """One version of one model. `signature` is None when nothing could tell it.
+
+    `profile` is what the form that is served costs; None where nobody has measured it.
+    """
 
     id: str
     model: str
@@ -40,22 +67,34 @@ class ModelVersion(msgspec.Struct, frozen=True):
     lineage: Lineage
     card: Card
     parity: Parity | None = None
+    profile: Profile | None = None
+    state: VersionState = VersionState.READY
+    reason: str = ""
 
     @property
     def served(self) -> tuple[Artifact, ...]:
-        """The artifacts that the gateway loads; empty when there is no data-only form."""
-        if self.signature is None or (self.parity is not None and not self.parity.agreed):
+        """The artifacts of the form that is served; empty when there is none.
+
+        That is the ONNX graph with what belongs to it, unless it disagrees with the form that it
+        was made from: then it is that form.
+        """
+        if self.state is not VersionState.READY or self.signature is None:
             return ()
-        if not any(artifact.format is Format.ONNX for artifact in self.artifacts):
-            return ()
-        return tuple(a for a in self.artifacts if a.format in (Format.ONNX, Format.FEATURES))
+        agreed = self.parity is None or self.parity.agreed
+        if agreed and any(artifact.format is Format.ONNX for artifact in self.artifacts):
+            return tuple(one for one in self.artifacts if one.format in DATA_ONLY)
+        return tuple(one for one in self.artifacts if one.format not in DATA_ONLY)[:1]
+
+    @property
+    def trust(self) -> Trust | None:
+        """Where the form that is served may be opened; None when there is none."""
+        return TRUST[self.served[0].format] if self.served else None
 
 
-class NewVersion(msgspec.Struct, frozen=True):
-    """What a training job or an import hands to the registry, before it has a number."""
-
-    signature: Signature | None
-    artifacts: tuple[Artifact, ...]
-    lineage: Lineage
-    card: Card
-    parity: Parity | None = None
+def check_ready(version: ModelVersion) -> ModelVersion:
+    """Raises Conflict for a version that has failed."""
+    if version.state is not VersionState.READY:
+        raise Conflict(
+            f"version {version.number} of model '{version.model}' has failed: {version.reason}"
+        )
+    return version

@@ -11,7 +11,9 @@ import msgspec
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError
 from modelyard.core.events import PredictionMade
+from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature, Tensor
+from modelyard.core.trust import Trust
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.stopping import StopSignal
 
@@ -24,8 +26,25 @@ class KeyEntry(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
+class WantedArtifact(msgspec.Struct, frozen=True):
+    """One file of what is to be served. `role` is `model`, or `features` beside a text model.
+
+    `digest` is its blob's, `size` is in bytes.
+    """
+
+    role: str
+    name: str
+    format: str
+    digest: str
+    size: int
+
+
 class WantedRoute(msgspec.Struct, frozen=True):
-    """A deployment that a gateway should serve. `artifacts` maps a format to a blob digest."""
+    """A deployment that a gateway should serve.
+
+    `trust` says where its artifacts may be opened; it is None where there are none. `profile` is
+    what was measured when the version was tried, where it was.
+    """
 
     deployment_id: str
     tenant_id: str
@@ -34,8 +53,20 @@ class WantedRoute(msgspec.Struct, frozen=True):
     version: int
     version_id: str
     signature: Signature
-    artifacts: dict[str, str]
+    artifacts: tuple[WantedArtifact, ...]
     options: ServingOptions = ServingOptions()
+    trust: Trust | None = None
+    profile: Profile | None = None
+
+    @property
+    def format(self) -> str:
+        """The model's format; empty when there is nothing to serve."""
+        model = self.artifact("model")
+        return "" if model is None else model.format
+
+    def artifact(self, role: str) -> WantedArtifact | None:
+        """The file of this role, if there is one."""
+        return next((one for one in self.artifacts if one.role == role), None)
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -175,7 +175,7 @@ def test_the_first_version_that_does_not_load_is_told_to_callers(harness: Harnes
 
 
 def test_a_route_without_artifacts_fails_with_a_reason(harness: Harness) -> None:
-    bare = WantedRoute("dep_picker", TENANT, MODEL.name, "m", 4, "ver_4", MODEL.signature, {})
+    bare = WantedRoute("dep_picker", TENANT, MODEL.name, "m", 4, "ver_4", MODEL.signature, ())
     harness.control.want([KEY], bare)
     wait_until(lambda: bool(harness.snapshot.failures))
     with pytest.raises(Unavailable, match="version 4 of model 'm' has no data-only form"):

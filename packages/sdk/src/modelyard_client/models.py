@@ -18,13 +18,17 @@ CHECK_SECONDS: Final = 600.0
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model. `latest` is the number of its newest version, 0 while it has none."""
+    """A model. `latest` is the number of its newest version that is ready, 0 while it has none.
+
+    `versions` is how many numbers were given, those of failed versions among them.
+    """
 
     id: str
     name: str
     created_at: datetime
     latest: int = 0
     description: str = ""
+    versions: int = 0
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -106,8 +110,20 @@ class Parity(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class Profile(msgspec.Struct, frozen=True):
+    """What the form that is served costs: bytes, and seconds of a call and of each of its rows."""
+
+    memory_bytes: int
+    call_seconds: float
+    row_seconds: float
+    stackable: bool = False
+
+
 class ModelVersion(msgspec.Struct, frozen=True):
-    """One version. `signature` is None when nothing could tell it."""
+    """One version. `signature` is None when nothing could tell it.
+
+    `state` is `ready`, or `failed` for a file that could not be read or tried; `reason` says why.
+    """
 
     id: str
     model: str
@@ -118,6 +134,9 @@ class ModelVersion(msgspec.Struct, frozen=True):
     lineage: dict[str, Any]
     card: Card
     parity: Parity | None = None
+    profile: Profile | None = None
+    state: str = "ready"
+    reason: str = ""
 
 
 class Models:

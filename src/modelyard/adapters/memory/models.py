@@ -12,7 +12,7 @@ from modelyard.core import ids
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest
 from modelyard.registry.model import Alias, Model
-from modelyard.registry.version import ModelVersion, NewVersion
+from modelyard.registry.version import ModelVersion, NewVersion, VersionState
 
 
 class MemoryModels:
@@ -37,11 +37,13 @@ class MemoryModels:
         if job_id and self.version_of_job(job_id) is not None:
             raise Conflict(f"job '{job_id}' has made its version already")
         model = self.get(name)
-        model = replace(model, latest=model.latest + 1)
+        number = model.versions + 1
+        latest = number if new.state is VersionState.READY else model.latest
+        model = replace(model, versions=number, latest=latest)
         version = ModelVersion(
             id=ids.new_id(ids.VERSION),
             model=name,
-            number=model.latest,
+            number=number,
             created_at=now,
             **{field: getattr(new, field) for field in new.__struct_fields__},
         )

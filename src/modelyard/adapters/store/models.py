@@ -14,7 +14,7 @@ from modelyard.core import ids
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest
 from modelyard.registry.model import Alias, Model
-from modelyard.registry.version import ModelVersion, NewVersion
+from modelyard.registry.version import ModelVersion, NewVersion, VersionState
 
 _MODEL: Final = tuple(models.c[name] for name in Model.__struct_fields__)
 VERSION: Final = (
@@ -30,7 +30,13 @@ class SqlModels(TenantRows):
 
     def ensure(self, name: str, now: datetime) -> Model:
         self._added(
-            models, id=ids.new_id(ids.MODEL), name=name, created_at=now, latest=0, description=""
+            models,
+            id=ids.new_id(ids.MODEL),
+            name=name,
+            created_at=now,
+            latest=0,
+            description="",
+            versions=0,
         )
         return self.get(name)
 
@@ -46,11 +52,15 @@ class SqlModels(TenantRows):
         if job_id is not None and self.version_of_job(job_id) is not None:
             raise Conflict(f"job '{job_id}' has made its version already")
         # The update locks the model's row: whoever adds at the same time waits for the number.
+        number = models.c.versions + 1
+        counted = {"versions": number}
+        if new.state is VersionState.READY:
+            counted["latest"] = number
         allocated = self._connection.execute(
             self._update(models)
             .where(models.c.name == name)
-            .values(latest=models.c.latest + 1)
-            .returning(models.c.id, models.c.latest)
+            .values(counted)
+            .returning(models.c.id, models.c.versions)
         ).one_or_none()
         if allocated is None:
             raise NotFound(f"there is no model '{name}'")
@@ -60,7 +70,7 @@ class SqlModels(TenantRows):
                 model_versions,
                 id=version_id,
                 model_id=allocated.id,
-                number=allocated.latest,
+                number=allocated.versions,
                 created_at=now,
                 job_id=job_id,
                 signature=new.signature,
@@ -68,9 +78,12 @@ class SqlModels(TenantRows):
                 lineage=new.lineage,
                 card=new.card,
                 parity=new.parity,
+                profile=new.profile,
+                state=new.state,
+                reason=new.reason,
             )
         )
-        return self.version(name, allocated.latest)
+        return self.version(name, allocated.versions)
 
     def version(self, name: str, number: int) -> ModelVersion:
         found = None

@@ -23,18 +23,20 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from modelyard.adapters.store.columns import NAME, Amount, Choice, Json, Moment, Prose
 from modelyard.billing.price import Unit
 from modelyard.core.access import Scope
 from modelyard.core.jobs import JobFailure, JobState
+from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
 from modelyard.deployment.deployment import DeploymentSpec, DeploymentState, ReplicaState
 from modelyard.registry.artifact import Artifact
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
-from modelyard.registry.version import Lineage
+from modelyard.registry.version import Lineage, VersionState
 from modelyard.training.dataset import Inspection
 
 MAX_NUMBER: Final = 2**31 - 1
@@ -87,6 +89,8 @@ models: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("latest", Integer, nullable=False),
     Column("description", Prose, nullable=False),
+    # The last number that was given: `latest` stays behind when a version has failed.
+    Column("versions", Integer, nullable=False, server_default="0"),
     UniqueConstraint("tenant_id", "name"),
 )
 
@@ -105,6 +109,9 @@ model_versions: Final = Table(
     Column("lineage", Json[Lineage](Lineage), nullable=False),
     Column("card", Json[Card](Card), nullable=False),
     Column("parity", Json[Parity](Parity)),
+    Column("profile", Json[Profile](Profile)),
+    Column("state", Choice(VersionState), nullable=False, server_default="ready"),
+    Column("reason", Prose, nullable=False, server_default=text("''")),
     UniqueConstraint("model_id", "number"),
     UniqueConstraint("tenant_id", "job_id"),
 )

@@ -41,7 +41,7 @@ def list_models(services: Services, caller: Caller, page: Paging) -> Page[Model]
 
 @get("/{model:str}", summary="Show a model", responses=refusals(404), sync_to_thread=True)
 def show_model(services: Services, caller: Caller, model: Name) -> Model:
-    """`latest` is the number of its newest version, 0 while it has none."""
+    """`latest` is the number of its newest version that is ready, 0 while it has none."""
     return services.registry.model(caller.tenant_id, model)
 
 
@@ -95,7 +95,7 @@ def list_aliases(services: Services, caller: Caller, model: Name) -> Page[Alias]
 @put(
     "/{model:str}/aliases/{alias:str}",
     summary="Set an alias",
-    responses=refusals(404, 413, 415),
+    responses=refusals(404, 409, 413, 415),
     sync_to_thread=True,
 )
 def set_alias(

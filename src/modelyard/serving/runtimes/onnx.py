@@ -12,7 +12,7 @@ from modelyard.core.errors import Invalid
 from modelyard.core.ports import Blobs
 from modelyard.core.tensors import Signature, Tensor
 from modelyard.serving.ports import Runtime, WantedRoute
-from modelyard.serving.runtimes.contract import FEATURES, CannotLoad, RuntimeManifest
+from modelyard.serving.runtimes.contract import FEATURES, MODEL, CannotLoad, RuntimeManifest
 from modelyard.serving.runtimes.measuring import measure, resident_bytes
 from modelyard.serving.stopping import StopSignal
 
@@ -84,14 +84,14 @@ class OnnxLoader:
             NotFound: a blob is missing.
             CannotLoad: the version has no graph, or none that ONNX Runtime takes.
         """
-        if "onnx" not in route.artifacts:
+        graph, features = route.artifact(MODEL), route.artifact(FEATURES)
+        if graph is None or route.format != "onnx":
             raise CannotLoad(
                 f"version {route.version} of model '{route.model}' has no data-only form"
             )
-        features = route.artifacts.get("features")
         return open_model(
-            self._blobs.get(route.artifacts["onnx"]),
-            self._blobs.get(features) if features is not None else None,
+            self._blobs.get(graph.digest),
+            self._blobs.get(features.digest) if features is not None else None,
             route.signature,
         )
 
