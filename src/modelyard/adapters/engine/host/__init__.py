@@ -1,0 +1,1 @@
+"""The runtime host: the process that starts, counts and ends replicas; gateways are its clients."""
