@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 PEERS ?=
 PUBLISH ?=
+TORCH ?= -r requirements/torch.txt
 
 VENV := .venv
 CLIENTS := .venv-clients
@@ -83,10 +84,12 @@ clients: $(CLIENTS)/.ready
 # The stamps. The local packages are editable: they are built again only when their metadata changes.
 # --no-build-isolation takes the build backend from the lock as well, so nothing comes in unpinned.
 
-$(VENV)/.ready: requirements/dev.lock pyproject.toml packages/sdk/pyproject.toml
+$(VENV)/.ready: requirements/dev.lock requirements/torch.txt pyproject.toml packages/sdk/pyproject.toml
 	@sh scripts/environment $(PYTHON) $(VENV)
 	@echo "setup: installing requirements/dev.lock"
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	@echo "setup: installing PyTorch"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps $(TORCH)
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e packages/sdk -e .
 	@touch $@
 

@@ -63,10 +63,12 @@ class LoadedModel(Runtime, Protocol):
     """A model in this process, ready to be asked. `infer` is that of `serving.ports.Runtime`.
 
     `signature` is the manifest's, or else what the file itself tells; None if neither says.
-    `memory_bytes` is what loading it took. `streams` says whether `stream` may be called.
+    `memory_bytes` is what loading it took. `streams` says whether `stream` gives more than one
+    part. `notes` are what its publisher should know of it, a sentence each.
     """
 
     signature: Signature | None
+    notes: tuple[str, ...]
     memory_bytes: int
     streams: bool
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Signature, Tensor
@@ -18,9 +18,17 @@ class FunctionModel:
     `before` is what `resident_bytes` said before the model was loaded.
     """
 
-    def __init__(self, answer: Answer, signature: Signature | None, *, before: int) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        signature: Signature | None,
+        *,
+        before: int,
+        notes: Sequence[str] = (),
+    ) -> None:
         self._answer: Answer | None = answer
         self.signature = signature
+        self.notes = tuple(notes)
         self.call_seconds = 0.0
         self.row_seconds = 0.0
         self.stackable = False

@@ -40,6 +40,7 @@ class OnnxRuntime:
         self.call_seconds = 0.0
         self.row_seconds = 0.0
         self.stackable = False
+        self.notes: tuple[str, ...] = ()
         self.memory_bytes = 0
         self.streams = False
 
