@@ -34,6 +34,7 @@ from modelyard.serving.runtimes.onnx import OnnxLoader
 from modelyard.serving.service import InferenceService
 from modelyard.serving.slots import Series
 from modelyard.serving.snapshot import Route, Snapshot
+from modelyard.serving.tracing import Tracer
 
 TENANT = "tnt_1"
 OTHER_TENANT = "tnt_2"
@@ -286,7 +287,9 @@ async def call(
 class Gateway:
     """One gateway without its server: front door, data plane, journal, metrics."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, tracer: Tracer | None = None
+    ) -> None:
         self.folder = folder
         self.journal = JournalWriter(folder / "journal", 50)
         self.service = InferenceService(
@@ -302,6 +305,7 @@ class Gateway:
             ExtensionRoutes(self.extensions, max_request_bytes=LIMIT),
             server_version="0.0.0",
             max_request_bytes=LIMIT,
+            tracer=tracer,
         )
         self.front = Front(
             self.service, self.inference, folder / "metrics", max_request_bytes=LIMIT

@@ -19,6 +19,7 @@ from modelyard.core.clock import SystemClock
 if TYPE_CHECKING:
     import socket
 
+    from modelyard.adapters.telemetry.traces import OtelTracer
     from modelyard.api.inference.extensions import Extensions
     from modelyard.api.server import GatewayServer
     from modelyard.core.settings import Settings
@@ -58,6 +59,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     sync_ms = settings.journal_sync_ms if settings.journal_sync == "interval" else None
     journal = JournalWriter(home.journal, sync_ms)
     service = InferenceService(clock, key_hasher(home), journal, threads=os.cpu_count() or 1)
+    tracer = _tracer(settings, gateway_id)
     max_body = settings.max_request_bytes
     extensions = Extensions(service, partial(read_totals, home.metrics))
     routes = InferenceRoutes(
@@ -65,6 +67,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         ExtensionRoutes(extensions, max_request_bytes=max_body),
         server_version=modelyard.__version__,
         max_request_bytes=max_body,
+        tracer=tracer,
     )
     front = Front(service, routes, home.metrics, max_request_bytes=max_body)
     follower = Follower(
@@ -86,7 +89,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     follower.start()
     builder = threading.Thread(
         target=lambda: setattr(
-            front, "management", make_management(settings, home, store, service)
+            front, "management", make_management(settings, home, store, service, tracer)
         ),
         name="management",
         daemon=True,
@@ -95,7 +98,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     # Until then the other gateways, or the socket's queue, take what comes.
     await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
     host = listener.getsockname()[0]
-    grpc = asyncio.create_task(_serve_grpc(settings, service, extensions, server, host))
+    grpc = asyncio.create_task(_serve_grpc(settings, service, extensions, server, host, tracer))
     try:
         await server.run_on(listener)
     finally:
@@ -106,6 +109,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         follower.stop()
         await journal.close()
         service.close()
+        if tracer is not None:
+            tracer.close()
     return 0
 
 
@@ -115,6 +120,7 @@ async def _serve_grpc(
     extensions: Extensions,
     server: GatewayServer,
     host: str,
+    tracer: OtelTracer | None,
 ) -> None:
     """GRPC on the same loop, from when HTTP is served until it stops."""
     if settings.grpc_port < 0:
@@ -130,6 +136,7 @@ async def _serve_grpc(
             extensions,
             server_version=modelyard.__version__,
             max_request_bytes=settings.max_request_bytes,
+            tracer=tracer,
         )
         await grpc.start(host, settings.grpc_port)
     except Exception:  # noqa: BLE001 - HTTP is served on, whatever is wrong with gRPC
@@ -137,3 +144,15 @@ async def _serve_grpc(
         return
     await server.stopping.wait()
     await grpc.stop(settings.drain_seconds)
+
+
+def _tracer(settings: Settings, instance: str) -> OtelTracer | None:
+    """What tells a collector of requests, if one is named."""
+    from modelyard.adapters.telemetry.collector import collector_named
+
+    if not collector_named(settings, os.environ):
+        return None
+    from modelyard.adapters.telemetry.traces import OtelTracer, span_exporter
+
+    version = modelyard.__version__
+    return OtelTracer(settings, span_exporter(settings), version=version, instance=instance)

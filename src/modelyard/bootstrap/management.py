@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from modelyard.api.asgi import App
     from modelyard.core.settings import Settings
     from modelyard.serving.service import InferenceService
+    from modelyard.serving.tracing import Tracer
 
 
 def make_management(
-    settings: Settings, home: Home, store: SqlStore, service: InferenceService
+    settings: Settings,
+    home: Home,
+    store: SqlStore,
+    service: InferenceService,
+    tracer: Tracer | None,
 ) -> App:
     """The application. Importing what it needs takes a second or so."""
     from modelyard.adapters.blobs import local_blobs
     from modelyard.api.management import ManagementServices, make_management_app
     from modelyard.api.management.receiving import UploadReceiver
+    from modelyard.api.management.traces import TracedApp
     from modelyard.billing.service import BillingService
     from modelyard.deployment.service import DeploymentService
     from modelyard.registry.service import RegistryService
@@ -35,7 +41,7 @@ def make_management(
     registry = RegistryService(store, clock)
     runner = task_runner(settings, settings.inspect_seconds)
     scratch = ScratchRoot(home.scratch)
-    return make_management_app(
+    app = make_management_app(
         ManagementServices(
             tenancy=TenancyService(store, clock, home.pepper()),
             registry=registry,
@@ -54,3 +60,4 @@ def make_management(
             draining=lambda: service.draining,
         )
     )
+    return app if tracer is None else TracedApp(app, tracer)

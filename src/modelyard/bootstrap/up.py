@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 def run(settings: Settings) -> int:
     """Run the whole server until it is stopped; returns the exit status."""
+    from modelyard.adapters.telemetry.collector import collector_named
     from modelyard.adapters.telemetry.logs import configure_logs
 
+    # Rather a word now than a gateway that cannot start.
+    collector_named(settings, os.environ)
     hidden = [settings.admin_key] if settings.admin_key else []
     configure_logs(settings.log_format, settings.log_level, hidden)
     # Whatever is made from here on is its owner's alone, in a home that others can look into too.

@@ -19,7 +19,7 @@ from modelyard.core.errors import Invalid
 
 PREFIX: Final = "MODELYARD_"
 FILE: Final = "modelyard.toml"
-SECRETS: Final = frozenset({"admin_key", "database_url"})
+SECRETS: Final = frozenset({"admin_key", "database_url", "otlp_headers"})
 
 _MIB: Final = 1 << 20
 
@@ -108,6 +108,34 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _doc("The least that is logged.")
     ] = "info"
+
+    otlp_endpoint: Annotated[
+        str,
+        _doc(
+            "OTLP/HTTP collector that traces go to, such as http://127.0.0.1:4318; empty takes "
+            "OTEL_EXPORTER_OTLP_ENDPOINT, and without that there are no traces.",
+            pattern=r"^(https?://\S+)?$",
+        ),
+    ] = ""
+    otlp_headers: Annotated[
+        str,
+        _doc(
+            "Headers for the collector, name=value with commas between; empty takes "
+            "OTEL_EXPORTER_OTLP_HEADERS.",
+            pattern=r"^([^=,\s]+=[^,]+(,[^=,\s]+=[^,]+)*)?$",
+        ),
+    ] = ""
+    service_name: Annotated[
+        str, _doc("Name of this server in traces; empty takes OTEL_SERVICE_NAME, or `modelyard`.")
+    ] = ""
+    trace_ratio: Annotated[
+        float,
+        _doc(
+            "Share of requests that are traced. One with a `traceparent` brings its own decision.",
+            ge=0,
+            le=1,
+        ),
+    ] = 1.0
 
     @property
     def home_path(self) -> Path:

@@ -12,6 +12,7 @@ from modelyard.core.errors import ModelyardError
 from modelyard.core.tensors import Tensor
 from modelyard.serving.ports import Runtime
 from modelyard.serving.stopping import StopSignal
+from modelyard.serving.tracing import Trace
 
 Outputs = dict[str, Tensor]
 Shapes = tuple[tuple[int, ...], ...]
@@ -24,7 +25,7 @@ class Waiting:
     of different `group`s are kept apart.
     """
 
-    __slots__ = ("answer", "deadline", "group", "inputs", "rows", "shapes", "since")
+    __slots__ = ("answer", "deadline", "group", "inputs", "rows", "shapes", "since", "trace")
 
     def __init__(
         self,
@@ -33,12 +34,14 @@ class Waiting:
         since: float,
         deadline: float,
         answer: asyncio.Future[Outputs],
+        trace: Trace | None = None,
     ) -> None:
         self.inputs = inputs
         self.rows = rows
         self.since = since
         self.deadline = deadline
         self.answer = answer
+        self.trace = trace
         self.group: object = None
         self.shapes: Shapes = tuple(tensor.shape[1:] for tensor in inputs.values())
 

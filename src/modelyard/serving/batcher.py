@@ -21,6 +21,7 @@ from modelyard.serving.batch import Batch, NotRowByRow, Outputs, Waiting, run
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.ports import Runtime
 from modelyard.serving.slots import RouteMetrics
+from modelyard.serving.tracing import INFERENCE, QUEUE, Attributes, Trace
 
 
 class Batcher:
@@ -57,7 +58,11 @@ class Batcher:
         return not self._waiting and self._running is None
 
     def submit(
-        self, inputs: Mapping[str, Tensor], rows: int, seconds: float
+        self,
+        inputs: Mapping[str, Tensor],
+        rows: int,
+        seconds: float,
+        trace: Trace | None = None,
     ) -> asyncio.Future[Outputs]:
         """Queue checked inputs that must be answered within `seconds`; the future holds the
         outputs.
@@ -75,7 +80,7 @@ class Batcher:
                 f"{len(self._waiting)} requests already wait for this model; try again later"
             )
         now = time.monotonic()
-        waiting = Waiting(inputs, rows, now, now + seconds, self._loop.create_future())
+        waiting = Waiting(inputs, rows, now, now + seconds, self._loop.create_future(), trace)
         self._waiting.append(waiting)
         if waiting.deadline < self._alarm_at:
             self._set_alarm(waiting.deadline)
@@ -193,6 +198,10 @@ class Batcher:
         if batch.began:
             for each in batch.requests:
                 self._metrics.queued(round((batch.began - each.since) * 1e6))
+                if each.trace is not None:
+                    each.trace.part(QUEUE, each.since, batch.began, {})
+                    rows: Attributes = {"modelyard.batch.rows": batch.rows}
+                    each.trace.part(INFERENCE, batch.began, batch.ended, rows)
             self._metrics.ran(batch.rows, round((batch.ended - batch.began) * 1e6))
 
     def _refuse(self, requests: Iterable[Waiting] = ()) -> None:

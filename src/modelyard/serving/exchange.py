@@ -22,6 +22,7 @@ from modelyard.core.tensors import Tensor
 from modelyard.serving.cache import ResponseCache
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
+from modelyard.serving.tracing import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +32,14 @@ GONE = 499
 
 class Asked(msgspec.Struct):
     """A request, decoded: inputs by name, the outputs it wants (None: all), its own id, and how
-    many seconds it may take, if it says so.
+    many seconds it may take, if it says so. `trace` wants to know what becomes of it.
     """
 
     inputs: dict[str, Tensor]
     outputs: list[str] | None = None
     id: str | None = None
     timeout: float | None = None
+    trace: Trace | None = None
 
 
 class Answer(msgspec.Struct):
@@ -109,6 +111,7 @@ class Exchange:
         "_route",
         "_start",
         "_timeout",
+        "_trace",
         "cached",
         "id",
         "rows",
@@ -123,8 +126,10 @@ class Exchange:
         done: Done,
         *,
         timeout: float | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self._timeout = timeout
+        self._trace = trace
         self._plane = plane
         self._grant = grant
         self._codec = codec
@@ -145,6 +150,7 @@ class Exchange:
             asked = self._codec.decode(route)
             if asked.timeout is None:
                 asked.timeout = self._timeout
+            asked.trace = self._trace
             self.rows = route.signature.check(asked.inputs)
             outputs = self._outputs(route, asked)
             if isinstance(outputs, asyncio.Future):
@@ -198,7 +204,10 @@ class Exchange:
         self.rows = 0
         if isinstance(error, ModelyardError):
             return self._codec.fail(error)
-        _log.error("inference failed", exc_info=error, extra={"request_id": self.id})
+        about = {"request_id": self.id}
+        if self._trace is not None:
+            about["trace_id"] = self._trace.id
+        _log.error("inference failed", exc_info=error, extra=about)
         return self._codec.fail(ModelyardError(f"internal error; request id {self.id}"))
 
     def _record(self, answer: Answer) -> None:
@@ -236,6 +245,30 @@ class Exchange:
         # the tensors are freed without the garbage collector.
         done, self._done = self._done, _nobody
         done(answer, cached=self.cached)
+        if self._trace is not None:
+            self._tell(self._trace, answer)
+
+    def _tell(self, trace: Trace, answer: Answer) -> None:
+        """End the trace, with what the record has too."""
+        grant, route = self._grant, self._route
+        trace.note(
+            {
+                "modelyard.request.id": self.id,
+                "modelyard.tenant.id": grant.tenant_id,
+                "modelyard.key.id": grant.key_id,
+            }
+        )
+        if route is not None:
+            trace.note(
+                {
+                    "modelyard.deployment.name": route.wanted.name,
+                    "modelyard.model.name": route.wanted.model,
+                    "modelyard.model.version": route.wanted.version,
+                    "modelyard.rows": self.rows,
+                    "modelyard.cached": self.cached,
+                }
+            )
+        trace.end(answer.status)
 
 
 def _keep(cache: ResponseCache, key: bytes, pending: asyncio.Future[dict[str, Tensor]]) -> None:

@@ -20,6 +20,7 @@ from modelyard.serving.batcher import Batcher
 from modelyard.serving.exchange import Asked
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route, Snapshot
+from modelyard.serving.tracing import INFERENCE
 
 LET_GO: Final = 1.0
 """Seconds after which it is looked again whether a route that has gone is still in use."""
@@ -108,13 +109,18 @@ class InferenceService:
             Unavailable: the queue is full.
         """
         if rows <= route.inline_rows:
-            began = time.perf_counter_ns()
+            began = time.monotonic_ns()
             outputs = route.runtime.infer(asked.inputs)
-            route.metrics.ran(rows, (time.perf_counter_ns() - began) // 1000)
+            ended = time.monotonic_ns()
+            route.metrics.ran(rows, (ended - began) // 1000)
+            if asked.trace is not None:
+                asked.trace.part(
+                    INFERENCE, began / 1e9, ended / 1e9, {"modelyard.batch.rows": rows}
+                )
             return outputs
         limit = route.wanted.options.timeout_ms / 1000
         seconds = limit if asked.timeout is None else min(asked.timeout, limit)
-        return self._batcher(route).submit(asked.inputs, rows, seconds)
+        return self._batcher(route).submit(asked.inputs, rows, seconds, asked.trace)
 
     def _batcher(self, route: Route) -> Batcher:
         """The queue of the route."""

@@ -8,6 +8,7 @@ from modelyard.api.grpc.server import GrpcServer
 from modelyard.api.grpc.service import GrpcService
 from modelyard.api.inference.extensions import Extensions
 from modelyard.serving.service import InferenceService
+from modelyard.serving.tracing import Tracer
 
 
 def make_grpc_server(
@@ -16,9 +17,10 @@ def make_grpc_server(
     *,
     server_version: str,
     max_request_bytes: int,
+    tracer: Tracer | None = None,
 ) -> GrpcServer:
     """A server that is not started yet."""
-    calls = InferenceCalls(plane, max_request_bytes=max_request_bytes)
+    calls = InferenceCalls(plane, max_request_bytes=max_request_bytes, tracer=tracer)
     descriptions = Descriptions(plane, extensions, server_version=server_version)
     service = GrpcService(plane, calls, descriptions)
     return GrpcServer(service, calls, max_request_bytes=max_request_bytes)

@@ -15,11 +15,15 @@ from modelyard.api.grpc.generated.inference_pb2 import (
     ModelStreamInferResponse,
 )
 from modelyard.api.grpc.statuses import code_of, metadata_of
+from modelyard.api.grpc.traces import begin_trace, tell_trace
+from modelyard.api.statuses import status_of
 from modelyard.core import ids
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError, Unavailable
 from modelyard.serving.exchange import Answer, Exchange
 from modelyard.serving.service import InferenceService
+from modelyard.serving.traced_codec import TracedCodec
+from modelyard.serving.tracing import Trace, Tracer
 
 if TYPE_CHECKING:
     from modelyard.api.grpc.statuses import Metadata
@@ -38,9 +42,10 @@ async def refuse(context: Context, error: ModelyardError, *more: tuple[str, str]
 class Call:
     """One request that is under way. `answer` is always given a result, unless it is abandoned."""
 
-    def __init__(self, request_id: str, size: int) -> None:
+    def __init__(self, request_id: str, size: int, trace: Trace | None = None) -> None:
         self.request_id = request_id
         self.size = size
+        self.trace = trace
         self.codec: GrpcCodec | None = None
         self.exchange: Exchange | None = None
         self.cached = False
@@ -51,6 +56,8 @@ class Call:
     def done(self, answer: Answer, *, cached: bool) -> None:
         """The exchange's own end."""
         self.cached = cached
+        if self.trace is not None:
+            tell_trace(self.trace, answer.content)
         if not self.answer.done():
             self.answer.set_result(answer.content)
 
@@ -62,15 +69,20 @@ class Call:
     @property
     def metadata(self) -> Metadata:
         """What is said about the answer."""
-        said = (("x-request-id", self.request_id),)
+        said: Metadata = (("x-request-id", self.request_id),)
+        if self.trace is not None:
+            said = (*said, ("traceparent", self.trace.parent))
         return (*said, ("x-cache", "hit")) if self.cached else said
 
 
 class InferenceCalls:
     """Begins exchanges and brings their answers back, one to a call or many to a stream."""
 
-    def __init__(self, plane: InferenceService, *, max_request_bytes: int) -> None:
+    def __init__(
+        self, plane: InferenceService, *, max_request_bytes: int, tracer: Tracer | None = None
+    ) -> None:
         self._plane = plane
+        self._tracer = tracer
         self._max_request_bytes = max_request_bytes
         self._request_ids = ids.IdSequence(ids.REQUEST)
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -79,7 +91,7 @@ class InferenceCalls:
         self, grant: Grant, message: bytes, context: Context
     ) -> ModelInferResponse | None:
         """Answer one request."""
-        call = self._begin(grant, message, context)
+        call = self._begin("ModelInfer", grant, message, context)
         try:
             answer = await call.answer
         except asyncio.CancelledError:
@@ -112,7 +124,7 @@ class InferenceCalls:
                         ended = True
                     else:
                         grant = authenticate(self._plane, secret)
-                        calls.append(self._begin(grant, message, context))
+                        calls.append(self._begin("ModelStreamInfer", grant, message, context))
                 ended = ended or self._stopping.done()
                 while calls and calls[0].answer.done():
                     await context.write(_streamed(calls.popleft()))
@@ -135,15 +147,28 @@ class InferenceCalls:
         held = sum(call.size for call in calls)
         return len(calls) < WINDOW and held < self._max_request_bytes
 
-    def _begin(self, grant: Grant, message: bytes, context: Context) -> Call:
-        call = Call(self._request_ids.next(), len(message))
+    def _begin(self, method: str, grant: Grant, message: bytes, context: Context) -> Call:
+        trace = None
+        if self._tracer is not None:
+            trace = begin_trace(self._tracer, method, context.invocation_metadata() or ())
+        call = Call(self._request_ids.next(), len(message), trace)
         try:
             codec = GrpcCodec(message, context.time_remaining())
         except ModelyardError as error:
+            if trace is not None:
+                tell_trace(trace, error)
+                trace.end(status_of(error))
             call.answer.set_result(error)
             return call
         call.codec = codec
-        call.exchange = Exchange(self._plane, grant, codec, call.request_id, call.done)
+        call.exchange = Exchange(
+            self._plane,
+            grant,
+            codec if trace is None else TracedCodec(codec, trace),
+            call.request_id,
+            call.done,
+            trace=trace,
+        )
         call.exchange.begin(codec.request.model_name, codec.request.model_version or None)
         return call
 

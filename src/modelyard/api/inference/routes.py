@@ -13,6 +13,7 @@ from modelyard.api.inference import v2
 from modelyard.api.inference.compression import compressed, decompressed
 from modelyard.api.inference.extension_routes import ExtensionRoutes
 from modelyard.api.inference.failures import not_allowed, refusal
+from modelyard.api.inference.traces import begin_trace, tell_trace
 from modelyard.api.inference.v1 import V1Codec
 from modelyard.api.inference.v2 import V2Codec
 from modelyard.core import ids
@@ -21,6 +22,8 @@ from modelyard.core.errors import Invalid, ModelyardError, NotFound
 from modelyard.serving.exchange import Answer, Codec, Exchange
 from modelyard.serving.service import InferenceService
 from modelyard.serving.snapshot import Route
+from modelyard.serving.traced_codec import TracedCodec
+from modelyard.serving.tracing import Tracer
 
 _PREDICT: Final = ":predict"
 _TIMEOUT: Final = b"x-request-timeout-ms"
@@ -36,11 +39,13 @@ class InferenceRoutes:
         *,
         server_version: str,
         max_request_bytes: int,
+        tracer: Tracer | None = None,
     ) -> None:
         self._extensions = extensions
         self._service = service
         self._server_version = server_version
         self._max_request_bytes = max_request_bytes
+        self._tracer = tracer
         self._request_ids = ids.IdSequence(ids.REQUEST)
 
     def answer(
@@ -66,11 +71,19 @@ class InferenceRoutes:
         grant: Grant,
         done: Callable[[HttpResponse], None],
     ) -> Exchange | None:
+        codec, trace = call.codec(request), None
+        if self._tracer is not None:
+            trace = begin_trace(self._tracer, request, call.route)
+            codec = TracedCodec(codec, trace)
         try:
             timeout = _timeout(request)
             decompressed(request, self._max_request_bytes)
         except ModelyardError as error:
-            done(refusal(error))
+            response = refusal(error)
+            if trace is not None:
+                tell_trace(trace, response)
+                trace.end(response.status)
+            done(response)
             return None
         request_id = self._request_ids.next()
 
@@ -79,10 +92,12 @@ class InferenceRoutes:
             response.headers = [(b"x-request-id", request_id.encode()), *response.headers]
             if cached:
                 response.headers.append((b"x-cache", b"hit"))
+            if trace is not None:
+                tell_trace(trace, response)
             done(compressed(request, response))
 
         exchange = Exchange(
-            self._service, grant, call.codec(request), request_id, finish, timeout=timeout
+            self._service, grant, codec, request_id, finish, timeout=timeout, trace=trace
         )
         exchange.begin(call.name, call.version)
         return exchange
@@ -127,22 +142,25 @@ class InferenceRoutes:
 
 
 class Call(msgspec.Struct):
-    """An inference path, taken apart, and the protocol that it speaks."""
+    """An inference path, taken apart, its template, and the protocol that it speaks."""
 
     name: str
     version: str | None
     codec: Callable[[HttpRequest], Codec]
+    route: str
 
 
 def _call(path: str) -> Call | None:
     """What an inference path asks for; None for any other path."""
     match path.split("/"):
         case ["", "v2", "models", name, "infer"]:
-            return Call(name, None, V2Codec)
+            return Call(name, None, V2Codec, "/v2/models/{model}/infer")
         case ["", "v2", "models", name, "versions", version, "infer"]:
-            return Call(name, version, V2Codec)
+            template = "/v2/models/{model}/versions/{version}/infer"
+            return Call(name, version, V2Codec, template)
         case ["", "v1", "models", name] if name.endswith(_PREDICT):
-            return Call(name[: -len(_PREDICT)], None, V1Codec)
+            template = "/v1/models/{model}:predict"
+            return Call(name[: -len(_PREDICT)], None, V1Codec, template)
     return None
 
 

@@ -52,7 +52,7 @@ class Edge:
         except Exception:
             if started:
                 raise
-            await _tell(send_with_headers, unexpected(request_id, scope["method"], ""), {})
+            await _tell(send_with_headers, unexpected(scope), {})
 
 
 def _admit(scope: Scope) -> None:

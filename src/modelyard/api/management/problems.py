@@ -59,14 +59,20 @@ def encoded(told: Problem) -> bytes:
     return msgspec.json.encode(told)
 
 
-def unexpected(request_id: str, method: str, route: str) -> Problem:
+def unexpected(scope: Mapping[str, Any]) -> Problem:
     """Log the exception at hand with the request's id, which is all that the caller gets.
 
-    `route` is the template, so that no identifier from the path is logged.
+    Of the path only the template is logged, so no identifier from it is.
     """
-    _log.exception(
-        "unexpected failure", extra={"request_id": request_id, "method": method, "route": route}
-    )
+    request_id = scope["request_id"]
+    about = {
+        "request_id": request_id,
+        "method": scope["method"],
+        "route": scope.get("path_template", ""),
+    }
+    if "trace_id" in scope:
+        about["trace_id"] = scope["trace_id"]
+    _log.exception("unexpected failure", extra=about)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return Problem(
         status.value,
@@ -93,8 +99,7 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
 
 def on_unexpected(request: Request[Any, Any, Any], _: Exception) -> Response[bytes]:
     """Anything else."""
-    route = request.scope.get("path_template", "")
-    return _response(unexpected(request.scope["request_id"], request.method, route), {})  # type: ignore[typeddict-item]
+    return _response(unexpected(request.scope), {})
 
 
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
