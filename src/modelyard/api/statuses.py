@@ -22,6 +22,8 @@ _STATUS: Final[Mapping[type[ModelyardError], HTTPStatus]] = {
     errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.NotInstalled: HTTPStatus.NOT_IMPLEMENTED,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ModelFailed: HTTPStatus.BAD_GATEWAY,
+    errors.Poisonous: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.LostLease: HTTPStatus.CONFLICT,
 }

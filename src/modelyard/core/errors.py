@@ -83,6 +83,30 @@ class Unavailable(ModelyardError):
         self.retry_after = retry_after
 
 
+class ReplicaDied(Unavailable):
+    """The replica ended while it had the request. It may have been that request's fault."""
+
+    code = "replica_died"
+
+
+class NotBegun(Unavailable):
+    """The replica ended before it had the request: another may be asked."""
+
+    code = "not_begun"
+
+
+class ModelFailed(ModelyardError):
+    """The model failed, or answered what its signature does not allow."""
+
+    code = "model_failed"
+
+
+class Poisonous(ModelyardError):
+    """The same request has killed replicas of this model before; it is not tried again."""
+
+    code = "poisonous"
+
+
 class DeadlineExceeded(ModelyardError):
     """The time that the client or the deployment allows is over; nothing was answered."""
 

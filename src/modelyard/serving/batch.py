@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from modelyard.serving.stopping import StopSignal
 from modelyard.serving.tracing import Trace
 
 Outputs = dict[str, Tensor]
+Parts = list[tuple["Waiting", Outputs]]
+"""What each request of a batch gets."""
+
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -22,10 +25,20 @@ class Waiting:
     """A request that waits for the model, or is in its hands. Times are `time.monotonic`'s.
 
     `answer` is cancelled by whoever loses interest; the request then leaves the queue. Requests
-    of different `group`s are kept apart.
+    of different `group`s are kept apart. `again`: it was put back once.
     """
 
-    __slots__ = ("answer", "deadline", "group", "inputs", "rows", "shapes", "since", "trace")
+    __slots__ = (
+        "again",
+        "answer",
+        "deadline",
+        "group",
+        "inputs",
+        "rows",
+        "shapes",
+        "since",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -42,6 +55,7 @@ class Waiting:
         self.deadline = deadline
         self.answer = answer
         self.trace = trace
+        self.again = False
         self.group: object = None
         self.shapes: Shapes = tuple(tensor.shape[1:] for tensor in inputs.values())
 
@@ -61,6 +75,10 @@ class Batch:
         for each in requests:
             each.answer.add_done_callback(self._one_less)
 
+    def unanswered(self) -> list[Waiting]:
+        """Those that still wait for their answer."""
+        return [each for each in self.requests if not each.answer.done()]
+
     def end(self) -> None:
         """The call is over: what becomes of the answers matters no longer."""
         for each in self.requests:
@@ -72,7 +90,7 @@ class Batch:
             self.stop.set()
 
 
-def run(runtime: Runtime, batch: Batch) -> list[tuple[Waiting, Outputs]]:
+def run(runtime: Runtime, batch: Batch) -> Parts:
     """Join the rows of all that still wait, call the model once, and give each its own rows.
 
     Runs on a thread.
@@ -81,18 +99,36 @@ def run(runtime: Runtime, batch: Batch) -> list[tuple[Waiting, Outputs]]:
         Invalid: the model refuses the rows of one of them.
         NotRowByRow: the outputs cannot be told apart.
     """
-    requests = [each for each in batch.requests if not each.answer.done()]
+    requests = batch.unanswered()
     if not requests:
         return []
     batch.rows = sum(each.rows for each in requests)
     batch.began = time.monotonic()
     try:
-        outputs = runtime.infer(_joined(requests), batch.stop)
+        outputs = runtime.infer(join(requests), batch.stop)
     finally:
         batch.ended = time.monotonic()
+    return share(requests, outputs)
+
+
+def join(requests: Sequence[Waiting]) -> Mapping[str, Tensor]:
+    """The rows of all of them, one after the other."""
+    first = requests[0].inputs
+    if len(requests) == 1:
+        return first
+    return {name: np.concatenate([each.inputs[name] for each in requests]) for name in first}
+
+
+def share(requests: Sequence[Waiting], outputs: Outputs) -> Parts:
+    """Give each its own rows of the outputs.
+
+    Raises:
+        NotRowByRow: the outputs cannot be told apart.
+    """
     if len(requests) == 1:
         return [(requests[0], outputs)]
-    if any(tensor.shape[:1] != (batch.rows,) for tensor in outputs.values()):
+    rows = sum(each.rows for each in requests)
+    if any(tensor.shape[:1] != (rows,) for tensor in outputs.values()):
         raise NotRowByRow("the model does not answer row by row")
     parts, at = [], 0
     for each in requests:
@@ -100,13 +136,6 @@ def run(runtime: Runtime, batch: Batch) -> list[tuple[Waiting, Outputs]]:
         parts.append((each, {name: tensor[at:end] for name, tensor in outputs.items()}))
         at = end
     return parts
-
-
-def _joined(requests: list[Waiting]) -> Mapping[str, Tensor]:
-    first = requests[0].inputs
-    if len(requests) == 1:
-        return first
-    return {name: np.concatenate([each.inputs[name] for each in requests]) for name in first}
 
 
 class NotRowByRow(ModelyardError):

@@ -3,7 +3,7 @@
 No timer is needed for it. A lone request starts at once; while the model is busy the next batch
 gathers by itself, so a busy model fills its batches. The event loop only gathers and hands out:
 joining, running and splitting happen on a thread, with the interpreter's lock released for as
-long as the model computes.
+long as the model computes. A model in processes of its own has a call under way in each of them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import asyncio
 import math
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Executor
 from functools import partial
 
-from modelyard.core.errors import DeadlineExceeded, Unavailable
+from modelyard.core.errors import DeadlineExceeded, NotBegun, Unavailable
 from modelyard.core.tensors import Tensor
-from modelyard.serving.batch import Batch, NotRowByRow, Outputs, Waiting, run
+from modelyard.serving.batch import Batch, NotRowByRow, Outputs, Parts, Waiting
 from modelyard.serving.options import ServingOptions
-from modelyard.serving.ports import Runtime
+from modelyard.serving.runner import Runner
 from modelyard.serving.slots import RouteMetrics
 from modelyard.serving.tracing import INFERENCE, QUEUE, Attributes, Trace
 
@@ -28,25 +27,23 @@ class Batcher:
     """The queue before one loaded version of one deployment. Lives on one event loop, whose clock
     is `time.monotonic`, though a coarser one.
 
-    Where the runtime is `stackable`, rows of several requests share a call.
+    Where the model is `stackable`, rows of several requests share a call.
     """
 
-    def __init__(
-        self, runtime: Runtime, options: ServingOptions, pool: Executor, metrics: RouteMetrics
-    ) -> None:
-        self._runtime = runtime
-        self._pool = pool
+    def __init__(self, runner: Runner, options: ServingOptions, metrics: RouteMetrics) -> None:
+        self._runner = runner
         self._metrics = metrics
         self._max_queue = options.max_queue
         self._delay = options.max_delay_ms / 1000
-        self._stackable = runtime.stackable
-        self._most_rows = options.max_batch_size if runtime.stackable else 1
+        self._stackable = runner.stackable
+        self._most_rows = options.max_batch_size if runner.stackable else 1
         self._waiting: list[Waiting] = []
-        self._running: Batch | None = None
+        self._running: list[Batch] = []
         self._starting: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
         self._loop = asyncio.get_running_loop()
+        runner.attach(self)
 
     def __len__(self) -> int:
         """How many requests wait."""
@@ -55,7 +52,12 @@ class Batcher:
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
-        return not self._waiting and self._running is None
+        return not self._waiting and not self._running
+
+    @property
+    def running(self) -> int:
+        """How many requests are in the model's hands."""
+        return sum(len(batch.requests) for batch in self._running)
 
     def submit(
         self,
@@ -72,6 +74,7 @@ class Batcher:
 
         Raises:
             Unavailable: the queue is full.
+            Poisonous: the same inputs have killed the model before.
         """
         if len(self._waiting) >= self._max_queue:
             self._drop_the_gone()
@@ -81,18 +84,30 @@ class Batcher:
             )
         now = time.monotonic()
         waiting = Waiting(inputs, rows, now, now + seconds, self._loop.create_future(), trace)
+        waiting.group = self._runner.admit(inputs)
         self._waiting.append(waiting)
         if waiting.deadline < self._alarm_at:
             self._set_alarm(waiting.deadline)
-        if self._running is None:
+        if self._runner.has_room(len(self._running)):
             self._start_soon()
         return waiting.answer
 
+    def resume(self) -> None:
+        """Go on with what waits: there is room."""
+        if self._waiting and self._runner.has_room(len(self._running)):
+            self._start_soon()
+
+    def refuse(self, error: Exception) -> None:
+        """Fail all that wait."""
+        waiting, self._waiting = self._waiting, []
+        _fail(waiting, error)
+        self._rest()
+
     def close(self) -> None:
         """Refuse what waits and stop what runs."""
-        if self._running is not None:
-            self._running.stop.set()
-        self._refuse()
+        for batch in self._running:
+            batch.stop.set()
+        self.refuse(_stopping())
 
     def _drop_the_gone(self) -> None:
         self._waiting = [each for each in self._waiting if not each.answer.done()]
@@ -122,18 +137,23 @@ class Batcher:
 
     def _start(self) -> None:
         self._starting = None
-        requests = self._take()
-        if not requests:
-            self._rest()
-            return
-        batch = Batch(requests)
+        while self._waiting and self._runner.has_room(len(self._running)):
+            requests = self._take()
+            if requests:
+                self._run(Batch(requests))
+            if self._waiting and self._company_at() > time.monotonic():
+                self._go_on()
+                return
+        self._rest()
+
+    def _run(self, batch: Batch) -> None:
         try:
-            running = self._loop.run_in_executor(self._pool, run, self._runtime, batch)
-        except RuntimeError:
-            # The threads are gone: this gateway stops.
-            self._refuse(requests)
+            running = self._runner.run(batch)
+        except Unavailable as error:
+            batch.end()
+            _fail(batch.requests, error)
             return
-        self._running = batch
+        self._running.append(batch)
         running.add_done_callback(partial(self._done, batch))
 
     def _take(self) -> list[Waiting]:
@@ -162,26 +182,41 @@ class Batcher:
 
     # Ending
 
-    def _done(self, batch: Batch, running: asyncio.Future[list[tuple[Waiting, Outputs]]]) -> None:
+    def _done(self, batch: Batch, running: asyncio.Future[Parts]) -> None:
         batch.end()
-        self._running = None
+        self._running.remove(batch)
         if running.cancelled():
-            self._refuse(batch.requests)
+            _fail(batch.requests, _stopping())
         elif (error := running.exception()) is None:
             for each, outputs in running.result():
                 if not each.answer.done():
                     each.answer.set_result(outputs)
-        elif len(batch.requests) > 1:
+        elif isinstance(error, NotBegun):
+            self._put_back(batch.requests, error)
+        elif len(batch.requests) > 1 and not isinstance(error, Unavailable):
             self._divide(batch.requests, error)
         else:
             _fail(batch.requests, error)
         self._observe(batch)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Run what waits, if there is room: now, or when its company has had time to come."""
         if not self._waiting:
             self._rest()
-        elif self._company_at() > time.monotonic():
-            self._start_soon()
-        else:
-            self._start()
+        elif self._starting is None and self._runner.has_room(len(self._running)):
+            if self._company_at() > time.monotonic():
+                self._start_soon()
+            else:
+                self._start()
+
+    def _put_back(self, requests: list[Waiting], error: NotBegun) -> None:
+        """They go elsewhere, once: whoever is put back again has had bad luck enough."""
+        again = [each for each in requests if not each.again]
+        _fail([each for each in requests if each.again], error)
+        for each in again:
+            each.again = True
+        self._waiting = [*again, *self._waiting]
 
     def _divide(self, requests: list[Waiting], error: BaseException) -> None:
         """One of them is to blame: each half tries again without the other, until it is alone."""
@@ -204,12 +239,6 @@ class Batcher:
                     each.trace.part(INFERENCE, batch.began, batch.ended, rows)
             self._metrics.ran(batch.rows, round((batch.ended - batch.began) * 1e6))
 
-    def _refuse(self, requests: Iterable[Waiting] = ()) -> None:
-        waiting, self._waiting = self._waiting, []
-        stopping = Unavailable("this gateway is stopping; send the request again")
-        _fail([*requests, *waiting], stopping)
-        self._rest()
-
     # Deadlines
 
     def _set_alarm(self, at: float) -> None:
@@ -226,8 +255,11 @@ class Batcher:
             self._alarm, self._alarm_at = None, math.inf
 
     def _expire(self) -> None:
-        now, running = time.monotonic(), self._running
-        unanswered = self._waiting if running is None else [*running.requests, *self._waiting]
+        now = time.monotonic()
+        unanswered = [
+            *(each for batch in self._running for each in batch.requests),
+            *self._waiting,
+        ]
         _fail(
             [each for each in unanswered if each.deadline <= now],
             DeadlineExceeded("the request's time was over before the model had answered"),
@@ -237,6 +269,10 @@ class Batcher:
         left = [each.deadline for each in unanswered if not each.answer.done()]
         if left:
             self._set_alarm(min(left))
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("this gateway is stopping; send the request again")
 
 
 def _fail(requests: Iterable[Waiting], error: BaseException) -> None:

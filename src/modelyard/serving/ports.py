@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -120,17 +120,22 @@ class Journal(Protocol):
         ...
 
 
-class Runtime(Protocol):
-    """A loaded model version.
+class Loaded(Protocol):
+    """A loaded model version, in this process or elsewhere.
 
     `call_seconds` and `row_seconds` are measured: a call on n rows takes about the first and n
-    times the second. This decides whether the gateway calls it on its event loop or on a thread.
+    times the second. This decides whether the gateway calls it on its event loop.
     `stackable`: each row is answered by itself, so rows of several requests may share a call.
     """
 
     call_seconds: float
     row_seconds: float
     stackable: bool
+
+
+@runtime_checkable
+class Runtime(Loaded, Protocol):
+    """A model that is loaded in this process."""
 
     def infer(
         self, inputs: Mapping[str, Tensor], stop: StopSignal | None = None

@@ -19,6 +19,7 @@ from modelyard.serving.batch import Outputs
 from modelyard.serving.batcher import Batcher
 from modelyard.serving.exchange import Asked
 from modelyard.serving.ports import Journal
+from modelyard.serving.runner import Runner, ThreadRunner
 from modelyard.serving.snapshot import Route, Snapshot
 from modelyard.serving.tracing import INFERENCE
 
@@ -107,10 +108,12 @@ class InferenceService:
         Raises:
             Invalid: the model refuses the inputs.
             Unavailable: the queue is full.
+            Poisonous: the same inputs have killed the model before.
         """
-        if rows <= route.inline_rows:
+        inline = route.inline
+        if inline is not None and rows <= route.inline_rows:
             began = time.monotonic_ns()
-            outputs = route.runtime.infer(asked.inputs)
+            outputs = inline.infer(asked.inputs)
             ended = time.monotonic_ns()
             route.metrics.ran(rows, (ended - began) // 1000)
             if asked.trace is not None:
@@ -127,10 +130,16 @@ class InferenceService:
         present = self._batchers.get(id(route))
         if present is not None:
             return present[1]
-        batcher = Batcher(route.runtime, route.wanted.options, self._pool, route.metrics)
+        batcher = Batcher(self._runner(route), route.wanted.options, route.metrics)
         # As long as the route is held here, no other has its id.
         self._batchers[id(route)] = (route, batcher)
         return batcher
+
+    def _runner(self, route: Route) -> Runner:
+        if route.inline is not None:
+            return ThreadRunner(route.inline, self._pool)
+        assert isinstance(route.runtime, Runner)  # noqa: S101 - a loader makes no third kind
+        return route.runtime
 
     def _let_go(self) -> None:
         """Forget the queues of routes that are in force no more, once they have answered."""

@@ -14,7 +14,7 @@ import msgspec
 from modelyard.core.errors import NotFound, Unavailable
 from modelyard.core.tensors import Signature, TensorSpec
 from modelyard.serving.cache import ResponseCache
-from modelyard.serving.ports import KeyEntry, Runtime, WantedRoute
+from modelyard.serving.ports import KeyEntry, Loaded, Runtime, WantedRoute
 from modelyard.serving.slots import RouteMetrics
 
 MAX_RECOGNISED: Final = 10_000
@@ -23,11 +23,13 @@ MAX_RECOGNISED: Final = 10_000
 class Route(msgspec.Struct, frozen=True):
     """A deployment that serves. `specs` holds the signature's inputs by name.
 
-    Requests of up to `inline_rows` rows are cheap enough to be answered on the event loop.
+    Requests of up to `inline_rows` rows are cheap enough to be answered on the event loop, by
+    `inline`, which is None for a model that is not in this process.
     """
 
     wanted: WantedRoute
-    runtime: Runtime
+    runtime: Loaded
+    inline: Runtime | None
     inline_rows: int
     metrics: RouteMetrics
     specs: Mapping[str, TensorSpec]
@@ -35,7 +37,7 @@ class Route(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(
-        cls, wanted: WantedRoute, runtime: Runtime, inline_rows: int, metrics: RouteMetrics
+        cls, wanted: WantedRoute, runtime: Loaded, inline_rows: int, metrics: RouteMetrics
     ) -> Route:
         """The route of a loaded version."""
         specs = {spec.name: spec for spec in wanted.signature.inputs}
@@ -43,7 +45,8 @@ class Route(msgspec.Struct, frozen=True):
         if kept is not None:
             identity = (wanted.tenant_id, wanted.deployment_id, wanted.version_id)
             cache = ResponseCache(identity, kept)
-        return cls(wanted, runtime, inline_rows, metrics, specs, cache)
+        inline = runtime if isinstance(runtime, Runtime) else None
+        return cls(wanted, runtime, inline, inline_rows, metrics, specs, cache)
 
     @property
     def signature(self) -> Signature:

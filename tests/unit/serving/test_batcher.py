@@ -19,6 +19,7 @@ from modelyard.core.tensors import Datatype, Tensor
 from modelyard.serving.batcher import Batcher
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.options import ServingOptions
+from modelyard.serving.runner import ThreadRunner
 from modelyard.serving.slots import Series
 from modelyard.serving.stopping import StopSignal
 from tests.batching import Watched, looping, mixing
@@ -66,7 +67,8 @@ class Bench:
         return self.batcher(runtime, **options), runtime
 
     def batcher(self, runtime: Any, **options: Any) -> Batcher:
-        self.made.append(Batcher(runtime, ServingOptions(**options), self.pool, self.metrics))
+        runner = ThreadRunner(runtime, self.pool)
+        self.made.append(Batcher(runner, ServingOptions(**options), self.metrics))
         return self.made[-1]
 
 

@@ -21,6 +21,8 @@ _CODE: Final[Mapping[type[ModelyardError], StatusCode]] = {
     errors.UnsupportedFormat: StatusCode.INVALID_ARGUMENT,
     errors.NotInstalled: StatusCode.UNIMPLEMENTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.ModelFailed: StatusCode.INTERNAL,
+    errors.Poisonous: StatusCode.FAILED_PRECONDITION,
     errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
     errors.LostLease: StatusCode.ABORTED,
 }

@@ -1,0 +1,289 @@
+"""A gateway's end of the socket to one replica: one call at a time, nothing believed unseen."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from modelyard.core.errors import (
+    DeadlineExceeded,
+    Invalid,
+    ModelFailed,
+    ModelyardError,
+    NotBegun,
+    ReplicaDied,
+)
+from modelyard.core.tensors import Signature, Tensor
+from modelyard.serving.replica import answers
+from modelyard.serving.replica.frames import BrokenFrame, Buffer, FrameReader, pack
+from modelyard.serving.replica.memory import MOST, WORTHWHILE, SharedMemory
+from modelyard.serving.replica.messages import (
+    FROM_REPLICA,
+    Answer,
+    Call,
+    Cancel,
+    Failure,
+    Share,
+    lay_out,
+    read_tensors,
+)
+
+Outputs = dict[str, Tensor]
+
+_CHUNK: Final = 1 << 16
+_MOST_BUFFERS: Final = 512
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a replica is held to.
+
+    `rowwise`: each row is answered by itself, so there are as many rows in the answer as in the
+    call. An answer of more than `max_answer` bytes, or none within `patience` seconds of the
+    call, ends the channel.
+    """
+
+    signature: Signature
+    rowwise: bool
+    patience: float
+    max_answer: int
+
+
+Closed = Callable[["Channel", str], None]
+"""Told once that a channel is over, and what the replica did wrong: empty if nothing."""
+
+
+class Channel:
+    """Lives on one event loop. `last_used` is when the last call was answered, on its clock.
+
+    Where the replica ends, or breaks the protocol, the call fails and `closed` is told.
+    """
+
+    def __init__(self, sock: socket.socket, replica_id: str, terms: Terms, closed: Closed) -> None:
+        sock.setblocking(False)
+        self.replica_id = replica_id
+        self.last_used = 0.0
+        self._sock = sock
+        self._terms = terms
+        self._closed: Closed | None = closed
+        self._loop = asyncio.get_running_loop()
+        self._reader: FrameReader[Any] = FrameReader(FROM_REPLICA, terms.max_answer)
+        self._out: list[memoryview] = []
+        self._memory: SharedMemory | None = None
+        self._number = 0
+        self._call: asyncio.Future[Outputs] | None = None
+        self._rows = 0
+        self._sent = True
+        self._since = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way; it may be one that nobody waits for any more."""
+        return self._call is not None
+
+    @property
+    def open(self) -> bool:
+        """Whether calls can be made."""
+        return self._closed is not None
+
+    def call(
+        self, inputs: Mapping[str, Tensor], rows: int, seconds: float
+    ) -> asyncio.Future[Outputs]:
+        """Have the model run on checked inputs, for at most `seconds`. Only if not busy.
+
+        The future is never cancelled. It fails with
+
+            Invalid: the model refuses the inputs.
+            ModelFailed: it failed, or its answer does not agree with the signature.
+            DeadlineExceeded: the time is over.
+            NotBegun: the replica ended before it had the call.
+            ReplicaDied: it ended while it had the call.
+        """
+        self._number += 1
+        self._rows = rows
+        self._sent = False
+        self._since = time.monotonic()
+        self._call = future = self._loop.create_future()
+        heads, payload = lay_out(inputs)
+        size = sum(head.size for head in heads)
+        shared = WORTHWHILE <= size <= MOST and self._share(size, payload)
+        call = Call(self._number, heads, max(1, round(seconds * 1000)), shared=shared)
+        self._send(pack(call, () if shared else payload))
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(self._terms.patience, self._lose_patience)
+        return future
+
+    def cancel(self, call: asyncio.Future[Outputs]) -> None:
+        """Nobody waits for it any more. The channel is busy until the replica has said so too."""
+        if self._call is call:
+            self._send(pack(Cancel(self._number)))
+
+    def close(self) -> None:
+        """End it; what is under way fails."""
+        self._end("")
+
+    # Sending
+
+    def _share(self, size: int, payload: list[memoryview]) -> bool:
+        """Lay the inputs in shared memory, making it first if need be; False if they cannot."""
+        if self._memory is None or self._memory.half < size:
+            if self._out:
+                return False
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
+            memory = SharedMemory(size)
+            descriptors = array.array("i", [memory.descriptor])
+            first = b"".join(pack(Share(2 * memory.half)))
+            try:
+                sent = self._sock.sendmsg(
+                    [first], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+                )
+            except OSError:
+                # The socket is full, or at its end: the call that comes after it will see.
+                memory.close()
+                return False
+            memory.sent()
+            self._memory = memory
+            if sent < len(first):
+                self._send([first[sent:]])
+        self._memory.write(payload)
+        return True
+
+    def _send(self, buffers: list[Buffer]) -> None:
+        waiting = bool(self._out)
+        self._out += [memoryview(each).cast("B") for each in buffers if len(each)]
+        if not waiting:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._out:
+                sent = self._sock.sendmsg(self._out[:_MOST_BUFFERS])
+                while sent:
+                    first = self._out[0]
+                    if sent < first.nbytes:
+                        self._out[0] = first[sent:]
+                        break
+                    sent -= first.nbytes
+                    del self._out[0]
+            self._sent = True
+        except BlockingIOError:
+            self._loop.add_writer(self._sock.fileno(), self._writable)
+        except OSError:
+            # Its end is read, too; whoever made the call has its future by then.
+            self._loop.call_soon(self._end, "")
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._sock.fileno())
+        self._flush()
+
+    # Receiving
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end("")
+            return
+        try:
+            for message, payload in self._reader.feed(data):
+                self._take(message, payload)
+        except BrokenFrame as error:
+            self._end(error.message)
+
+    def _take(self, message: Any, payload: memoryview) -> None:
+        """One message of the replica's. Raises BrokenFrame for one that is not due."""
+        if self._call is None or message.id != self._number:
+            raise BrokenFrame("it answered what it was not asked")
+        if isinstance(message, Answer):
+            self._finish(self._outputs(message, payload))
+        elif isinstance(message, Failure):
+            if payload.nbytes:
+                raise BrokenFrame("it sent tensors with a failure")
+            self._finish(_error(message))
+        else:
+            raise BrokenFrame("it streamed what it was asked to answer at once")
+
+    def _outputs(self, answer: Answer, payload: memoryview) -> Outputs | ModelyardError:
+        if answer.shared:
+            if self._memory is None or payload.nbytes:
+                raise BrokenFrame("it answered in memory that is not shared")
+            payload = self._memory.read(sum(head.size for head in answer.outputs))
+        try:
+            outputs = read_tensors(answer.outputs, payload)
+            rows = self._rows if self._terms.rowwise else None
+            answers.check(self._terms.signature, outputs, rows)
+        except Invalid as error:
+            return ModelFailed(f"the model's answer cannot be read: {error.message}")
+        except ModelFailed as error:
+            return error
+        return outputs
+
+    def _finish(self, outcome: Outputs | ModelyardError) -> None:
+        call, self._call = self._call, None
+        self.last_used = time.monotonic()
+        assert call is not None  # noqa: S101 - _take has looked
+        if isinstance(outcome, ModelyardError):
+            call.set_exception(outcome)
+        else:
+            call.set_result(outcome)
+
+    # Ending
+
+    def _lose_patience(self) -> None:
+        self._alarm = None
+        if self._call is None:
+            return
+        left = self._since + self._terms.patience - time.monotonic()
+        if left <= 0:
+            self._end(f"it did not answer within {self._terms.patience:g} seconds")
+        else:
+            self._alarm = self._loop.call_later(left, self._lose_patience)
+
+    def _end(self, wrong: str) -> None:
+        closed, self._closed = self._closed, None
+        if closed is None:
+            return
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+        call, self._call = self._call, None
+        if call is not None:
+            # What was not sent to the end cannot have begun.
+            call.set_exception(_died() if self._sent else NotBegun("the model's process ended"))
+        self._out.clear()
+        closed(self, wrong)
+
+
+def _died() -> ReplicaDied:
+    return ReplicaDied("the model's process ended while it had the request; try again")
+
+
+def _error(failure: Failure) -> ModelyardError:
+    """A replica's failure as an error of ours: it has no say in what kind that is, beyond whose
+    fault it was.
+    """
+    message = answers.said(failure.message)
+    if failure.code == Invalid.code:
+        return Invalid(message)
+    if failure.code == DeadlineExceeded.code:
+        return DeadlineExceeded("the request's time was over before the model had answered")
+    return ModelFailed(f"the model failed: {message}")
