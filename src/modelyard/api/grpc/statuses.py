@@ -21,7 +21,7 @@ _CODE: Final[Mapping[type[ModelyardError], StatusCode]] = {
     errors.UnsupportedFormat: StatusCode.INVALID_ARGUMENT,
     errors.NotInstalled: StatusCode.UNIMPLEMENTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
-    errors.ModelFailed: StatusCode.INTERNAL,
+    errors.ModelFailed: StatusCode.UNKNOWN,
     errors.Poisonous: StatusCode.FAILED_PRECONDITION,
     errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
     errors.LostLease: StatusCode.ABORTED,
