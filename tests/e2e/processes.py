@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-KINDS = ("gateway", "controller", "worker", "task")
+KINDS = ("gateway", "controller", "runtimes", "worker", "task")
 
 
 def of_kind(supervisor: int, kind: str) -> list[psutil.Process]:

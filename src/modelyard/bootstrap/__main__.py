@@ -10,6 +10,8 @@ from typing import Final
 
 CONTROLLER: Final = "controller"
 GATEWAY: Final = "gateway"
+REPLICA: Final = "replica"
+RUNTIMES: Final = "runtimes"
 TASK: Final = "task"
 WORKER: Final = "worker"
 
@@ -20,6 +22,10 @@ def main(arguments: list[str]) -> int:
         from modelyard.bootstrap import task
 
         return task.run(arguments)
+    if arguments[:1] == [REPLICA]:
+        from modelyard.bootstrap import replica
+
+        return replica.run(arguments)
     return _child(arguments)
 
 
@@ -29,7 +35,7 @@ def _child(arguments: list[str]) -> int:
     from modelyard.core.settings import resolve
 
     parser = argparse.ArgumentParser("modelyard.bootstrap")
-    parser.add_argument("process", choices=[GATEWAY, CONTROLLER, WORKER])
+    parser.add_argument("process", choices=[GATEWAY, CONTROLLER, RUNTIMES, WORKER])
     parser.add_argument("--socket-fd", type=int)
     given = parser.parse_args(arguments)
     settings = resolve({}, os.environ).settings
@@ -42,6 +48,10 @@ def _child(arguments: list[str]) -> int:
         from modelyard.bootstrap import controller
 
         return controller.run(settings)
+    if given.process == RUNTIMES:
+        from modelyard.bootstrap import runtimes
+
+        return runtimes.run(settings)
     from modelyard.bootstrap import worker
 
     return worker.run(settings)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from modelyard.core.settings import Settings
     from modelyard.core.tasks import TaskRunner
 
-COMMAND: Final = (sys.executable, "-m", "modelyard.bootstrap")
+MODULE: Final = "modelyard.bootstrap"
+COMMAND: Final = (sys.executable, "-m", MODULE)
 """How a process of the server is started; the next word says which."""
 
 

@@ -58,8 +58,10 @@ def _supervise(settings: Settings, home: Home) -> int:
                 "gateway", (*COMMAND, "gateway"), settings.gateways, listens=True, grace=grace
             ),
             ChildSpec("worker", (*COMMAND, "worker"), settings.job_workers),
+            # After the gateways, whose requests its replicas answer.
+            ChildSpec("runtimes", (*COMMAND, "runtimes"), stop_order=1),
             # Last, so that it takes in what the gateways have recorded until their end.
-            ChildSpec("controller", (*COMMAND, "controller"), stop_order=1),
+            ChildSpec("controller", (*COMMAND, "controller"), stop_order=2),
         ],
         listener=listener,
         ready=lambda: _answers(listener) and (shared is None or _accepts(shared)),

@@ -76,6 +76,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         # Below the time after which an unanswered idempotency key counts as abandoned.
         int, _doc("Time limit for reading an uploaded file.", ge=1, le=240)
     ] = 120
+    replica_memory_bytes: Annotated[
+        int,
+        _doc(
+            "Memory of all replicas that run in processes of their own; 0 is 70 % of what is free "
+            "at start.",
+            ge=0,
+        ),
+    ] = 0
     inline_ms: Annotated[
         float,
         _doc(

@@ -18,11 +18,10 @@ MAX_REASON: Final = 500
 
 
 class Order(msgspec.Struct, frozen=True, tag="order"):
-    """Load the version in this folder. `profile` spares measuring it anew."""
+    """Load the version in this folder."""
 
     folder: str
     manifest: RuntimeManifest
-    profile: Profile | None = None
 
 
 class Serve(msgspec.Struct, frozen=True, tag="serve"):

@@ -1,0 +1,56 @@
+"""The host's memory: what replicas may take together, and what each is expected to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from modelyard.adapters.engine.host.messages import ReplicaSpec
+
+MIB: Final = 1 << 20
+BASE: Final = 64 * MIB
+"""What a replica's process takes before it has a model."""
+HEAVY_BASE: Final = 320 * MIB
+"""The same, of libraries that are large themselves."""
+FILE_FACTOR: Final = 2.5
+"""What a file takes once it is loaded, per byte: it is read, and then made into something."""
+_HEAVY: Final = frozenset({"torch_export", "torchscript", "keras", "keras_h5"})
+_SHARE: Final = 0.7
+
+
+def default_budget() -> int:
+    """Seven tenths of the memory that is free on this machine now."""
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(int(line.split()[1]) * 1024 * _SHARE)
+    raise OSError("/proc/meminfo does not say how much memory is available")
+
+
+class Needs:
+    """How much memory a replica of a version will take, by the best that is known.
+
+    First what earlier replicas have taken, then what was measured when the version was tried, then
+    the size of its files.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def of(self, spec: ReplicaSpec) -> int:
+        """The expected bytes."""
+        seen = self._seen.get(spec.key.version_id)
+        if seen is not None:
+            return seen
+        base = HEAVY_BASE if spec.format in _HEAVY else BASE
+        if spec.profile is not None and spec.profile.memory_bytes > 0:
+            return base + spec.profile.memory_bytes
+        return base + int(FILE_FACTOR * sum(file.size for file in spec.files))
+
+    def learn(self, spec: ReplicaSpec, taken: int) -> None:
+        """A replica of this version takes so much."""
+        version = spec.key.version_id
+        self._seen[version] = max(taken, self._seen.get(version, 0))
+
+    def forget(self, spec: ReplicaSpec) -> None:
+        """The version is not wanted any more."""
+        self._seen.pop(spec.key.version_id, None)

@@ -1,0 +1,298 @@
+"""Which replicas there are: started when there is work, as far as memory goes, ended when not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from modelyard.adapters.engine.host.files import ReplicaFiles
+from modelyard.adapters.engine.host.launching import Launcher
+from modelyard.adapters.engine.host.memory import MIB, Needs
+from modelyard.adapters.engine.host.messages import Drain, Load, ReplicaKey, ReplicaSpec
+from modelyard.adapters.engine.host.replica import EXPECTED, Cause, End, Replica
+from modelyard.adapters.engine.host.replica_set import Peer, ReplicaSet
+from modelyard.core import ids
+
+TICK: Final = 0.25
+ORPHAN_SECONDS: Final = 10.0
+"""How long replicas are kept for gateways that are gone, and may come back."""
+_SLOW_START: Final = 5.0
+"""A replica that loads for longer does not keep others from starting."""
+_FAIR: Final = 5.0
+"""Who waits for longer is not overtaken by others that need less memory."""
+_CAP_FACTOR: Final = 4
+_CAP_SPARE: Final = 1024 * MIB
+
+_log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Keeps the replicas in step with what gateways want and do, within `budget` bytes.
+
+    A replica that is taken out of service has `grace` seconds to answer what it has.
+    """
+
+    def __init__(self, launcher: Launcher, files: ReplicaFiles, budget: int, grace: float) -> None:
+        self.sets: dict[ReplicaKey, ReplicaSet] = {}
+        self.replicas: dict[str, Replica] = {}
+        self.budget = budget
+        self._needs = Needs()
+        self._launcher = launcher
+        self._files = files
+        self._grace = grace
+        self._starts = 2 * (os.cpu_count() or 1)
+        self._peers: list[Peer] = []
+        self._loop = asyncio.get_running_loop()
+        self._due = False
+        self._stopping = False
+
+    @property
+    def used(self) -> int:
+        """Bytes that the replicas take, or are expected to."""
+        return sum(replica.charge for replica in self.replicas.values())
+
+    def want(self, peer: Peer, spec: ReplicaSpec) -> None:
+        """A gateway wants the version."""
+        if peer not in self._peers:
+            self._peers.append(peer)
+        if spec.key not in self.sets:
+            self.sets[spec.key] = ReplicaSet(spec)
+        self.sets[spec.key].want(peer, spec, self._loop.time())
+        self.look()
+
+    def unwant(self, peer: Peer, key: ReplicaKey) -> None:
+        """A gateway does not want the version any more: it gives its channels back."""
+        found = self.sets.get(key)
+        if found is None:
+            return
+        found.unwant(peer, self._loop.time())
+        for replica in found.replicas:
+            if replica.id in peer.channels:
+                peer.send(Drain(replica.id))
+        if not found.peers:
+            self._drop(found)
+        self.look()
+
+    def ask(self, peer: Peer, key: ReplicaKey, request: int) -> bool:
+        """A gateway has work and no channel; returns whether the version is known."""
+        found = self.sets.get(key)
+        if found is not None:
+            found.ask(peer, request, self._loop.time())
+            self.look()
+        return found is not None
+
+    def hear(self, peer: Peer, load: Load) -> None:
+        """A gateway tells what it has to do."""
+        found = self.sets.get(load.key)
+        if found is not None:
+            found.hear(peer, load, self._loop.time())
+            self.look()
+
+    def leave(self, peer: Peer) -> None:
+        """A gateway is gone, with all its channels. It may come back."""
+        if peer in self._peers:
+            self._peers.remove(peer)
+        peer.channels.clear()
+        for each in self.sets.values():
+            each.unwant(peer, self._loop.time())
+        for replica in self.replicas.values():
+            self._end_if_released(replica)
+        self.look()
+
+    def released(self, peer: Peer, replica_id: str) -> None:
+        """A gateway has no channel to the replica any more."""
+        peer.channels.discard(replica_id)
+        replica = self.replicas.get(replica_id)
+        if replica is not None:
+            self._end_if_released(replica)
+        self.look()
+
+    def misbehaved(self, replica_id: str, reason: str) -> None:
+        """A gateway complains of a replica."""
+        if replica_id in self.replicas:
+            self.replicas[replica_id].kill(End(Cause.MISBEHAVED, reason))
+
+    def look(self) -> None:
+        """Look soon at what there is to do."""
+        if not self._due and not self._stopping:
+            self._due = True
+            self._loop.call_soon(self._look)
+
+    async def run(self) -> None:
+        """Look again and again: time passes as well."""
+        while True:
+            self.look()
+            await asyncio.sleep(TICK)
+
+    async def stop(self) -> None:
+        """End all replicas."""
+        self._stopping = True
+        replicas = list(self.replicas.values())
+        for replica in replicas:
+            replica.kill(End(Cause.UNWANTED, "the host stops"))
+        for replica in replicas:
+            await replica.gone()
+
+    def measured(self, replica: Replica, size: int) -> None:
+        """A replica takes so many bytes now."""
+        if replica.ready:
+            replica.peak = max(replica.peak, size)
+            self._needs.learn(replica.spec, size)
+
+    def _look(self) -> None:
+        self._due = False
+        now = self._loop.time()
+        for each in list(self.sets.values()):
+            each.answer_asked(now)
+            if now - each.orphaned_at >= ORPHAN_SECONDS:
+                self._drop(each)
+            else:
+                self._shrink(each, now)
+        self._make_room(0, now)
+        self._grow(now)
+
+    def _drop(self, gone: ReplicaSet) -> None:
+        del self.sets[gone.spec.key]
+        self._needs.forget(gone.spec)
+        for replica in list(gone.replicas):
+            self._drain(replica, Cause.UNWANTED)
+
+    def _shrink(self, each: ReplicaSet, now: float) -> None:
+        """End replicas that nobody needs. The youngest go first: the others have proved good."""
+        surplus = len(each.replicas) - each.wanted(now)
+        for replica in each.replicas[::-1][: max(surplus, 0)]:
+            self._drain(replica, Cause.IDLE)
+
+    def _grow(self, now: float) -> None:
+        """Start what is missing: first for those who wait, in their order, then to be prepared."""
+        for each in sorted(self.sets.values(), key=lambda one: one.waiting_since):
+            if now < each.recovery.not_before:
+                continue
+            missing = each.demand(now) - len(each.replicas)
+            for _ in range(missing):
+                if not self._place(each, now, urgent=True):
+                    if now - each.waiting_since >= _FAIR:
+                        # What becomes free is for this one.
+                        return
+                    break
+        for each in list(self.sets.values()):
+            if now >= each.recovery.not_before:
+                self._warm(each, now)
+
+    def _warm(self, each: ReplicaSet, now: float) -> None:
+        """Start what should be there before anybody asks, into memory that nobody uses."""
+        for _ in range(each.wanted(now) - len(each.replicas)):
+            if not self._place(each, now, urgent=False):
+                break
+        if len(each.ready) == len(each.replicas) and self._starting(now) < self._starts:
+            # What is not there now will not be there before there is work for it.
+            each.tell_prepared()
+
+    def _place(self, each: ReplicaSet, now: float, *, urgent: bool) -> bool:
+        """Start one more replica if there is room; only for who waits, others make room."""
+        need = self._needs.of(each.spec)
+        if need > self.budget:
+            each.recovery.failed(
+                f"it needs about {need // MIB} MiB of memory, and all replicas together may have "
+                f"{self.budget // MIB} MiB (setting 'replica_memory_bytes')",
+                now,
+            )
+            each.tell_failed(now)
+            return False
+        if self._starting(now) >= self._starts:
+            return False
+        if self.used + need <= self.budget:
+            self._start(each, need)
+            return True
+        if urgent:
+            self._make_room(need, now)
+        return False
+
+    def _starting(self, now: float) -> int:
+        return sum(
+            replica.profile is None and now - replica.began_at < _SLOW_START
+            for replica in self.replicas.values()
+        )
+
+    def _make_room(self, need: int, now: float) -> None:
+        """Take the least recently used of the idle replicas out of service, if that is enough."""
+        leaving = sum(one.charge for one in self.replicas.values() if one.draining is not None)
+        missing = self.used + need - self.budget - leaving
+        victims = []
+        for replica in self._idle(now):
+            if missing <= 0:
+                break
+            victims.append(replica)
+            missing -= replica.charge
+        if missing <= 0 or need == 0:
+            for replica in victims:
+                self._drain(replica, Cause.MEMORY)
+
+    def _idle(self, now: float) -> Iterator[Replica]:
+        sets = [one for one in self.sets.values() if not one.spec.options.pinned]
+        for each in sorted(sets, key=lambda one: one.used_at):
+            if each.idle(now):
+                yield from each.ready
+
+    def _start(self, each: ReplicaSet, need: int) -> None:
+        replica = Replica(
+            ids.new_id(ids.REPLICA),
+            each.spec,
+            need,
+            on_loaded=self._loaded,
+            on_gone=self._gone,
+        )
+        self.replicas[replica.id] = replica
+        each.replicas.append(replica)
+        most = min(self.budget, max(_CAP_FACTOR * need, need + _CAP_SPARE))
+        replica.start(self._files, self._launcher, each.spec.options.memory_bytes or most)
+
+    def _drain(self, replica: Replica, cause: Cause) -> None:
+        """Take a replica out of service, and end it when its gateways have let go of it."""
+        if replica.draining is not None:
+            return
+        replica.draining = cause
+        found = self.sets.get(replica.spec.key)
+        if found is not None and replica in found.replicas:
+            found.replicas.remove(replica)
+        for peer in self._peers:
+            if replica.id in peer.channels:
+                peer.send(Drain(replica.id))
+        self._loop.call_later(self._grace, replica.kill, End(cause))
+        self._end_if_released(replica)
+
+    def _end_if_released(self, replica: Replica) -> None:
+        held = any(replica.id in peer.channels for peer in self._peers)
+        if replica.draining is not None and not held:
+            replica.kill(End(replica.draining))
+
+    def _loaded(self, replica: Replica) -> None:
+        found = self.sets.get(replica.spec.key)
+        if found is not None and replica in found.replicas:
+            found.loaded(replica, self._loop.time())
+        self.look()
+
+    def _gone(self, replica: Replica, end: End) -> None:
+        del self.replicas[replica.id]
+        for peer in self._peers:
+            peer.channels.discard(replica.id)
+        found = self.sets.get(replica.spec.key)
+        if found is not None and replica in found.replicas:
+            found.replicas.remove(replica)
+            self._judge(found, replica, end)
+        self.look()
+
+    def _judge(self, each: ReplicaSet, replica: Replica, end: End) -> None:
+        """What the end of a replica says about its version."""
+        now = self._loop.time()
+        if end.cause in EXPECTED:
+            return
+        if end.cause is Cause.REFUSED:
+            each.recovery.failed(end.reason, now)
+        else:
+            each.recovery.died(end.reason, now, healthy=each.healthy(replica, now))
+        if each.recovery.reason:
+            each.tell_failed(now)
