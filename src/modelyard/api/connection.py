@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from modelyard.api.asgi_connection import AsgiConnection
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
+from modelyard.api.known_heads import KnownHeads
 from modelyard.api.large_body import BodyReceiver, take_over
 from modelyard.api.limits import ConnectionLimits
 from modelyard.api.pipeline import Door, Pending, Pipeline
@@ -41,6 +42,7 @@ class Connection(asyncio.Protocol):
         self,
         door: Door,
         limits: ConnectionLimits,
+        heads: KnownHeads,
         *,
         config: Config,
         server_state: ServerState,
@@ -49,11 +51,12 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._door = door
         self._limits = limits
+        self._heads = heads
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._reader = RequestReader(self, limits)
+        self._reader = RequestReader(self, limits, heads)
         self._deaf = self._draining = self._lingers = False
         self._choked = self._full = self._foreign = self._asked = False
         self._begun = b""
@@ -88,6 +91,11 @@ class Connection(asyncio.Protocol):
         if reader.between:
             if self._begun:
                 data = self._begun + data
+            known = self._heads.request_in(data)
+            if known is not None:
+                self._begun = b""
+                self.request_read(known, keep_alive=True)
+                return
             if not data.startswith(OURS):
                 self._begin(data)
                 return

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
+from modelyard.api.known_heads import Head, KnownHeads
 from modelyard.api.large_body import LargeBody
 from modelyard.api.limits import ConnectionLimits
 from modelyard.api.statuses import error_body
@@ -64,11 +65,12 @@ class RequestReader:
     heading: bool
     large: LargeBody | None
 
-    def __init__(self, reading: Reading, limits: ConnectionLimits) -> None:
+    def __init__(self, reading: Reading, limits: ConnectionLimits, heads: KnownHeads) -> None:
         self._reading = reading
         self._limits = limits
+        self._heads = heads
         self._parser = httptools.HttpRequestParser(self)
-        self._known = False
+        self._known = self._keep_alive = False
         self.between = True
         self._reset()
 
@@ -78,8 +80,7 @@ class RequestReader:
         Raises:
             Refused: what comes is no request, or one that goes over a limit.
         """
-        if self.between:
-            self._known = True
+        begins = self._known = self.between
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -90,6 +91,8 @@ class RequestReader:
             raise
         except httptools.HttpParserError:
             raise Refused(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request") from None
+        if begins and self.between:
+            self._learn(data)
 
     def came_in_parts(self, size: int) -> bool:
         """So many bytes came, and the request is not whole: see that what it is made of ends.
@@ -184,17 +187,15 @@ class RequestReader:
         if self._offers:
             return
         self.between = True
-        path = self._url.partition(b"?")[0]
-        if b"%" in path:
-            path = unquote_to_bytes(path)
         large, self.large = self.large, None
         request = HttpRequest(
             self._parser.get_method().decode(),
-            path.decode("utf-8", "replace"),
+            self._path(),
             self._headers,
             bytes(self._body) if large is None else large.whole,
         )
-        self._reading.request_read(request, keep_alive=self._parser.should_keep_alive())
+        self._keep_alive = self._parser.should_keep_alive()
+        self._reading.request_read(request, keep_alive=self._keep_alive)
 
     # What it knows
 
@@ -206,6 +207,18 @@ class RequestReader:
         self.large = None
         self.heading = self._first = True
         self._offers = False
+
+    def _path(self) -> str:
+        path = self._url.partition(b"?")[0]
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        return path.decode("utf-8", "replace")
+
+    def _learn(self, data: bytes) -> None:
+        """A request is whole with the `data` that it began with, or with the last of it."""
+        if self._keep_alive and self.size < self._limits.large_body:
+            method = self._parser.get_method().decode()
+            self._heads.learn(data, Head(method, self._path(), self._headers, self.size))
 
     def _line(self) -> bytes:
         return b"%b %b" % (self._parser.get_method(), self._url)

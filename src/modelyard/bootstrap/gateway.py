@@ -46,6 +46,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.api.inference.extension_routes import ExtensionRoutes
     from modelyard.api.inference.extensions import Extensions
     from modelyard.api.inference.routes import InferenceRoutes
+    from modelyard.api.known_heads import KnownHeads
     from modelyard.api.limits import ConnectionLimits
     from modelyard.api.server import GatewayServer
     from modelyard.serving.follower import Follower
@@ -81,7 +82,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     server = GatewayServer(
         front,
-        partial(Connection, front, ConnectionLimits(max_body=max_body)),
+        partial(Connection, front, ConnectionLimits(max_body=max_body), KnownHeads()),
         service.drain,
         drain_delay=settings.drain_delay,
         drain_seconds=settings.drain_seconds,

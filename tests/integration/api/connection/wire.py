@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from modelyard.api.asgi import Receive, Scope, Send, read_body, respond
 from modelyard.api.connection import Connection
+from modelyard.api.known_heads import KnownHeads
 from modelyard.api.limits import ConnectionLimits
 from tests.dataplane import LIMIT, Gateway
 
@@ -46,6 +47,7 @@ class Server:
     def __init__(self, gateway: Gateway, **limits: Any) -> None:
         self.gateway = gateway
         self.limits = ConnectionLimits(max_body=LIMIT, look_seconds=0.01, **limits)
+        self.heads = KnownHeads()
         self.state = ServerState()
         self.port = 0
         self._wires: list[Wire] = []
@@ -58,7 +60,7 @@ class Server:
 
     async def __aenter__(self) -> Server:
         def make() -> asyncio.Protocol:
-            made = partial(Connection, self.gateway.front, self.limits)
+            made = partial(Connection, self.gateway.front, self.limits, self.heads)
             return made(config=self._config, server_state=self.state, app_state={})
 
         self._server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
