@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Protocol, cast
 
+import msgspec
 from uvicorn.server import ServerState
 
-from modelyard.api.http import Headers, HttpRequest, HttpResponse
+from modelyard.api.http import HeaderList, Headers, HttpRequest, HttpResponse
 from modelyard.serving.exchange import Exchange
 
 _STATUS_LINES: Final = {
@@ -31,22 +33,17 @@ class Door(Protocol):
         ...
 
 
-class Pending:
+class Pending(msgspec.Struct):
     """A whole request whose turn has not come, or whose answer is not there yet.
 
     One that could not be read has its response from the start, and no request.
     """
 
-    __slots__ = ("begun", "exchange", "keep_alive", "request", "response")
-
-    def __init__(
-        self, request: HttpRequest | None, response: HttpResponse | None, *, keep_alive: bool
-    ) -> None:
-        self.request = request
-        self.response = response
-        self.keep_alive = keep_alive
-        self.begun = False
-        self.exchange: Exchange | None = None
+    request: HttpRequest | None
+    response: HttpResponse | None
+    keep_alive: bool
+    begun: bool = False
+    exchange: Exchange | None = None
 
 
 class Pipeline:
@@ -72,6 +69,8 @@ class Pipeline:
         self._loop = loop
         self._answered = answered
         self._moved = moved
+        self._default_headers: HeaderList = []
+        self._default_lines = b""
         self._pending: deque[Pending] = deque()
         self.stopped = False
         self.closed = False
@@ -109,10 +108,7 @@ class Pipeline:
             self._respond(pending, cast(HttpResponse, pending.response))
             return
 
-        def done(response: HttpResponse) -> None:
-            self._respond(pending, response)
-
-        pending.exchange = self._door.answer(pending.request, done)
+        pending.exchange = self._door.answer(pending.request, partial(self._respond, pending))
 
     def _respond(self, pending: Pending, response: HttpResponse) -> None:
         if self.closed:
@@ -132,18 +128,30 @@ class Pipeline:
                 self._answer(self._pending[0])
 
     def _encode(self, pending: Pending, response: HttpResponse) -> bytes:
-        """The response's bytes. uvicorn renews the date in `default_headers` once a second."""
-        body = response.body
-        lines = [
-            _STATUS_LINES[response.status],
-            b"content-type: %b\r\ncontent-length: %d\r\n" % (response.content_type, len(body)),
-        ]
-        lines += [b"%b: %b\r\n" % pair for pair in self._server_state.default_headers]
-        lines += [b"%b: %b\r\n" % pair for pair in response.headers]
+        """The response's bytes."""
+        lines = [_line(header) for header in response.headers]
         if not pending.keep_alive:
             lines.append(b"connection: close\r\n")
         elif pending.request is not None and b"connection" in pending.request.headers:
             # HTTP/1.0 closes unless it is told otherwise.
             lines.append(b"connection: keep-alive\r\n")
-        lines += [b"\r\n", body]
-        return b"".join(lines)
+        return b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b\r\n%b" % (
+            _STATUS_LINES[response.status],
+            response.content_type,
+            len(response.body),
+            self._lines_of_all(),
+            b"".join(lines),
+            response.body,
+        )
+
+    def _lines_of_all(self) -> bytes:
+        """What every response says: the date. uvicorn renews the list once a second."""
+        headers = self._server_state.default_headers
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._default_lines = b"".join(_line(header) for header in headers)
+        return self._default_lines
+
+
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    return b"%b: %b\r\n" % header

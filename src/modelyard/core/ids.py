@@ -27,37 +27,49 @@ UPLOAD: Final = "upl"
 WORKER: Final = "wrk"
 
 
+_VARIANT: Final = 0x2 << 62
+
+
 def uuid7() -> str:
-    """A new UUIDv7 as 32 hexadecimal digits."""
-    return _uuid7(int.from_bytes(os.urandom(8), "big") >> 2)
+    """A new UUIDv7 as 32 hexadecimal digits.
 
-
-def _uuid7(random_bits: int) -> str:
-    """The milliseconds, the version, 12 bits of the millisecond's fraction, the variant, the rest.
-
+    The milliseconds, the version, 12 bits of the millisecond's fraction, the variant, the rest.
     Hexadecimal digits meet the fields' borders, so the parts are simply joined.
     """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = rest * 4096 // 1_000_000
-    return f"{milliseconds:012x}7{fraction:03x}{0x2 << 62 | random_bits:016x}"
+    return f"{milliseconds:012x}7{fraction:03x}{_VARIANT | _random(62):016x}"
 
 
 class IdSequence:
     """Ids that are made often: the random part is drawn once and then counted up.
 
-    This is RFC 9562's "monotonic random" method; 62 random bits keep processes apart.
+    This is RFC 9562's "monotonic random" method; 73 random bits keep processes apart. Ids of one
+    millisecond share all but the count, so only that is written anew for each.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._count = int.from_bytes(os.urandom(8), "big") >> 2
+        self._fixed = f"7{_random(12):03x}"
+        # Half of the range is left to count in, which no process will live to use up.
+        self._count = _VARIANT | _random(61)
+        self._millisecond = -1
+        self._beginning = ""
 
     def next(self) -> str:
         """The next id."""
-        self._count = (self._count + 1) & (1 << 62) - 1
-        return f"{self._prefix}_{_uuid7(self._count)}"
+        self._count += 1
+        millisecond = time.time_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._beginning = f"{self._prefix}_{millisecond:012x}{self._fixed}"
+        return f"{self._beginning}{self._count:016x}"
 
 
 def new_id(prefix: str) -> str:
     """A new id such as `mdl_0198c2...`."""
     return f"{prefix}_{uuid7()}"
+
+
+def _random(bits: int) -> int:
+    return int.from_bytes(os.urandom(8), "big") >> 64 - bits

@@ -101,21 +101,11 @@ class Exchange:
     `timeout` is in seconds and holds unless the request itself says otherwise.
     """
 
-    __slots__ = (
-        "_at",
-        "_codec",
-        "_done",
-        "_grant",
-        "_pending",
-        "_plane",
-        "_route",
-        "_start",
-        "_timeout",
-        "_trace",
-        "cached",
-        "id",
-        "rows",
-    )
+    _answer: Answer
+    _pending: asyncio.Future[dict[str, Tensor]] | None = None
+    _route: Route | None = None
+    cached = False
+    rows = 0
 
     def __init__(
         self,
@@ -128,19 +118,15 @@ class Exchange:
         timeout: float | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self._timeout = timeout
-        self._trace = trace
         self._plane = plane
         self._grant = grant
         self._codec = codec
         self._done = done
-        self._route: Route | None = None
-        self._pending: asyncio.Future[dict[str, Tensor]] | None = None
+        self._timeout = timeout
+        self._trace = trace
         self._at = time.time_ns() // 1000
         self._start = time.perf_counter_ns()
         self.id = request_id
-        self.rows = 0
-        self.cached = False
 
     def begin(self, name: str, version: str | None) -> None:
         """Find the route, read the request, and run the model or queue for it."""
@@ -151,8 +137,11 @@ class Exchange:
             if asked.timeout is None:
                 asked.timeout = self._timeout
             asked.trace = self._trace
-            self.rows = route.signature.check(asked.inputs)
-            outputs = self._outputs(route, asked)
+            self.rows = rows = route.wanted.signature.check(asked.inputs)
+            if route.cache is None:
+                outputs = self._plane.infer(route, asked, rows)
+            else:
+                outputs = self._outputs(route.cache, route, asked)
             if isinstance(outputs, asyncio.Future):
                 self._pending = outputs
                 outputs.add_done_callback(lambda pending: self._resume(asked, pending))
@@ -163,12 +152,9 @@ class Exchange:
         self._record(answer)
 
     def _outputs(
-        self, route: Route, asked: Asked
+        self, cache: ResponseCache, route: Route, asked: Asked
     ) -> dict[str, Tensor] | asyncio.Future[dict[str, Tensor]]:
-        """From the cache where there is one and it has them, else from the model."""
-        cache = route.cache
-        if cache is None:
-            return self._plane.infer(route, asked, self.rows)
+        """From the cache where it has them, else from the model."""
         key = cache.key(asked.inputs)
         found = cache.get(key)
         if found is not None:
@@ -234,11 +220,12 @@ class Exchange:
             self.cached,
         )
         route.metrics.observe(answer.status, duration)
-        self._plane.journal.append(event, lambda error: self._recorded(answer, error))
+        self._answer = answer
+        self._plane.journal.append(event, self._recorded)
 
-    def _recorded(self, answer: Answer, error: ModelyardError | None) -> None:
+    def _recorded(self, error: ModelyardError | None) -> None:
         # What cannot be recorded is not given away.
-        self._finish(answer if error is None else self._codec.fail(error))
+        self._finish(self._answer if error is None else self._codec.fail(error))
 
     def _finish(self, answer: Answer) -> None:
         # Whoever is told usually holds this exchange: letting go of it here leaves no cycle, and

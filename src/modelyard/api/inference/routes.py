@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -141,7 +142,7 @@ class InferenceRoutes:
         return described
 
 
-class Call(msgspec.Struct):
+class Call(msgspec.Struct, frozen=True):
     """An inference path, taken apart, its template, and the protocol that it speaks."""
 
     name: str
@@ -150,6 +151,7 @@ class Call(msgspec.Struct):
     route: str
 
 
+@lru_cache(maxsize=1024)
 def _call(path: str) -> Call | None:
     """What an inference path asks for; None for any other path."""
     match path.split("/"):

@@ -49,6 +49,7 @@ class InferRequest(msgspec.Struct):
     outputs: list[RequestOutput] | None = None
 
 
+_NOTHING: Final = memoryview(b"")
 _decode: Final = msgspec.json.Decoder(InferRequest).decode
 
 
@@ -123,7 +124,7 @@ def _split(request: HttpRequest) -> tuple[bytes | memoryview, memoryview]:
     """The JSON of the body and the binary data behind it."""
     length = request.headers.get(HEADER_LENGTH)
     if length is None:
-        return request.body, memoryview(b"")
+        return request.body, _NOTHING
     if not length.isdigit() or len(length) > 18 or int(length) > len(request.body):
         raise Invalid(
             f"Inference-Header-Content-Length {length[:20].decode('latin-1')!r} must be the size "
@@ -182,17 +183,15 @@ def _timeout(request: InferRequest) -> float | None:
 
 
 def _encode_output(name: str, tensor: Tensor) -> bytes:
-    return b'%b%b,"data":%b}' % (
-        _output_opening(name, tensor.dtype),
-        orjson.dumps(tensor.shape),
+    return b'%b,"data":%b}' % (
+        _output_opening(name, tensor.dtype, tensor.shape),
         encode_data(tensor),
     )
 
 
 def _describe_output(name: str, tensor: Tensor, size: int) -> bytes:
-    return b'%b%b,"parameters":{"binary_data_size":%d}}' % (
-        _output_opening(name, tensor.dtype),
-        orjson.dumps(tensor.shape),
+    return b'%b,"parameters":{"binary_data_size":%d}}' % (
+        _output_opening(name, tensor.dtype, tensor.shape),
         size,
     )
 
@@ -204,9 +203,13 @@ def _opening(name: str, version: int) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _output_opening(name: str, dtype: np.dtype[Any]) -> bytes:
+def _output_opening(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     datatype = datatype_of(np.empty(0, dtype)).value.encode()
-    return b'{"name":%b,"datatype":"%b","shape":' % (orjson.dumps(name), datatype)
+    return b'{"name":%b,"datatype":"%b","shape":%b' % (
+        orjson.dumps(name),
+        datatype,
+        orjson.dumps(shape),
+    )
 
 
 def model_metadata(route: Route) -> dict[str, Any]:

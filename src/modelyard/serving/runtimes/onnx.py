@@ -33,7 +33,8 @@ class OnnxRuntime:
     def __init__(
         self, session: InferenceSession, signature: Signature, features: TextFeatures | None
     ) -> None:
-        self._run = session.run
+        # The session's own method checks the names once more, for each call: a tenth of its time.
+        self._run = session._sess.run
         self._names = [spec.name for spec in signature.outputs]
         self._features = features
         self.signature: Signature | None = signature

@@ -10,6 +10,7 @@ import pytest
 from tests.dataplane import LIMIT, Gateway
 from tests.integration.api.connection.wire import (
     FOREVER,
+    KEY,
     Server,
     count,
     head,
@@ -372,3 +373,39 @@ async def test_a_large_body_that_stops_coming(server: Server) -> None:
     await asyncio.sleep(0.02)
     wire.abort()
     assert value(await (await server.connect()).ask(GOOD)) == 20
+
+
+async def test_a_head_that_is_known_is_answered_like_a_new_one(server: Server) -> None:
+    first = await server.connect()
+    second = await server.connect()
+    for row in (0, 1, 2, 0):
+        for wire in (first, second):
+            assert value(await wire.ask(pick(row))) == 10 * (row + 1)
+            assert value(await wire.ask(pick(row, connection="keep-alive"))) == 10 * (row + 1)
+    await first.send(pick(0) + pick(1), pick(2) + pick(0))
+    assert [value(await first.receive()) for _ in range(4)] == [10, 20, 30, 10]
+    assert (await first.ask(pick(0, authorization="Bearer my_other"))).status == 401
+    assert (await first.ask(pick(0, authorization="Bearer my_other"))).status == 401
+
+
+async def test_a_known_head_of_a_key_that_was_revoked_is_refused(server: Server) -> None:
+    wire = await server.connect()
+    assert value(await wire.ask(GOOD)) == 20
+    server.gateway.revoke(KEY)
+    server.gateway.publish()
+    assert (await wire.ask(GOOD)).status == 401
+
+
+async def test_every_request_that_asks_for_it_is_the_last(server: Server) -> None:
+    for _ in range(3):
+        wire = await server.connect()
+        assert value(await wire.ask(pick(1, connection="close"))) == 20
+        assert await wire.end() == b""
+
+
+async def test_a_body_that_comes_before_it_is_asked_for_is_not_asked_for(server: Server) -> None:
+    wire = await server.connect()
+    await wire.send(count(3000), pick(1, expect="100-continue"))
+    assert value(await wire.receive()) == 3000
+    assert value(await wire.receive()) == 20
+    assert value(await wire.ask(GOOD)) == 20
