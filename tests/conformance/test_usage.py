@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from modelyard.billing.price import Unit
+from modelyard.billing.price import Price, Unit
 from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
-from modelyard.core.events import PredictionMade
+from modelyard.core.events import GONE, PredictionMade
+from modelyard.core.money import Money
 from tests.conformance.samples import OURS, START, THEIRS, a_price, an_event
 from tests.conformance.stores import AnyStore
 
@@ -108,6 +109,36 @@ def test_of_two_prices_from_one_moment_the_later_made_holds(store: AnyStore) -> 
         tx.prices(OURS).add(earlier)
     ingest(store, an_event())
     assert [line.price_id for line in sums(store)] == [later.id]
+
+
+def test_tokens_count_where_they_were_answered_or_made_for_a_client_that_left(
+    store: AnyStore,
+) -> None:
+    ingest(
+        store,
+        *(
+            replace(an_event(status=status), prompt_tokens=7, cached_tokens=3, completion_tokens=5)
+            for status in (200, GONE, 504)
+        ),
+    )
+    [line] = sums(store)
+    assert (line.prompt_tokens, line.cached_tokens, line.completion_tokens) == (14, 6, 10)
+    assert (line.requests, line.errors) == (1, 2)
+
+
+def test_a_price_of_tokens_is_kept_exactly(store: AnyStore) -> None:
+    price = Price(
+        "prc_1", "chat", Unit.TOKEN, _usd("0.6"), a_price("1").effective_from,
+        _usd("0.150000000001"), _usd("0.075"),
+    )  # fmt: skip
+    with store.begin() as tx:
+        tx.prices(OURS).add(price)
+    with store.read() as tx:
+        assert tx.prices(OURS).list() == [price]
+
+
+def _usd(amount: str) -> Money:
+    return Money(Decimal(amount), "USD")
 
 
 def test_usage_is_added_up_by_each_group(store: AnyStore) -> None:

@@ -18,16 +18,23 @@ class Unit(StrEnum):
 
     REQUEST = "request"
     ROW = "row"
+    TOKEN = "token"  # noqa: S105
 
 
 class Price(msgspec.Struct, frozen=True):
-    """The price of one unit of a deployment. Never changed: a new price follows it."""
+    """The price of one unit of a deployment. Never changed: a new price follows it.
+
+    That of tokens is for a million of those generated; `input` is for a million of the prompts',
+    and `cached` for a million of these that had not to be computed. Others have neither.
+    """
 
     id: str
     deployment: str
     unit: Unit
     price: Money
     effective_from: datetime
+    input: Money | None = None
+    cached: Money | None = None
 
 
 class PriceHistory:

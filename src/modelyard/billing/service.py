@@ -24,20 +24,38 @@ class BillingService:
         self._clock = clock
         self._currency = currency
 
-    def set_price(self, tenant_id: str, deployment: str, unit: Unit, amount: str) -> Price:
+    def set_price(
+        self,
+        tenant_id: str,
+        deployment: str,
+        unit: Unit,
+        amount: str,
+        input_amount: str | None = None,
+        cached_amount: str | None = None,
+    ) -> Price:
         """Price a deployment from now on; what was used before keeps its price.
 
+        Tokens have a price for those of prompts, too; cached ones cost the same unless said.
+
         Raises:
-            Invalid: the amount is not a decimal number of zero or more.
+            Invalid: an amount is not a decimal number of zero or more, or missing, or too many.
             Conflict: the tenant's prices are in another currency: their sums would mean nothing.
         """
         check_name("deployment", deployment)
+        if (unit is Unit.TOKEN) != (input_amount is not None):
+            raise Invalid("a price of tokens, and no other, has an amount for input tokens, too")
+        of_input = None if input_amount is None else self._money(input_amount)
+        cached = of_input if cached_amount is None else self._money(cached_amount)
+        if of_input is None and cached is not None:
+            raise Invalid("only a price of tokens has an amount for cached ones")
         price = Price(
             id=ids.new_id(ids.PRICE),
             deployment=deployment,
             unit=unit,
-            price=Money(parse_amount(amount), self._currency),
+            price=self._money(amount),
             effective_from=self._clock.now(),
+            input=of_input,
+            cached=cached,
         )
         with self._store.begin() as tx:
             prices = tx.prices(tenant_id)
@@ -49,6 +67,9 @@ class BillingService:
                 )
             prices.add(price)
         return price
+
+    def _money(self, amount: str) -> Money:
+        return Money(parse_amount(amount), self._currency)
 
     def prices(self, tenant_id: str) -> list[Price]:
         """The price book, newest first."""
@@ -91,9 +112,16 @@ def _line(group: str, parts: Sequence[UsageSum], prices: Mapping[str, Price]) ->
         cost=total.plain() if total else None,
         currency=total.currency if total else None,
         cached=sum(part.cached for part in parts),
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+        cached_tokens=sum(part.cached_tokens for part in parts),
+        completion_tokens=sum(part.completion_tokens for part in parts),
     )
 
 
 def _cost(part: UsageSum, price: Price) -> Money:
-    quantity = part.requests if price.unit is Unit.REQUEST else part.rows
-    return price.price.times(quantity)
+    if price.input is None or price.cached is None:
+        quantity = part.requests if price.unit is Unit.REQUEST else part.rows
+        return price.price.times(quantity)
+    computed = price.input.times(part.prompt_tokens - part.cached_tokens)
+    cached = price.cached.times(part.cached_tokens)
+    return (price.price.times(part.completion_tokens) + computed + cached).millionth()

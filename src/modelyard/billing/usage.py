@@ -32,7 +32,8 @@ class UsageSum(msgspec.Struct, frozen=True):
     `group` is a day (2026-11-22), a key id or a name. `requests` counts those that were answered
     well (status below 400), which alone cost anything; `errors` counts the others. `price_id`
     is None where no price was in force. `duration` is in microseconds. `cached` counts those of
-    the requests that were answered from the response cache.
+    the requests that were answered from the response cache. Tokens are of those and of requests
+    whose client went away while they were generated; `cached_tokens` are among the prompts'.
     """
 
     group: str
@@ -44,6 +45,9 @@ class UsageSum(msgspec.Struct, frozen=True):
     bytes_out: int
     duration: int
     cached: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class UsageLine(msgspec.Struct, frozen=True):
@@ -59,3 +63,6 @@ class UsageLine(msgspec.Struct, frozen=True):
     cost: Decimal | None
     currency: str | None
     cached: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0

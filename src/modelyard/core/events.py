@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+GONE: Final = 499
+"""The status under which a request is recorded whose client went away before the answer."""
 
 
 class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
@@ -14,6 +19,9 @@ class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
     `cached` tells that the answer came from the response cache and the model did not run.
     `at` is microseconds since 1970 (UTC) at the start of the request; `status` is HTTP's;
     `duration` is microseconds; `rows` counts rows answered, so it is 0 on an error.
+
+    Of a request to a language model, or to one that counts tokens: those of the prompt, how many
+    of these had not to be computed, those that were generated, and why it ended.
     """
 
     request_id: str
@@ -29,3 +37,7 @@ class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
     bytes_out: int
     duration: int
     cached: bool = False
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    finish: str = ""

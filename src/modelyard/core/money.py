@@ -55,6 +55,10 @@ class Money(msgspec.Struct, frozen=True, order=False):
         """The exact price of `quantity` units."""
         return Money(_EXACT.multiply(self.amount, quantity), self.currency)
 
+    def millionth(self) -> Money:
+        """A millionth of it, exactly."""
+        return Money(_EXACT.scaleb(self.amount, -6), self.currency)
+
     def plain(self) -> Decimal:
         """The amount without trailing zeros or an exponent, to be shown."""
         return _EXACT.add(_EXACT.normalize(self.amount), Decimal(0))

@@ -17,7 +17,7 @@ import msgspec
 
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError
-from modelyard.core.events import PredictionMade
+from modelyard.core.events import GONE, PredictionMade
 from modelyard.core.tensors import Tensor
 from modelyard.serving.cache import ResponseCache
 from modelyard.serving.ports import Journal
@@ -25,9 +25,6 @@ from modelyard.serving.snapshot import Route
 from modelyard.serving.tracing import Trace
 
 _log = logging.getLogger(__name__)
-
-GONE = 499
-"""The status under which a request is recorded whose client went away before the answer."""
 
 
 class Asked(msgspec.Struct):

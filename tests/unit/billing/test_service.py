@@ -13,7 +13,7 @@ from modelyard.billing.service import BillingService
 from modelyard.billing.usage import UsageBy, UsageLine, UsageQuery
 from modelyard.core.clock import ManualClock, microseconds
 from modelyard.core.errors import Conflict, Invalid
-from modelyard.core.events import PredictionMade
+from modelyard.core.events import GONE, PredictionMade
 from modelyard.core.money import Money
 from modelyard.tenancy.tenant import Tenant
 
@@ -33,12 +33,12 @@ class World:
 
     def used(
         self, rows: int = 1, status: int = 200, deployment: str = "churn", key: str = "key_1",
-        tenant: str = TENANT,
+        tenant: str = TENANT, tokens: tuple[int, int, int] = (0, 0, 0),
     ) -> None:  # fmt: skip
         self._count += 1
         event = PredictionMade(
             f"req_{self._count}", microseconds(self.clock.now()), tenant, key, deployment,
-            f"m-{deployment}", 1, status, rows, 10, 20, 3000,
+            f"m-{deployment}", 1, status, rows, 10, 20, 3000, False, *tokens,
         )  # fmt: skip
         with self.store.begin() as tx:
             tx.ledger().append("jrn_1", self._count, [event])
@@ -64,6 +64,33 @@ def test_a_price_per_request_and_one_per_row(world: World) -> None:
     assert (churn.group, churn.requests, churn.rows, str(churn.cost)) == ("churn", 3, 15, "0.003")
     assert (spam.group, spam.cost, spam.currency) == ("spam", Decimal("0.000000000021"), "USD")
     assert (spam.bytes_in, spam.bytes_out, spam.mean_ms) == (30, 60, 3.0)
+
+
+def test_tokens_have_a_price_a_million_of_each_kind(world: World) -> None:
+    world.billing.set_price(TENANT, "chat", Unit.TOKEN, "0.60", "0.15", "0.01")
+    world.used(deployment="chat", tokens=(1000, 400, 7))
+    world.used(deployment="chat", tokens=(1000, 0, 3), status=GONE)
+    world.used(deployment="chat", tokens=(1000, 0, 3), status=500)
+    [line] = world.lines()
+    # 1,600 at 0.15, 400 at 0.01 and 10 at 0.60, each a million.
+    assert line.cost == Decimal("0.000250")
+    assert (line.prompt_tokens, line.cached_tokens, line.completion_tokens) == (2000, 400, 10)
+
+
+def test_cached_tokens_cost_as_much_as_others_unless_said(world: World) -> None:
+    price = world.billing.set_price(TENANT, "chat", Unit.TOKEN, "0.60", "0.15")
+    assert price.cached == price.input
+
+
+@pytest.mark.parametrize(
+    ("unit", "amounts"),
+    [(Unit.TOKEN, ("1",)), (Unit.ROW, ("1", "1")), (Unit.ROW, ("1", None, "1"))],
+)
+def test_only_tokens_have_several_amounts(
+    world: World, unit: Unit, amounts: tuple[str, ...]
+) -> None:
+    with pytest.raises(Invalid, match="price of tokens"):
+        world.billing.set_price(TENANT, "chat", unit, *amounts)
 
 
 def test_what_failed_costs_nothing(world: World) -> None:

@@ -20,13 +20,19 @@ class Money(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """The price of one `request` or `row` of a deployment, from a moment on."""
+    """What a `request`, a `row`, or a million of each `token` costs from a moment on.
+
+    For `token`, `price` is of those generated, `input` of those of prompts, `cached` of these that
+    had not to be computed.
+    """
 
     id: str
     deployment: str
     unit: str
     price: Money
     effective_from: datetime
+    input: Money | None = None
+    cached: Money | None = None
 
 
 class UsageLine(msgspec.Struct, frozen=True):
@@ -46,6 +52,9 @@ class UsageLine(msgspec.Struct, frozen=True):
     cost: Decimal | None = None
     currency: str | None = None
     cached: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Prices:
@@ -54,11 +63,22 @@ class Prices:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def set(self, deployment: str, unit: str, amount: Decimal | str) -> Price:
-        """Price one `request` or one `row` of the deployment from now on, in the currency of the
-        server.
+    def set(
+        self,
+        deployment: str,
+        unit: str,
+        amount: Decimal | str,
+        *,
+        input_amount: Decimal | str | None = None,
+        cached_amount: Decimal | str | None = None,
+    ) -> Price:
+        """Price one `request` or one `row` of the deployment, or a million of each kind of `token`,
+        from now on, in the currency of the server.
         """
         body = {"deployment": deployment, "unit": unit, "amount": str(amount)}
+        for name, value in (("input_amount", input_amount), ("cached_amount", cached_amount)):
+            if value is not None:
+                body[name] = str(value)
         return self._transport.request("POST", route("prices"), Price, body=body)
 
     def list(self) -> Sequence[Price]:

@@ -10,7 +10,7 @@ from modelyard.billing.price import Price, PriceHistory
 from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
 from modelyard.core.clock import from_microseconds, microseconds
 from modelyard.core.errors import Conflict
-from modelyard.core.events import PredictionMade
+from modelyard.core.events import GONE, PredictionMade
 
 _GROUPS: Final[dict[UsageBy, Callable[[PredictionMade], str]]] = {
     UsageBy.DAY: lambda event: from_microseconds(event.at).date().isoformat(),
@@ -85,6 +85,7 @@ def _within(event: PredictionMade, query: UsageQuery) -> bool:
 
 def _sum(group: str, price_id: str | None, events: Sequence[PredictionMade]) -> UsageSum:
     answered = sum(event.status < 400 for event in events)
+    produced = [event for event in events if event.status < 400 or event.status == GONE]
     return UsageSum(
         group=group,
         price_id=price_id,
@@ -95,4 +96,7 @@ def _sum(group: str, price_id: str | None, events: Sequence[PredictionMade]) -> 
         bytes_out=sum(event.bytes_out for event in events),
         duration=sum(event.duration for event in events),
         cached=sum(event.cached for event in events),
+        prompt_tokens=sum(event.prompt_tokens for event in produced),
+        cached_tokens=sum(event.cached_tokens for event in produced),
+        completion_tokens=sum(event.completion_tokens for event in produced),
     )

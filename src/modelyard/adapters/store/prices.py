@@ -18,13 +18,17 @@ PRICE: Final = (
     prices.c.amount,
     prices.c.currency,
     prices.c.effective_from,
+    prices.c.input_amount,
+    prices.c.cached_amount,
 )
 
 
 def price_of(row: Row[*tuple[Any, ...]]) -> Price:
     """The price in a row of `PRICE`."""
-    money = Money(row.amount, row.currency)
-    return Price(row.id, row.deployment, row.unit, money, row.effective_from)
+    amounts = (row.amount, row.input_amount, row.cached_amount)
+    money, of_input, cached = (a if a is None else Money(a, row.currency) for a in amounts)
+    assert money is not None  # noqa: S101 - the column says so
+    return Price(row.id, row.deployment, row.unit, money, row.effective_from, of_input, cached)
 
 
 class SqlPrices(TenantRows):
@@ -40,6 +44,8 @@ class SqlPrices(TenantRows):
                 amount=price.price.amount,
                 currency=price.price.currency,
                 effective_from=price.effective_from,
+                input_amount=price.input and price.input.amount,
+                cached_amount=price.cached and price.cached.amount,
             )
         )
 

@@ -255,6 +255,8 @@ prices: Final = Table(
     Column("amount", Amount, nullable=False),
     Column("currency", Text, nullable=False),
     Column("effective_from", Moment, nullable=False),
+    Column("input_amount", Amount),
+    Column("cached_amount", Amount),
     Index("ix_prices_tenant_id_deployment", "tenant_id", "deployment"),
 )
 
@@ -276,6 +278,10 @@ usage_events: Final = Table(
     Column("duration", BigInteger, nullable=False),
     Column("cached", Boolean, nullable=False),
     Column("price_id", Text),
+    Column("prompt_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cached_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("completion_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("finish", Text, nullable=False, server_default=text("''")),
     Index("ix_usage_events_tenant_id_at", "tenant_id", "at"),
 )
 

@@ -15,7 +15,7 @@ from modelyard.adapters.store.tenant_rows import TenantRows, upsert
 from modelyard.billing.price import Price, PriceHistory
 from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
 from modelyard.core.clock import microseconds
-from modelyard.core.events import PredictionMade
+from modelyard.core.events import GONE, PredictionMade
 
 _DAY: Final = 86_400_000_000
 _GROUPS: Final[dict[UsageBy, ColumnElement[Any]]] = {
@@ -34,6 +34,8 @@ class SqlUsage(TenantRows):
         events = usage_events.c
         group = _GROUPS[query.by].label("usage_group")
         answered = case((events.status < 400, 1), else_=0)
+        # What was generated for a client that went away was generated all the same.
+        produced = (events.status < 400) | (events.status == GONE)
         statement = self._select(
             usage_events,
             group,
@@ -45,6 +47,14 @@ class SqlUsage(TenantRows):
                 for column in (events.rows, events.bytes_in, events.bytes_out, events.duration)
             ),
             func.sum(case((events.cached, 1), else_=0)),
+            *(
+                func.sum(case((produced, column), else_=0))
+                for column in (
+                    events.prompt_tokens,
+                    events.cached_tokens,
+                    events.completion_tokens,
+                )
+            ),
         )
         if query.since is not None:
             statement = statement.where(events.at >= microseconds(query.since))

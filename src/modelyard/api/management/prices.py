@@ -15,6 +15,7 @@ from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
 from modelyard.billing import price as entity
 from modelyard.billing.price import Unit
+from modelyard.core.money import Money
 from modelyard.core.pages import Page
 
 
@@ -32,6 +33,14 @@ class NewPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=["0.001"],
         ),
     ]
+    input_amount: Annotated[
+        str | None,
+        Meta(description="Of a million tokens of prompts, where the unit is a token."),
+    ] = None
+    cached_amount: Annotated[
+        str | None,
+        Meta(description="Of a million of these that had not to be computed; else as the others."),
+    ] = None
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -42,13 +51,19 @@ class Amount(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """The price of one unit of a deployment from a moment on. A newer one follows it."""
+    """The price of one unit of a deployment from a moment on. A newer one follows it.
+
+    Prices of tokens are for a million: `price` of those generated, `input` of those of prompts,
+    `cached` of these that had not to be computed.
+    """
 
     id: str
     deployment: str
     unit: Unit
     price: Amount
     effective_from: datetime
+    input: Amount | None
+    cached: Amount | None
 
 
 @get("/", summary="List prices", responses=refusals(), sync_to_thread=True)
@@ -66,19 +81,31 @@ def list_prices(services: Services, caller: Caller) -> Page[Price]:
 )
 def set_price(services: Services, caller: Caller, data: JSONBody[NewPrice]) -> Price:
     """Requests that begin from now on cost this; earlier ones keep their price."""
-    price = services.billing.set_price(caller.tenant_id, data.deployment, data.unit, data.amount)
+    price = services.billing.set_price(
+        caller.tenant_id,
+        data.deployment,
+        data.unit,
+        data.amount,
+        data.input_amount,
+        data.cached_amount,
+    )
     return _shown(price)
 
 
 def _shown(price: entity.Price) -> Price:
-    money = price.price
     return Price(
         id=price.id,
         deployment=price.deployment,
         unit=price.unit,
-        price=Amount(format(money.amount, "f"), money.currency),
+        price=_amount(price.price),
         effective_from=price.effective_from,
+        input=None if price.input is None else _amount(price.input),
+        cached=None if price.cached is None else _amount(price.cached),
     )
+
+
+def _amount(money: Money) -> Amount:
+    return Amount(format(money.amount, "f"), money.currency)
 
 
 prices: Final = Router("/prices", route_handlers=[list_prices, set_price], tags=["billing"])

@@ -34,6 +34,13 @@ class UsageLine(msgspec.Struct, frozen=True):
     cached: Annotated[
         int, Meta(description="How many of the requests the response cache answered.")
     ]
+    prompt_tokens: Annotated[
+        int, Meta(description="Tokens of prompts, the cached ones among them.")
+    ]
+    cached_tokens: Annotated[
+        int, Meta(description="Tokens of prompts that had not to be computed.")
+    ]
+    completion_tokens: Annotated[int, Meta(description="Tokens that were generated.")]
 
 
 @get("/", summary="Report usage", responses=refusals(), sync_to_thread=True)
@@ -61,6 +68,9 @@ def _shown(line: entity.UsageLine) -> UsageLine:
         cost=None if line.cost is None else format(line.cost, "f"),
         currency=line.currency,
         cached=line.cached,
+        prompt_tokens=line.prompt_tokens,
+        cached_tokens=line.cached_tokens,
+        completion_tokens=line.completion_tokens,
     )
 
 
