@@ -23,6 +23,9 @@ LINE = {
     "cost": "0.003000000000000001",
     "currency": "USD",
     "cached": 0,
+    "prompt_tokens": 0,
+    "cached_tokens": 0,
+    "completion_tokens": 0,
 }
 
 
