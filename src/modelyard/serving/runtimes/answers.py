@@ -16,6 +16,8 @@ from modelyard.core.tensors import NUMPY, Datatype, Tensor, TensorSpec
 LABEL: Final = "label"
 PROBABILITIES: Final = "probabilities"
 PREDICTION: Final = "prediction"
+TRANSFORMED: Final = "transformed"
+"""Of what only transforms: a projection, a scaler."""
 _TAKEN: Final = "predicted_"
 
 
@@ -40,18 +42,22 @@ def as_specified(answer: Mapping[str, Tensor], outputs: Sequence[TensorSpec]) ->
     Raises:
         Invalid: the signature wants an output that the model does not give.
     """
-    given = list(answer)
-    named = {}
-    for place, spec in enumerate(outputs):
-        own = spec.name
-        while own not in answer and own.startswith(_TAKEN):
-            own = own.removeprefix(_TAKEN)
-        if own not in answer:
-            if place >= len(given):
-                raise Invalid(f"the model gives no output '{spec.name[:80]}'; it gives {given}")
-            own = given[place]
-        named[spec.name] = _cast(answer[own], spec)
-    return named
+    return {
+        spec.name: _cast(answer[own_name(spec.name, place, answer)], spec)
+        for place, spec in enumerate(outputs)
+    }
+
+
+def own_name(name: str, place: int, answers: Mapping[str, object]) -> str:
+    """What the model itself calls the signature's output. Raises Invalid if it gives none."""
+    own = name
+    while own not in answers and own.startswith(_TAKEN):
+        own = own.removeprefix(_TAKEN)
+    if own in answers:
+        return own
+    if place >= len(answers):
+        raise Invalid(f"the model gives no output '{name[:80]}'; it gives {list(answers)}")
+    return list(answers)[place]
 
 
 def classified(classes: Tensor, probabilities: Tensor) -> dict[str, Tensor]:

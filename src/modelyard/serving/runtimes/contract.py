@@ -63,11 +63,13 @@ class LoadedModel(Runtime, Protocol):
     """A model in this process, ready to be asked. `infer` is that of `serving.ports.Runtime`.
 
     `signature` is the manifest's, or else what the file itself tells; None if neither says.
+    `kind` names what it is: an estimator's class, an objective, `onnx`.
     `memory_bytes` is what loading it took. `streams` says whether `stream` gives more than one
     part. `notes` are what its publisher should know of it, a sentence each.
     """
 
     signature: Signature | None
+    kind: str
     notes: tuple[str, ...]
     memory_bytes: int
     streams: bool

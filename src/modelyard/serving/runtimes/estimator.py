@@ -41,8 +41,11 @@ def columns_of(estimator: Any) -> tuple[Column, ...]:
     if not names:
         names = tuple(f"x{place}" for place in range(count))
     texts = dict(_text_columns(estimator, names))
+    unused = _dropped(_first_step(estimator), names) if feature_names(estimator) else frozenset()
     return tuple(
-        Column(name, True, texts[name]) if name in texts else Column(name) for name in names
+        Column(name, True, texts[name]) if name in texts else Column(name)
+        for name in names
+        if name not in unused
     )
 
 
@@ -50,6 +53,15 @@ def feature_names(estimator: Any) -> tuple[str, ...]:
     """The names of the columns that it was trained on; empty if it was trained on a matrix."""
     names = getattr(estimator, "feature_names_in_", None)
     return () if names is None else tuple(str(name) for name in names)
+
+
+def _dropped(first: Any, names: Sequence[str]) -> frozenset[str]:
+    """The columns that were there in training and are not looked at."""
+    dropped: set[str] = set()
+    for _, inner, chosen in getattr(first, "transformers_", ()):
+        if inner == "drop":
+            dropped.update(_chosen(chosen, names))
+    return frozenset(dropped)
 
 
 def takes_text(estimator: Any) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Signature, Tensor
 from modelyard.serving.runtimes.measuring import measure, resident_bytes
 from modelyard.serving.stopping import StopSignal
+
+_PATH: Final = re.compile(r"(?:/[^\s'\",:;()]+)+/([^\s/'\",:;()]*)")
 
 Answer = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
@@ -15,6 +19,7 @@ Answer = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 class FunctionModel:
     """A `LoadedModel`. The libraries that use it cannot be interrupted: `stop` has no effect.
 
+    `native` is the library's own object, for those that convert it; `kind` names what it is.
     `before` is what `resident_bytes` said before the model was loaded.
     """
 
@@ -23,11 +28,15 @@ class FunctionModel:
         answer: Answer,
         signature: Signature | None,
         *,
+        native: Any,
+        kind: str,
         before: int,
         notes: Sequence[str] = (),
     ) -> None:
         self._answer: Answer | None = answer
+        self.native = native
         self.signature = signature
+        self.kind = kind
         self.notes = tuple(notes)
         self.call_seconds = 0.0
         self.row_seconds = 0.0
@@ -63,9 +72,11 @@ class FunctionModel:
     def unload(self) -> None:
         """Let go of the model."""
         self._answer = None
+        self.native = None
 
 
 def describe(error: Exception) -> str:
-    """An exception of a library on one line of bounded length."""
-    text = " ".join(str(error).split())[:300]
+    """An exception of a library: its first line, of bounded length and without the host's paths."""
+    line = str(error).strip().partition("\n")[0]
+    text = _PATH.sub(r"\1", " ".join(line.split()))[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -35,7 +35,13 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     model = BoosterModel(text)
     signature = manifest.signature or model.signature()
     model.specify(signature)
-    return FunctionModel(model.answer, signature, before=before)
+    return FunctionModel(
+        model.answer,
+        signature,
+        native=model.booster,
+        kind=f"lightgbm {objective_of(text)}".strip(),
+        before=before,
+    )
 
 
 def read_text(path: Path) -> str:

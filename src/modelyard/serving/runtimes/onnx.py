@@ -41,6 +41,7 @@ class OnnxRuntime:
         self.call_seconds = 0.0
         self.row_seconds = 0.0
         self.stackable = False
+        self.kind = "onnx"
         self.notes: tuple[str, ...] = ()
         self.memory_bytes = 0
         self.streams = False

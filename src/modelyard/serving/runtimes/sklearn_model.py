@@ -21,6 +21,7 @@ from modelyard.serving.runtimes.answers import (
     LABEL,
     PREDICTION,
     PROBABILITIES,
+    TRANSFORMED,
     as_specified,
     output_specs,
 )
@@ -34,8 +35,6 @@ from modelyard.serving.runtimes.estimator import (
 from modelyard.serving.runtimes.function import FunctionModel, describe
 from modelyard.serving.runtimes.measuring import resident_bytes
 from modelyard.serving.runtimes.tables import frame, matrix
-
-TRANSFORMED: Final = "transformed"
 
 
 def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
@@ -55,7 +54,20 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     signature = manifest.signature or model.signature()
     if signature is not None:
         model.specify(signature)
-    return FunctionModel(model.answer, signature, before=before, notes=tuple(dict.fromkeys(notes)))
+    return FunctionModel(
+        model.answer,
+        signature,
+        native=model.estimator,
+        kind=_kind(model.estimator),
+        before=before,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _kind(estimator: Any) -> str:
+    """The class of the estimator, or of a pipeline's last step."""
+    steps = getattr(estimator, "steps", None)
+    return type(steps[-1][1] if steps else estimator).__name__
 
 
 def _read(path: Path, format_: str) -> Any:

@@ -28,7 +28,7 @@ def frame(
     columns: Sequence[str],
     precision: np.dtype[Any],
 ) -> Any:
-    """A pandas frame with these columns, FP32 in the `precision`.
+    """A pandas frame with the columns of the signature, or else these; FP32 in the `precision`.
 
     An empty string in a nullable column is a missing value.
 
@@ -42,7 +42,8 @@ def frame(
             "a model of named columns needs pandas: pip install 'modelyard[sklearn]'"
         ) from None
     if len(specs) == 1 and len(specs[0].shape) == 2:
-        return pd.DataFrame(inputs[specs[0].name].astype(precision), columns=list(columns))
+        names = list(specs[0].columns or columns)
+        return pd.DataFrame(inputs[specs[0].name].astype(precision), columns=names)
     return pd.DataFrame({spec.name: _values(inputs[spec.name], spec, precision) for spec in specs})
 
 

@@ -37,7 +37,13 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     before = resident_bytes()
     booster = read_booster(manifest.path(folder))
     signature = manifest.signature or signature_of(booster)
-    return FunctionModel(BoosterAnswer(booster, signature), signature, before=before)
+    return FunctionModel(
+        BoosterAnswer(booster, signature),
+        signature,
+        native=booster,
+        kind=f"xgboost {objective_of(booster)}",
+        before=before,
+    )
 
 
 def read_booster(path: Path) -> xgboost.Booster:
@@ -76,8 +82,12 @@ class BoosterAnswer:
 
 def objective_of(booster: xgboost.Booster) -> str:
     """The name of the objective that the model was trained for."""
+    return str(_learner(booster)["objective"]["name"])
+
+
+def _learner(booster: xgboost.Booster) -> dict[str, Any]:
     learner: dict[str, Any] = json.loads(booster.save_config())["learner"]
-    return str(learner["objective"]["name"])
+    return learner
 
 
 def last_round(booster: xgboost.Booster) -> int:
@@ -92,8 +102,12 @@ def last_round(booster: xgboost.Booster) -> int:
 def _shape_of(booster: xgboost.Booster) -> Callable[[Tensor], dict[str, Tensor]]:
     """How rows are answered, by the objective."""
     objective, rounds = objective_of(booster), (0, last_round(booster))
+    # Linear boosters know no prediction in place.
+    linear = _learner(booster)["gradient_booster"]["name"] == "gblinear"
 
     def raw(rows: Tensor) -> Tensor:
+        if linear:
+            return np.asarray(booster.predict(xgboost.DMatrix(rows), validate_features=False))
         return np.asarray(
             booster.inplace_predict(rows, iteration_range=rounds, validate_features=False)
         )

@@ -54,6 +54,19 @@ class GraphBuilder:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
+    def strings(self, values: Sequence[str]) -> str:
+        """A constant tensor of strings."""
+        from onnx import TensorProto
+
+        name = self.name()
+        encoded = [value.encode() for value in values]
+        self._constants.append(
+            TensorProto(
+                name=name, data_type=TensorProto.STRING, dims=[len(encoded)], string_data=encoded
+            )
+        )
+        return name
+
     def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output; return the output's name."""
         from onnx import helper
@@ -63,10 +76,10 @@ class GraphBuilder:
         self._nodes.append(node)
         return name
 
-    def splice(self, graph: onnx.GraphProto, source: str) -> list[str]:
-        """Add a whole graph with one input, fed from `source`; return the names of its outputs."""
+    def splice(self, graph: onnx.GraphProto, *sources: str) -> list[str]:
+        """Add a whole graph, its inputs fed from `sources`; return the names of its outputs."""
         inner = {name: self.name() for name in _names_within(graph)}
-        inner[graph.input[0].name] = source
+        inner |= dict(zip((one.name for one in graph.input), sources, strict=True))
         inner[""] = ""
         for constant in graph.initializer:
             copy = type(constant)()

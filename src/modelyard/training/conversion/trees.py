@@ -1,0 +1,152 @@
+"""Ensembles of decision trees as ONNX, whichever library grew them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from modelyard.training.conversion.graph import GraphBuilder
+
+ML: Final = "ai.onnx.ml"
+LESS: Final = "BRANCH_LT"
+LESS_OR_EQUAL: Final = "BRANCH_LEQ"
+_LEAF: Final = "LEAF"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A split: values that compare with `threshold` go to the `yes` node, others to the `no` one.
+
+    A missing value goes to `yes` if `missing_yes`. A leaf has no children and gives `value`.
+    """
+
+    feature: int = 0
+    threshold: float = 0.0
+    yes: int = -1
+    no: int = -1
+    missing_yes: bool = False
+    value: float = 0.0
+
+    @property
+    def leaf(self) -> bool:
+        """Whether the tree ends here."""
+        return self.yes < 0
+
+
+class Ensemble(msgspec.Struct, frozen=True):
+    """Trees, the first node of each being its root.
+
+    Row by row, the leaves of tree i are added up in the column `targets[i]`, each column starting
+    at its `base`. `mode` is how values are compared: `LESS` or `LESS_OR_EQUAL` than the threshold.
+    `link` makes what the model answers out of the sums.
+    """
+
+    trees: Sequence[Sequence[Node]]
+    targets: Sequence[int]
+    base: Sequence[float]
+    mode: str
+    link: str
+
+    def sums(self, builder: GraphBuilder, source: str) -> str:
+        """The node that adds up the leaves: [n, number of columns]."""
+        nodes: dict[str, list[Any]] = {name: [] for name in _NODE_FIELDS}
+        leaves: dict[str, list[Any]] = {name: [] for name in _LEAF_FIELDS}
+        for place, (tree, target) in enumerate(zip(self.trees, self.targets, strict=True)):
+            for number, node in enumerate(tree):
+                row = (
+                    place,
+                    number,
+                    node.feature,
+                    _LEAF if node.leaf else self.mode,
+                    node.threshold,
+                    0 if node.leaf else node.yes,
+                    0 if node.leaf else node.no,
+                    int(node.missing_yes),
+                    1.0,
+                )
+                for name, value in zip(_NODE_FIELDS, row, strict=True):
+                    nodes[name].append(value)
+                if node.leaf:
+                    leaf = (place, number, target, node.value)
+                    for name, value in zip(_LEAF_FIELDS, leaf, strict=True):
+                        leaves[name].append(value)
+        return builder.node(
+            "TreeEnsembleRegressor",
+            source,
+            domain=ML,
+            n_targets=len(self.base),
+            base_values=[float(one) for one in self.base],
+            **nodes,
+            **leaves,
+        )
+
+
+_NODE_FIELDS: Final = (
+    "nodes_treeids",
+    "nodes_nodeids",
+    "nodes_featureids",
+    "nodes_modes",
+    "nodes_values",
+    "nodes_truenodeids",
+    "nodes_falsenodeids",
+    "nodes_missing_value_tracks_true",
+    "nodes_hitrates",
+)
+_LEAF_FIELDS: Final = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
+
+
+def _sigmoid(builder: GraphBuilder, sums: str) -> str:
+    return builder.node("Sigmoid", sums)
+
+
+def _softmax(builder: GraphBuilder, sums: str) -> str:
+    return builder.node("Softmax", sums, axis=1)
+
+
+def _exponential(builder: GraphBuilder, sums: str) -> str:
+    return builder.node("Exp", sums)
+
+
+def _square(builder: GraphBuilder, sums: str) -> str:
+    return builder.node("Mul", sums, builder.node("Abs", sums))
+
+
+def _softplus(builder: GraphBuilder, sums: str) -> str:
+    return builder.node("Softplus", sums)
+
+
+def _identity(_: GraphBuilder, sums: str) -> str:
+    return sums
+
+
+LINKS: Final[Mapping[str, Callable[[GraphBuilder, str], str]]] = {
+    "identity": _identity,
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+    "exp": _exponential,
+    "signed square": _square,
+    "softplus": _softplus,
+}
+"""What may be made out of the sums: a node, added to the graph."""
+
+
+def two_columns(builder: GraphBuilder, positive: str) -> str:
+    """Probabilities of both classes [n, 2] from those of the second [n, 1]."""
+    negative = builder.node("Sub", builder.constant([1.0]), positive)
+    return builder.node("Concat", negative, positive, axis=1)
+
+
+def likeliest(builder: GraphBuilder, probabilities: str) -> str:
+    """The place of the largest in each row: [n], INT64."""
+    return builder.node("ArgMax", probabilities, axis=1, keepdims=0)
+
+
+def round_down(threshold: float) -> float:
+    """The largest FP32 that is no larger: for FP32 values, `<=` answers the same as before."""
+    with np.errstate(over="ignore"):
+        narrow = np.float32(threshold)
+    if float(narrow) > threshold:
+        narrow = np.nextafter(narrow, np.float32(-np.inf))
+    return float(narrow)
