@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.replicas"]
 
 _ADDRESSED = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _RESOLVED = {"socket.getaddrinfo", "socket.gethostbyname"}

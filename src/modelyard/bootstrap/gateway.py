@@ -19,10 +19,12 @@ from modelyard.core.clock import SystemClock
 if TYPE_CHECKING:
     import socket
 
+    from modelyard.adapters.home import Home
     from modelyard.adapters.telemetry.traces import OtelTracer
     from modelyard.api.inference.extensions import Extensions
     from modelyard.api.server import GatewayServer
     from modelyard.core.settings import Settings
+    from modelyard.serving.ports import RuntimeLoader
     from modelyard.serving.service import InferenceService
 
 _log = logging.getLogger(__name__)
@@ -39,7 +41,6 @@ def run(settings: Settings, listener: socket.socket) -> int:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
-    from modelyard.adapters.blobs import local_blobs
     from modelyard.adapters.store import SqlControlPlane
     from modelyard.api.connection import Connection
     from modelyard.api.front import Front
@@ -52,11 +53,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.serving.follower import Follower
     from modelyard.serving.journal import JournalWriter
     from modelyard.serving.metrics import Metrics, read_totals
-    from modelyard.serving.runtimes.onnx import OnnxLoader
     from modelyard.serving.service import InferenceService
 
     home, clock, gateway_id = open_home(settings), SystemClock(), ids.new_id(ids.GATEWAY)
-    store, blobs = open_store(settings, home), local_blobs(home.blobs)
+    store = open_store(settings, home)
     sync_ms = settings.journal_sync_ms if settings.journal_sync == "interval" else None
     journal = JournalWriter(home.journal, sync_ms)
     service = InferenceService(clock, key_hasher(home), journal, threads=os.cpu_count() or 1)
@@ -71,10 +71,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         tracer=tracer,
     )
     front = Front(service, routes, home.metrics, max_request_bytes=max_body)
+    loader = _loader(settings, home, gateway_id)
     follower = Follower(
         gateway_id,
         SqlControlPlane(store, clock),
-        OnnxLoader(blobs),
+        loader,
         Metrics(home.metrics, gateway_id),
         clock,
         service.publish,
@@ -110,9 +111,24 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         follower.stop()
         await journal.close()
         service.close()
+        loader.close()
         if tracer is not None:
             tracer.close()
     return 0
+
+
+def _loader(settings: Settings, home: Home, gateway_id: str) -> RuntimeLoader:
+    """Into this process or, by the runtime host, into others."""
+    from modelyard.adapters.blobs import local_blobs
+    from modelyard.adapters.engine.host_client import HostClient
+    from modelyard.serving.local import LocalLoader
+    from modelyard.serving.placement import PlacingLoader
+    from modelyard.serving.runtimes.onnx import OnnxLoader
+
+    engine = HostClient(home.path / "run", gateway_id, max_answer=settings.max_answer_bytes)
+    engine.start()
+    local = LocalLoader(OnnxLoader(local_blobs(home.blobs)).load)
+    return PlacingLoader(local, engine, settings.inline_memory_bytes)
 
 
 async def _serve_grpc(

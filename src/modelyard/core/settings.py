@@ -92,6 +92,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=1000,
         ),
     ] = 0.25
+    inline_memory_bytes: Annotated[
+        int,
+        _doc(
+            "Memory for models in each gateway; those beyond it get processes of their own.",
+            ge=0,
+        ),
+    ] = 512 * _MIB
+    max_answer_bytes: Annotated[
+        int,
+        _doc("Largest answer of a model in a process of its own.", ge=1024, lt=1 << 32),
+    ] = 64 * _MIB
     currency: Annotated[str, _doc("ISO 4217 code of all prices.", pattern="^[A-Z]{3}$")] = "USD"
     drain_seconds: Annotated[
         float,

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Set
+from concurrent.futures import Future
+from functools import partial
 from typing import Final
 
 from modelyard.core.clock import Clock
@@ -19,12 +20,14 @@ from modelyard.core.errors import ModelyardError
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.ports import (
     ControlPlane,
+    Loaded,
     ReplicaOutcome,
-    Runtime,
+    RouteKey,
     RuntimeLoader,
     Wanted,
     WantedRoute,
 )
+from modelyard.serving.runner import Runner
 from modelyard.serving.slots import Series
 from modelyard.serving.snapshot import Route, Snapshot
 
@@ -62,10 +65,13 @@ class Follower:
         self._publish = publish
         self._inline_seconds = inline_seconds
         self._wanted: Wanted | None = None
-        self._runtimes: dict[str, Runtime] = {}
-        self._failures: dict[str, tuple[str, float]] = {}
+        self._asked: dict[RouteKey, WantedRoute] = {}
+        self._loaded: dict[RouteKey, Loaded] = {}
+        self._remote: dict[RouteKey, Runner] = {}
+        self._broken: dict[RouteKey, str] = {}
+        self._failures: dict[RouteKey, tuple[str, float]] = {}
         self._serving: Mapping[tuple[str, str], Route] = {}
-        self._loading: set[str] = set()
+        self._loading: set[RouteKey] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -73,7 +79,6 @@ class Follower:
         self._published = -1
         self._said: list[ReplicaOutcome] = []
         self._reported = float("-inf")
-        self._loaders = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self.caught_up = threading.Event()
         """Set once a snapshot is in force in which no route is still loading."""
@@ -87,7 +92,6 @@ class Follower:
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout=5)
-        self._loaders.shutdown(wait=False, cancel_futures=True)
         try:
             self._control.leave(self._gateway_id)
         except Exception:  # noqa: BLE001 - the process stops either way
@@ -121,53 +125,46 @@ class Follower:
             self._report(self._wanted)
 
     def _load_missing(self, wanted: Wanted) -> None:
+        """Have loaded what is new, what has other options, and what is to be tried again."""
         now = self._clock.monotonic()
         for route in wanted.routes:
-            version = route.version_id
+            key = route.key
             with self._lock:
-                failed = self._failures.get(version)
-                waits = failed is not None and now < failed[1]
-                if version in self._runtimes or version in self._loading or waits:
+                reason, retry_at = self._failures.get(key, ("", 0.0))
+                asked = self._asked.get(key) == route and not (reason and now >= retry_at)
+                if asked or key in self._loading:
                     continue
-                self._loading.add(version)
-            self._loaders.submit(self._load, route)
+                self._asked[key] = route
+                self._loading.add(key)
+            future = self._loader.load(route)
+            future.add_done_callback(partial(self._finished, route))
 
-    def _load(self, route: WantedRoute) -> None:
-        version = route.version_id
-        if not self._is_wanted(version):
-            # Wishes have moved on while this one waited for its turn.
-            with self._lock:
-                self._loading.discard(version)
-            return
-        try:
-            runtime = self._loader.load(route)
-        except Exception as error:  # noqa: BLE001 - a file of a stranger's may fail in any way
-            known = isinstance(error, ModelyardError)
-            reason = str(error) if known else f"loading failed: {type(error).__name__}"
-            _log.warning(
-                "version does not load",
-                extra={"model": route.model, "version": route.version, "reason": reason},
-                exc_info=not known,
-            )
-            with self._lock:
-                self._failures[version] = (reason, self._clock.monotonic() + RETRY)
-                self._loading.discard(version)
-                self._changed = True
-        else:
-            with self._lock:
-                self._runtimes[version] = runtime
-                self._failures.pop(version, None)
-                self._loading.discard(version)
-                self._changed = True
+    def _finished(self, route: WantedRoute, future: Future[Loaded]) -> None:
+        key = route.key
+        error = None if future.cancelled() else future.exception()
+        reason = "" if error is None else _reason(route, error)
+        with self._lock:
+            self._loading.discard(key)
+            self._changed = True
+            if error is not None:
+                self._failures[key] = (reason, self._clock.monotonic() + RETRY)
+            elif future.cancelled() or key not in self._asked:
+                # Wishes have moved on. If they come back to it, it is asked for anew.
+                self._asked.pop(key, None)
+            else:
+                self._loaded[key] = runtime = future.result()
+                self._failures.pop(key, None)
+                self._remote.pop(key, None)
+                if isinstance(runtime, Runner):
+                    self._remote[key] = runtime
         self._wake.set()
-
-    def _is_wanted(self, version: str) -> bool:
-        wanted = self._wanted
-        return wanted is not None and any(r.version_id == version for r in wanted.routes)
 
     def _renew(self, wanted: Wanted) -> None:
         """Publish a snapshot if it would differ from the one in force."""
         with self._lock:
+            broken = {key: r.failure for key, r in self._remote.items() if r.failure}
+            self._changed |= broken != self._broken
+            self._broken = broken
             if not self._changed and wanted.revision == self._published:
                 return
             self._changed = False
@@ -175,32 +172,44 @@ class Follower:
             for each in wanted.routes:
                 at = (each.tenant_id, each.name)
                 route = self._route(each)
-                if route is not None:
+                if route is not None and route.wanted.key in broken:
+                    failures[at] = broken[route.wanted.key]
+                elif route is not None:
                     routes[at] = route
-                elif each.version_id in self._failures:
-                    failures[at] = self._failures[each.version_id][0]
+                elif each.key in self._failures:
+                    failures[at] = self._failures[each.key][0]
                 else:
                     loading.add(at)
             self._serving = routes
-            needed = {route.wanted.version_id for route in routes.values()}
-            needed |= {route.version_id for route in wanted.routes}
-            self._runtimes = {v: r for v, r in self._runtimes.items() if v in needed}
-            self._failures = {v: f for v, f in self._failures.items() if v in needed}
+            gone = self._forget({r.wanted.key for r in routes.values()}, wanted)
             self._published = wanted.revision
             keys = {entry.hash: entry for entry in wanted.keys}
         self._publish(Snapshot(wanted.revision, keys, routes, failures, frozenset(loading)))
         if not loading:
             self.caught_up.set()
+        # Only now does no request begin with what has gone.
+        for key in gone:
+            self._loader.release(key)
+
+    def _forget(self, serving: Set[RouteKey], wanted: Wanted) -> list[RouteKey]:
+        """Forget what is neither wanted nor serves; returns what that is."""
+        needed = serving | {route.key for route in wanted.routes}
+        gone = [key for key in self._asked if key not in needed]
+        for key in gone:
+            del self._asked[key]
+            for each in (self._loaded, self._remote, self._failures):
+                each.pop(key, None)
+        return gone
 
     def _route(self, wanted: WantedRoute) -> Route | None:
         """The route at its target version, or as it served before while that is not loaded."""
         present = self._serving.get((wanted.tenant_id, wanted.name))
-        if present is not None and present.wanted == wanted:
-            return present
-        runtime = self._runtimes.get(wanted.version_id)
+        runtime = self._loaded.get(wanted.key)
         if runtime is None:
             same = present is not None and present.wanted.deployment_id == wanted.deployment_id
             return present if same else None
+        if present is not None and present.wanted == wanted and present.runtime is runtime:
+            return present
         series = Series(wanted.tenant_id, wanted.name, wanted.model, wanted.version)
         spare = self._inline_seconds - runtime.call_seconds
         inline_rows = int(spare / runtime.row_seconds) if spare > 0 else 0
@@ -211,12 +220,24 @@ class Follower:
         outcomes = []
         for route in wanted.routes:
             serving = self._serving.get((route.tenant_id, route.name))
-            failure = self._failures.get(route.version_id)
+            failure = self._broken.get(route.key) or self._failures.get(route.key, ("",))[0]
             if serving is not None and serving.wanted == route:
                 outcomes.append(ReplicaOutcome(route.deployment_id, route.version_id))
-            elif failure is not None:
-                outcomes.append(ReplicaOutcome(route.deployment_id, route.version_id, failure[0]))
+            elif failure:
+                outcomes.append(ReplicaOutcome(route.deployment_id, route.version_id, failure))
         if outcomes == self._said and now < self._reported + REPORT:
             return
         self._control.report(self._gateway_id, self._clock.now(), outcomes)
         self._said, self._reported = outcomes, now
+
+
+def _reason(route: WantedRoute, error: BaseException) -> str:
+    """Why it does not load, for a person to read; the log has the rest."""
+    known = isinstance(error, ModelyardError)
+    reason = str(error) if known else f"loading failed: {type(error).__name__}"
+    _log.warning(
+        "version does not load",
+        extra={"model": route.model, "version": route.version, "reason": reason},
+        exc_info=None if known else error,
+    )
+    return reason

@@ -19,8 +19,28 @@ class CacheOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 300.0
 
 
+class ReplicaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many processes serve the model, each with a copy of it in memory."""
+
+    min: Annotated[
+        int,
+        Meta(ge=0, le=64, description="Fewest; 0 lets go of the last one when nobody asks."),
+    ] = 1
+    max: Annotated[int, Meta(ge=1, le=64, description="Most that load may bring about.")] = 1
+    target_concurrency: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Requests at a time that one replica is there for."),
+    ] = 4
+
+    def __post_init__(self) -> None:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) is over max ({self.max})")
+
+
 class ServingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Batching, admission and caching of one deployment. Each gateway applies them by itself."""
+    """Batching, admission, caching and replicas of one deployment. Each gateway applies them by
+    itself, but for the replicas, which all gateways of a host share.
+    """
 
     max_batch_size: Annotated[
         int, Meta(ge=1, le=65_536, description="Most rows in one call of the model.")
@@ -50,3 +70,29 @@ class ServingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 60_000
     cache: CacheOptions | None = None
+    replicas: Annotated[
+        ReplicaOptions | None,
+        Meta(
+            description="Serve it from processes of its own. If not given, the server does so "
+            "where the format or the memory asks for it."
+        ),
+    ] = None
+    pinned: Annotated[
+        bool, Meta(description="Whether replicas stay in memory when others need it.")
+    ] = False
+    idle_seconds: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=604_800,
+            description="Without a request for so long, replicas beyond the fewest end.",
+        ),
+    ] = 300.0
+    memory_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 42,
+            description="Most memory of one replica; 0 leaves it to the server.",
+        ),
+    ] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -39,6 +40,10 @@ class WantedArtifact(msgspec.Struct, frozen=True):
     size: int
 
 
+RouteKey = tuple[str, str]
+"""A deployment's and a version's id: what is loaded for each other is apart."""
+
+
 class WantedRoute(msgspec.Struct, frozen=True):
     """A deployment that a gateway should serve.
 
@@ -57,6 +62,11 @@ class WantedRoute(msgspec.Struct, frozen=True):
     options: ServingOptions = ServingOptions()
     trust: Trust | None = None
     profile: Profile | None = None
+
+    @property
+    def key(self) -> RouteKey:
+        """What it is loaded under."""
+        return self.deployment_id, self.version_id
 
     @property
     def format(self) -> str:
@@ -149,8 +159,21 @@ class Runtime(Loaded, Protocol):
 
 
 class RuntimeLoader(Protocol):
-    """Loads a version into a runtime."""
+    """Loads versions into runtimes, wherever those are. May be called from any thread."""
 
-    def load(self, route: WantedRoute) -> Runtime:
-        """Raises a ModelyardError whose message tells a person why it cannot be served."""
+    def load(self, wanted: WantedRoute) -> Future[Loaded]:
+        """Begin to load. What is loaded for the same key already is given again, under the
+        options that are asked for now.
+
+        The future fails with a ModelyardError whose message tells a person why it cannot be
+        served. Cancelling it does not matter: see `release`.
+        """
+        ...
+
+    def release(self, key: RouteKey) -> None:
+        """Nothing is asked of it any more, beyond what was asked already."""
+        ...
+
+    def close(self) -> None:
+        """Load nothing more, and let go of everything. On the event loop."""
         ...

@@ -36,7 +36,11 @@ class Queue(Protocol):
 
 @runtime_checkable
 class Runner(Loaded, Protocol):
-    """A loaded version that is asked in batches. Lives on one event loop."""
+    """A loaded version that is asked in batches. Lives on one event loop, but for `failure`: why
+    it cannot be asked at present; empty while it can.
+    """
+
+    failure: str
 
     def attach(self, queue: Queue) -> None:
         """Have the queue told when there is room, or will be none. It is not kept alive by this."""
@@ -72,6 +76,7 @@ class ThreadRunner:
     def __init__(self, runtime: Runtime, pool: Executor) -> None:
         self._runtime = runtime
         self._pool = pool
+        self.failure = ""
         self.call_seconds = runtime.call_seconds
         self.row_seconds = runtime.row_seconds
         self.stackable = runtime.stackable

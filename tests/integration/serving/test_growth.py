@@ -18,6 +18,7 @@ from modelyard.core.clock import SystemClock
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving import follower as module
 from modelyard.serving.follower import Follower
+from modelyard.serving.local import LocalLoader
 from modelyard.serving.options import CacheOptions, ServingOptions
 from modelyard.serving.ports import ReplicaOutcome, Wanted, WantedRoute
 from modelyard.serving.runtimes.onnx import OnnxLoader
@@ -103,10 +104,11 @@ async def test_nothing_grows(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "LOOK", 0.002)
     blobs, wishes, model, slow = MemoryBlobs(), Wishes(gateway), weighty(), looping()
     digest, slow_digest = blobs.add(model.graph), blobs.add(slow.graph)
+    loader = LocalLoader(OnnxLoader(blobs).load)  # type: ignore[arg-type]
     follower = Follower(
         "gwy_1",
         wishes,
-        OnnxLoader(blobs),  # type: ignore[arg-type]
+        loader,
         gateway.metrics,
         SystemClock(),
         gateway.service.publish,
@@ -133,6 +135,7 @@ async def test_nothing_grows(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) 
     assert rss - begun[0] < MOST_GROWTH
     assert (descriptors, threads) == begun[1:]
     follower.stop()
+    loader.close()
 
 
 async def _until_served(gateway: Gateway, version: int | None) -> None:

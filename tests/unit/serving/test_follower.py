@@ -17,6 +17,7 @@ from modelyard.core.errors import NotFound, Unavailable
 from modelyard.core.tensors import Datatype
 from modelyard.serving import follower as module
 from modelyard.serving.follower import Follower
+from modelyard.serving.local import LocalLoader
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Runtime, Wanted, WantedRoute
 from modelyard.serving.runtimes.onnx import OnnxLoader
@@ -85,8 +86,10 @@ class Harness:
         self.digest = self.gate.blobs.add(MODEL.graph)
         self.snapshot = Snapshot()
         self.metrics = Metrics(folder, "gwy_1")
+        # A test puts another in place of the gate's own.
+        self.local = LocalLoader(lambda route: self.gate.load(route))  # noqa: PLW0108
         self.follower = Follower(
-            "gwy_1", self.control, self.gate, self.metrics, SystemClock(), self._publish,
+            "gwy_1", self.control, self.local, self.metrics, SystemClock(), self._publish,
             inline_seconds=0.002,
         )  # fmt: skip
 
@@ -112,6 +115,7 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
     for gate in made.gate.held.values():
         gate.set()
     made.follower.stop()
+    made.local.close()
 
 
 def took(true: Callable[[], bool]) -> float:

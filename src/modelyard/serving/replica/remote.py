@@ -180,8 +180,9 @@ class RemoteRuntime:
         self.failure = reason
         self.refused(reason, retry_after)
 
-    def prepared(self) -> None:
-        """It can be asked, or again."""
+    def prepared(self, terms: Terms) -> None:
+        """It can be asked, or again; on these terms from the next replica on."""
+        self._terms = terms
         self.failure = ""
         self._refused_until = 0.0
 

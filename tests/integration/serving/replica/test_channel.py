@@ -14,7 +14,7 @@ from modelyard.core.errors import Invalid, ModelFailed, NotBegun, ReplicaDied
 from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.replica import channel as module
 from modelyard.serving.replica.channel import Channel, Terms
-from tests.integration.serving.replica.conftest import Actors
+from tests.replicas import Actors
 
 pytestmark = pytest.mark.asyncio
 

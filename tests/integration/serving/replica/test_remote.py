@@ -28,7 +28,7 @@ from modelyard.serving.replica import suspects
 from modelyard.serving.replica.channel import Terms
 from modelyard.serving.replica.remote import RemoteRuntime
 from modelyard.serving.slots import Series
-from tests.integration.serving.replica.conftest import Actors
+from tests.replicas import Actors
 
 pytestmark = pytest.mark.asyncio
 LONG = 60.0

@@ -26,11 +26,16 @@ class Actors:
         other.close()
         return mine
 
+    def stop(self) -> None:
+        """End them all."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
 
 @pytest.fixture
 def actors() -> Iterator[Actors]:
+    """Started as they are needed, and ended with the test."""
     made = Actors()
     yield made
-    for process in made.processes:
-        process.kill()
-        process.wait()
+    made.stop()
