@@ -125,7 +125,7 @@ def _loader(settings: Settings, home: Home, gateway_id: str) -> RuntimeLoader:
     from modelyard.serving.placement import PlacingLoader
     from modelyard.serving.runtimes.onnx import OnnxLoader
 
-    engine = HostClient(home.path / "run", gateway_id, max_answer=settings.max_answer_bytes)
+    engine = HostClient(home.run, gateway_id, max_answer=settings.max_answer_bytes)
     engine.start()
     local = LocalLoader(OnnxLoader(local_blobs(home.blobs)).load)
     return PlacingLoader(local, engine, settings.inline_memory_bytes)
