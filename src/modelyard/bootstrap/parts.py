@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modelyard.adapters.engine.sandbox.sandbox import Sandbox
     from modelyard.adapters.home import Home
     from modelyard.adapters.store import SqlStore
     from modelyard.core.settings import Settings
     from modelyard.core.tasks import TaskRunner
 
+_log = logging.getLogger(__name__)
+
 MODULE: Final = "modelyard.bootstrap"
 COMMAND: Final = (sys.executable, "-m", MODULE)
 """How a process of the server is started; the next word says which."""
+
+CAPABILITIES: Final = "_MODELYARD_CAPABILITIES"
+"""The variable by which the supervisor tells its children what `judge_sandbox` found."""
 
 
 def open_home(settings: Settings) -> Home:
@@ -43,7 +53,33 @@ def key_hasher(home: Home) -> Callable[[bytes], bytes]:
     return lambda secret: hash_secret(secret, pepper)
 
 
+def judge_sandbox(settings: Settings) -> None:
+    """Find out how well this host can shut code in, once for all processes started from here.
+
+    Raises:
+        Invalid: not as well as the settings demand.
+    """
+    from modelyard.adapters.engine.sandbox.detection import detect
+    from modelyard.core.sandboxing import SandboxLevel
+
+    capabilities = detect()
+    if settings.sandbox != "auto":
+        capabilities.demand(SandboxLevel(settings.sandbox))
+    if capabilities.level is not SandboxLevel.FULL:
+        level, missing = capabilities.level, "; ".join(capabilities.missing)
+        _log.warning("the sandbox is not full", extra={"level": level, "missing": missing})
+    os.environ[CAPABILITIES] = msgspec.json.encode(capabilities).decode()
+
+
+def open_sandbox() -> Sandbox:
+    """As `judge_sandbox` found it, in this process or in the one that started it."""
+    from modelyard.adapters.engine.sandbox.sandbox import Sandbox
+    from modelyard.core.sandboxing import Capabilities
+
+    return Sandbox(msgspec.json.decode(os.environ[CAPABILITIES], type=Capabilities))
+
+
 def task_runner(settings: Settings, seconds: float | None) -> TaskRunner:
     from modelyard.adapters.engine.runner import ProcessTaskRunner
 
-    return ProcessTaskRunner(COMMAND, settings.task_memory_bytes, seconds)
+    return ProcessTaskRunner(open_sandbox(), MODULE, settings.task_memory_bytes, seconds)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import modelyard
-from modelyard.bootstrap.parts import COMMAND, database_url, open_home
+from modelyard.bootstrap.parts import COMMAND, database_url, judge_sandbox, open_home
 from modelyard.core.clock import SystemClock
 from modelyard.core.settings import PREFIX
 
@@ -31,6 +31,7 @@ def run(settings: Settings) -> int:
     configure_logs(settings.log_format, settings.log_level, hidden)
     # Whatever is made from here on is its owner's alone, in a home that others can look into too.
     os.umask(0o077)
+    judge_sandbox(settings)
     home = open_home(settings)
     home.prepare()
     with home.held():

@@ -61,7 +61,7 @@ class Capabilities(msgspec.Struct, frozen=True):
             )
 
     def demand(self, least: SandboxLevel) -> None:
-        """Check the level that the operator wants.
+        """Check that `least`, the level that the operator wants, is reached.
 
         Raises:
             Invalid: the host's is lower; the message says what is missing.

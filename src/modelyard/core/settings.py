@@ -72,6 +72,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         _doc("Address space of a training, inspection or import process.", ge=512 * _MIB),
     ] = 8192 * _MIB
+    sandbox: Annotated[
+        Literal["auto", "reduced", "full"],
+        _doc(
+            "The least level of sandbox to start with; `auto` takes what the host allows. "
+            "Formats that can run code need `reduced`, whatever is set here."
+        ),
+    ] = "auto"
     inspect_seconds: Annotated[
         # Below the time after which an unanswered idempotency key counts as abandoned.
         int, _doc("Time limit for reading an uploaded file.", ge=1, le=240)

@@ -18,6 +18,7 @@ from modelyard.core.tasks import (
     CRASHED,
     KILLED,
     OUT_OF_MEMORY,
+    OVER_LIMIT,
     RESULT_FILE,
     TASK_FAILED,
     TIMED_OUT,
@@ -45,10 +46,13 @@ _TOLD: Final[Mapping[str, type[errors.ModelyardError]]] = {
     TASK_FAILED: errors.Invalid,
     CRASHED: errors.Invalid,
     OUT_OF_MEMORY: errors.TooLarge,
+    OVER_LIMIT: errors.TooLarge,
     TIMED_OUT: errors.TooLarge,
     # Its memory is bounded otherwise: this was the system's doing, and may not come again.
     KILLED: errors.Unavailable,
 }
+
+_OF_THE_PROCESS: Final = {TASK_FAILED, CRASHED, KILLED, OUT_OF_MEMORY, OVER_LIMIT, TIMED_OUT}
 
 
 def run_to_end(runner: TaskRunner, task: str, scratch: Path, subject: str) -> None:
@@ -71,7 +75,7 @@ def run_to_end(runner: TaskRunner, task: str, scratch: Path, subject: str) -> No
 def error_of(outcome: Outcome, subject: str) -> errors.ModelyardError:
     """The failure as the class of errors that the child named."""
     kind = _TOLD.get(outcome.code, errors.ModelyardError)
-    if outcome.code in (TASK_FAILED, CRASHED, KILLED, OUT_OF_MEMORY, TIMED_OUT):
+    if outcome.code in _OF_THE_PROCESS:
         return kind(f"{subject} could not be read: {outcome.message}")
     return kind(outcome.message)
 

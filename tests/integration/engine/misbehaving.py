@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from modelyard.adapters.engine import child
+from modelyard.adapters.engine.sandbox.policy import SandboxPolicy
 from modelyard.core.errors import Invalid
 from modelyard.core.tasks import Progress, Report
 
@@ -56,15 +57,29 @@ def stay(scratch: Path, report: Report) -> None:
 
 
 def have_children(scratch: Path, report: Report) -> None:
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-    report(Progress(str(other.pid)))
+    # In a session of its own, as one would try to get away.
+    code = "import sys, time; open('started', 'w').close(); time.sleep(300)"
+    subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    while not Path("started").exists():
+        time.sleep(0.01)
+    report(Progress("started"))
     time.sleep(300)
 
 
 def leave_children(scratch: Path, report: Report) -> None:
     # The grandchild inherits nothing but the log's pipe, which it holds open.
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-    report(Progress(str(other.pid)))
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    report(Progress("started"))
+
+
+def link(scratch: Path, report: Report) -> None:
+    (scratch / "result.json").symlink_to("/etc/hostname")
+
+
+def hoard_files(scratch: Path, report: Report) -> None:
+    for number in range(200_000):
+        (scratch / str(number)).touch()
+    time.sleep(300)
 
 
 def shout(scratch: Path, report: Report) -> None:
@@ -100,7 +115,7 @@ def look_around(scratch: Path, report: Report) -> None:
 
 def fill(scratch: Path, report: Report) -> None:
     with (scratch / "big").open("wb") as file:
-        file.truncate(child.MAX_FILE_BYTES + 1)
+        file.truncate(SandboxPolicy.file_bytes + 1)
 
 
 TASKS = {
@@ -115,6 +130,8 @@ TASKS = {
     "stay": stay,
     "have-children": have_children,
     "leave-children": leave_children,
+    "link": link,
+    "hoard-files": hoard_files,
     "shout": shout,
     "garble": garble,
     "look-around": look_around,

@@ -13,6 +13,8 @@ from typing import Any
 
 from modelyard.adapters.engine import child
 from modelyard.adapters.engine.runner import ProcessTaskRunner
+from modelyard.adapters.engine.sandbox.detection import detect
+from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.adapters.store import SqlStore, make_engine, sqlite_url
 from modelyard.core.errors import Invalid
 from modelyard.core.jobs import Job
@@ -81,7 +83,7 @@ def word(scratch: Path, report: Report) -> None:
 def worker(home: Path, worker_id: str) -> Worker:
     return Worker(
         store=store_at(home),
-        runner=ProcessTaskRunner((sys.executable, __file__), 2 << 30),
+        runner=ProcessTaskRunner(Sandbox(detect()), __file__, 2 << 30),
         handlers={"word": MakesVersion()},
         scratch=ScratchRoot(home / "scratch"),
         clock=FastClock(),

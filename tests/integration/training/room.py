@@ -1,10 +1,11 @@
 """The room's services and worker over SQLite and local files, as in production."""
 
-import sys
 from pathlib import Path
 
 from modelyard.adapters.blobs import BlobStore, local_blobs
 from modelyard.adapters.engine.runner import ProcessTaskRunner
+from modelyard.adapters.engine.sandbox.detection import detect
+from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.adapters.store import SqlStore, open_store, sqlite_url
 from modelyard.core.clock import SystemClock
 from modelyard.core.uploads import Upload
@@ -33,8 +34,8 @@ class Room:
         self.scratch = ScratchRoot(home / "scratch")
         self.registry = RegistryService(self.store, self.clock)
         self.jobs = JobService(self.store, self.clock)
-        command = (sys.executable, "-m", "modelyard.bootstrap")
-        runner = ProcessTaskRunner(command, MEMORY, seconds)
+        sandbox, target = Sandbox(detect()), "modelyard.bootstrap"
+        runner = ProcessTaskRunner(sandbox, target, MEMORY, seconds)
         self.datasets = DatasetService(
             store=self.store,
             blobs=self.blobs,
@@ -51,7 +52,7 @@ class Room:
         )
         self.worker = Worker(
             store=self.store,
-            runner=ProcessTaskRunner(command, MEMORY),
+            runner=ProcessTaskRunner(sandbox, target, MEMORY),
             handlers={TRAIN: TrainHandler(self.store, self.blobs, self.registry, self.clock)},
             scratch=self.scratch,
             clock=self.clock,

@@ -1,4 +1,4 @@
-"""The child's side: one task in a process of its own, bounded, and told on a pipe how it went."""
+"""The child's side: one task in a process of its own, shut in, and told on a pipe how it went."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ import argparse
 import logging
 import os
 import re
-import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from modelyard.adapters.engine.lifetime import die_with_parent
 from modelyard.adapters.engine.wire import MAX_MESSAGE, Line, pack
 from modelyard.core.errors import ModelyardError
 from modelyard.core.tasks import OUT_OF_MEMORY, TASK_FAILED, Outcome, Progress, Report, Task
-
-MAX_FILE_BYTES: Final = 4 << 30
-NICENESS: Final = 10
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +23,7 @@ def main(tasks: Mapping[str, Task], arguments: Sequence[str]) -> int:
     """Run the task that `ProcessTaskRunner` asks for; return the exit status.
 
     `arguments` are those after the command's own: `task <name> <scratch> --progress-fd N
-    --memory-bytes N --parent-pid N`.
+    --memory-bytes N`. The sandbox is around this process already.
     """
     parser = argparse.ArgumentParser(prog="task", allow_abbrev=False)
     parser.add_argument("verb", choices=["task"])
@@ -36,19 +31,18 @@ def main(tasks: Mapping[str, Task], arguments: Sequence[str]) -> int:
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--progress-fd", type=int, required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
-    parser.add_argument("--parent-pid", type=int, required=True)
     given = parser.parse_args(arguments)
-    die_with_parent(given.parent_pid)
     return run_task(tasks[given.name], given.scratch, given.progress_fd, given.memory_bytes)
 
 
 def run_task(task: Task, scratch: Path, progress_fd: int, memory_bytes: int) -> int:
-    """Run `task` under limits and write its progress, then its outcome, to `progress_fd`.
+    """Run `task` and write its progress, then its outcome, to `progress_fd`.
+
+    `memory_bytes` is the limit that it runs under, to be named when it does not suffice.
 
     Returns 0 when the task ended well, 1 when it failed and said why.
     """
     os.set_inheritable(progress_fd, False)
-    _limit(memory_bytes)
 
     def report(progress: Progress) -> None:
         _write(progress_fd, Line(progress=progress))
@@ -74,19 +68,6 @@ def _attempt(task: Task, scratch: Path, report: Report, memory_bytes: int) -> Ou
         logger.exception("task failed")
         return Outcome(ok=False, code=TASK_FAILED, message=_shortened(error))
     return Outcome(ok=True)
-
-
-def _limit(memory_bytes: int) -> None:
-    """Bound what the task may take, and give way to processes that answer requests."""
-    for kind, most in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (limit, limit))
-    os.nice(NICENESS)
 
 
 def _write(progress_fd: int, line: Line) -> None:

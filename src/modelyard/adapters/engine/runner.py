@@ -1,4 +1,4 @@
-"""Starts tasks in child processes, and follows them without trusting them."""
+"""Starts tasks in sandboxed processes, and follows them without trusting them."""
 
 from __future__ import annotations
 
@@ -7,42 +7,63 @@ import math
 import os
 import select
 import signal
-import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from modelyard.adapters.engine.log import ChildLog
+from modelyard.adapters.engine.sandbox.policy import SandboxPolicy
+from modelyard.adapters.engine.sandbox.process import SandboxedProcess
+from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.adapters.engine.status import describe
 from modelyard.adapters.engine.wire import LineReader
-from modelyard.core.tasks import CRASHED, KILLED, TIMED_OUT, Outcome, Progress
+from modelyard.core.tasks import CRASHED, KILLED, OVER_LIMIT, TIMED_OUT, Outcome, Progress
 
 LOG_FILE: Final = "log.txt"
 CHUNK: Final = 64 * 1024
 POLL_SECONDS: Final = 0.02
 MAX_LAST_READS: Final = 32
 """A pipe holds 64 KiB; more than this much comes from a process that got away."""
+NICENESS: Final = 10
+"""Tasks give way to processes that answer requests."""
+
+_ONE_THREAD: Final[Mapping[str, str]] = {
+    # In each library, for workers share the cores.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+}
 
 logger = logging.getLogger(__name__)
 
 
 class ProcessTaskRunner:
-    """Runs `<command> task <name> <scratch>`; the command ends in `child.main`.
+    """Runs the task `<name>` as `<target> task <name> <scratch>`, each in a sandbox of its own.
 
-    `memory_bytes` bounds the child's address space, `seconds` its time (None: no limit). A task
+    `target` is a module or a script that ends in `child.main`. `memory_bytes` bounds the child's
+    memory, `seconds` its time (None: no limit), `processes` how many it may be at once. A task
     dies with the thread that started it, so that thread has to wait for it.
     """
 
     def __init__(
-        self, command: Sequence[str], memory_bytes: int, seconds: float | None = None
+        self,
+        sandbox: Sandbox,
+        target: str,
+        memory_bytes: int,
+        seconds: float | None = None,
+        *,
+        processes: int = 1,
     ) -> None:
-        self._command = tuple(command)
+        self._sandbox = sandbox
+        self._target = target
         self._memory_bytes = memory_bytes
         self._seconds = seconds
+        self._processes = processes
 
     def start(self, task: str, scratch: Path) -> ProcessTask:
-        """Start `task` on the folder, in a session of its own and with nothing inherited.
+        """Start `task` on the folder, which is all that it can write to.
 
         Raises:
             OSError: no process could be made.
@@ -50,24 +71,21 @@ class ProcessTaskRunner:
         log = ChildLog(scratch / LOG_FILE)
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
+        arguments = (
+            *("task", task, str(scratch)),
+            f"--progress-fd={writing}",
+            f"--memory-bytes={self._memory_bytes}",
+        )
+        policy = SandboxPolicy(
+            scratch=scratch,
+            memory_bytes=self._memory_bytes,
+            processes=self._processes,
+            niceness=NICENESS,
+            environ=_ONE_THREAD,
+        )
         try:
-            process = subprocess.Popen(
-                [
-                    *self._command,
-                    "task",
-                    task,
-                    str(scratch),
-                    f"--progress-fd={writing}",
-                    f"--memory-bytes={self._memory_bytes}",
-                    f"--parent-pid={os.getpid()}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log.writing,
-                stderr=log.writing,
-                pass_fds=(writing,),
-                env=_environment(scratch),
-                cwd=scratch,
-                start_new_session=True,
+            process = self._sandbox.start(
+                self._target, arguments, policy, pass_fds=(writing,), output=log.writing
             )
         except BaseException:
             os.close(reading)
@@ -78,27 +96,12 @@ class ProcessTaskRunner:
         return ProcessTask(process, reading, log, self._seconds)
 
 
-def _environment(scratch: Path) -> dict[str, str]:
-    """All that a task knows of the outside; one thread per library, for workers share cores."""
-    return {
-        "PATH": os.defpath,
-        "HOME": str(scratch),
-        "TMPDIR": str(scratch),
-        "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "POLARS_MAX_THREADS": "1",
-        "ORT_DISABLE_TELEMETRY": "1",
-    }
-
-
 class ProcessTask:
     """A child at work."""
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: SandboxedProcess,
         progress_fd: int,
         log: ChildLog,
         seconds: float | None,
@@ -115,7 +118,7 @@ class ProcessTask:
 
     @property
     def pid(self) -> int:
-        """The child's process id, which is its group's as well."""
+        """The child's process id."""
         return self._process.pid
 
     def progress(self, timeout: float) -> list[Progress]:
@@ -171,8 +174,7 @@ class ProcessTask:
     def _reap(self, until: float) -> None:
         """Set the outcome if the child ends before `until`."""
         while self._outcome is None:
-            # WNOWAIT leaves the dead child in place, so that its group's id cannot be reused yet.
-            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            if self._process.poll() is not None:
                 self._end(None)
             elif (rest := until - time.monotonic()) > 0:
                 time.sleep(min(rest, POLL_SECONDS))
@@ -180,9 +182,8 @@ class ProcessTask:
                 return
 
     def _end(self, outcome: Outcome | None) -> None:
-        """Kill what is left of the group, reap the child, and settle how it ended."""
-        os.killpg(self.pid, signal.SIGKILL)
-        status = self._process.wait()
+        """Kill what is left of the child, and settle how it ended."""
+        status = self._process.kill()
         for _ in range(MAX_LAST_READS):
             if self._fd is not None:
                 self._read()
@@ -190,7 +191,7 @@ class ProcessTask:
             os.close(self._fd)
             self._fd = None
         self._log.close()
-        self._outcome = outcome or _outcome(status, self._told)
+        self._outcome = outcome or self._judge(status)
         if self._lines.dropped:
             logger.warning(
                 "a task wrote lines that are no progress", extra={"dropped": self._lines.dropped}
@@ -202,17 +203,19 @@ class ProcessTask:
                 extra={"reason": self._outcome.message, "last_words": self._log.last_words},
             )
 
-
-def _outcome(status: int, told: Outcome | None) -> Outcome:
-    if told is not None and not told.ok:
-        return told
-    if status == 0 and told is not None:
-        return told
-    message = f"the task's process {describe(status)}"
-    if status >= 0:
-        message += " before it was done"
-    code = KILLED if status == -signal.SIGKILL else CRASHED
-    return Outcome(ok=False, code=code, message=message, crashed=True)
+    def _judge(self, status: int) -> Outcome:
+        told = self._told
+        if told is not None and not told.ok:
+            return told
+        if status == 0 and told is not None:
+            return told
+        if excess := self._process.killed_because:
+            return Outcome(ok=False, code=OVER_LIMIT, message=f"the task was stopped: {excess}")
+        message = f"the task's process {describe(status)}"
+        if status >= 0:
+            message += " before it was done"
+        code = KILLED if status == -signal.SIGKILL else CRASHED
+        return Outcome(ok=False, code=code, message=message, crashed=True)
 
 
 def _wait_for(fd: int, seconds: float) -> None:

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Mapping
 from typing import Final
 
+from modelyard.adapters.engine.sandbox.launcher import NOT_ENCLOSED
+
 _CAUSES: Final[Mapping[int, str]] = {
     signal.SIGKILL: "probably the system ran out of memory",
     signal.SIGSEGV: "a native library failed",
@@ -19,6 +21,8 @@ _CAUSES: Final[Mapping[int, str]] = {
 
 def describe(status: int) -> str:
     """Of a `returncode` as subprocess tells it: negative for a signal, with its usual cause."""
+    if status == NOT_ENCLOSED:
+        return "could not be shut in: the log says why"
     if status >= 0:
         return f"ended with status {status}"
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import pytest
 
 from modelyard.adapters.blobs import local_blobs
 from modelyard.adapters.engine.runner import ProcessTaskRunner
+from modelyard.adapters.engine.sandbox.detection import detect
+from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.adapters.store.engine import make_engine, sqlite_url
 from modelyard.adapters.store.migrate import migrate
 from modelyard.adapters.store.transaction import SqlStore
@@ -98,8 +99,8 @@ class Yard:
 
     def _services(self, folder: Path) -> ManagementServices:
         store, clock, blobs = self.store, self.clock, local_blobs(folder / "blobs")
-        command = (sys.executable, "-m", "modelyard.bootstrap")
-        runner = ProcessTaskRunner(command, memory_bytes=4 << 30, seconds=60)
+        sandbox, target = Sandbox(detect()), "modelyard.bootstrap"
+        runner = ProcessTaskRunner(sandbox, target, memory_bytes=4 << 30, seconds=60)
         scratch, registry = ScratchRoot(folder / "scratch"), RegistryService(store, clock)
         return ManagementServices(
             tenancy=TenancyService(store, clock, b"p" * 32),

@@ -142,6 +142,7 @@ LIBRARIES = {
     "threads": "import threading; t = threading.Thread(target=print); t.start(); t.join()",
     "asyncio": "import asyncio; asyncio.run(asyncio.sleep(0))",
     "tempfile": "import tempfile; open(tempfile.mkdtemp() + '/x', 'w').write('x')",
+    "touch": "import pathlib; p = pathlib.Path('new'); p.touch(); p.touch(); p.stat()",
     "copy": "import shutil, sys; shutil.copy2(sys.argv[0], 'copy.py')",
     "sklearn": """
 from sklearn.datasets import load_iris

@@ -49,12 +49,10 @@ _SOCK_KIND: Final = 0xF
 _SET_OWNER: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file
 _BAD_IOCTLS: Final = (0x5412, 0x541C, 0x8901, 0x8902)  # TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
 
-_IGNORED: Final = (
-    *("chmod", "fchmod", "fchmodat", "fchmodat2"),
-    *("futimesat", "utime", "utimensat", "utimes"),
-)
-"""Modes and times stay as they are, and the caller hears that it worked: `shutil.copy` and most
-unpackers set them, and would fail for nothing that matters."""
+_IGNORED: Final = ("chmod", "fchmod", "fchmodat", "fchmodat2")
+"""Modes stay as they are, and the caller hears that it worked: `shutil.copy` and most unpackers
+set them, and would fail for nothing that matters. Times may be set: of no use to an attacker, and
+`Path.touch` relies on the true answer."""
 
 _OF_PROCESSES: Final = (
     *("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam"),
