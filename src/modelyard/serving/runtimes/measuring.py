@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, ModelFailed
 from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.ports import Runtime
 
@@ -58,7 +58,7 @@ def _answers_row_by_row(runtime: Runtime, signature: Signature) -> bool:
         try:
             apart = [runtime.infer(row) for row in rows]
             together = runtime.infer({n: np.concatenate([r[n] for r in rows]) for n in rows[0]})
-        except Invalid:
+        except (Invalid, ModelFailed):
             continue
         return all(
             tensor.shape[:1] == (2,)
@@ -95,7 +95,7 @@ def _quickest(runtime: Runtime, signature: Signature, rows: int) -> float:
         start = time.perf_counter()
         try:
             runtime.infer(inputs)
-        except Invalid:
+        except (Invalid, ModelFailed):
             return _SLOW
         quickest = min(quickest, time.perf_counter() - start)
         if quickest > _SLOW:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from modelyard.core.errors import Invalid, ModelyardError
+from modelyard.core.errors import Invalid, ModelFailed, ModelyardError
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
 from modelyard.registry.parity import Parity
@@ -141,8 +141,8 @@ def _ask(
         return rows, _answer(model, rows)
     rows = synthesize(signature.inputs)
     try:
-        return rows, _answer(model, rows)
-    except Invalid:
+        return rows, model.infer(rows)
+    except (Invalid, ModelFailed):
         rows = {spec.name: _zeros(spec) for spec in signature.inputs}
         return rows, _answer(model, rows)
 
@@ -150,7 +150,7 @@ def _ask(
 def _answer(model: LoadedModel, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     try:
         return model.infer(rows)
-    except Invalid as error:
+    except (Invalid, ModelFailed) as error:
         raise Invalid(f"the model fails on the sample rows: {error.message}") from None
 
 

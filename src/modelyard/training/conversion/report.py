@@ -29,3 +29,8 @@ class ConversionReport(msgspec.Struct, frozen=True, omit_defaults=True):
     streams: bool = False
     warnings: tuple[str, ...] = ()
     libraries: dict[str, str] = {}
+
+    @property
+    def converted(self) -> bool:
+        """Whether the graph is to be served, and not the model as it is."""
+        return bool(self.graph)
