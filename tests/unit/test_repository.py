@@ -73,6 +73,18 @@ def test_base_install_has_no_training_library() -> None:
     assert locked.isdisjoint({"scikit-learn", "scipy", "polars", "pyarrow", "torch", "ray"})
 
 
+def test_the_lock_has_every_extra_but_those_of_pytorch() -> None:
+    project = _pyproject(ROOT)["project"]
+    assert isinstance(project, dict)
+    script = (ROOT / "scripts/lock").read_text(encoding="utf-8")
+
+    locked = set(re.findall(r"--extra (\w+)", script))
+
+    assert locked == set(project["optional-dependencies"]) - {"torch", "keras"}
+    text = (ROOT / "requirements/dev.lock").read_text(encoding="utf-8")
+    assert re.findall(r"^(?:torch|nvidia-.*)==", text, flags=re.MULTILINE) == []
+
+
 def test_every_direct_dependency_has_its_reason_written_down() -> None:
     page = (ROOT / "docs/explanation/dependencies.md").read_text(encoding="utf-8")
 
