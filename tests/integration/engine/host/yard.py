@@ -41,7 +41,7 @@ from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
 from modelyard.core.trust import Trust
-from modelyard.serving.replica.frames import FrameReader, pack
+from modelyard.serving.replica.frames import Frame, FrameReader, pack
 from modelyard.serving.replica.messages import (
     FROM_REPLICA,
     Answer,
@@ -75,6 +75,7 @@ class Channel:
         self.socket = socket.socket(fileno=descriptor)
         self.socket.setblocking(False)
         self._reader = FrameReader[Answer | Part | Failure](FROM_REPLICA, 1 << 30)
+        self._frames: list[Frame[Answer | Part | Failure]] = []
         self._calls = 0
 
     async def ask(
@@ -92,13 +93,15 @@ class Channel:
         return self._calls
 
     async def hear(self) -> tuple[Answer | Part | Failure, dict[str, Tensor]]:
-        while True:
-            data = await asyncio.get_running_loop().sock_recv(self.socket, 1 << 16)
-            if not data:
-                raise ConnectionResetError("the replica is gone")
-            for frame in self._reader.feed(data):
-                heads = () if isinstance(frame.message, Failure) else frame.message.outputs
-                return frame.message, read_tensors(heads, frame.payload)
+        async with asyncio.timeout(20):
+            while not self._frames:
+                data = await asyncio.get_running_loop().sock_recv(self.socket, 1 << 16)
+                if not data:
+                    raise ConnectionResetError("the replica is gone")
+                self._frames += self._reader.feed(data)
+        message, payload = self._frames.pop(0)
+        heads = () if isinstance(message, Failure) else message.outputs
+        return message, read_tensors(heads, payload)
 
     def close(self) -> None:
         self.socket.close()

@@ -69,18 +69,17 @@ class ReplicaSet:
     # What gateways say
 
     def want(self, peer: Peer, spec: ReplicaSpec, now: float) -> None:
-        """A gateway wants it: give it the channels and the news that there are."""
+        """A gateway wants it: give it the news that there are, and the channels."""
         self.spec = spec
         self.orphaned_at = math.inf
-        if peer in self.peers:
-            return
-        self.peers.append(peer)
-        if self._used_at < 0:
-            self._used_at = now
+        self._used_at = max(self._used_at, now)
         if self._told is not None:
             peer.send(self._told)
+        if peer not in self.peers:
+            self.peers.append(peer)
         for replica in self.ready:
-            self._offer(peer, replica)
+            if replica.id not in peer.channels:
+                self._offer(peer, replica)
 
     def unwant(self, peer: Peer, now: float) -> None:
         """A gateway does not want it any more, or is gone."""
