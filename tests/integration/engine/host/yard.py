@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from modelyard.adapters.blobs import local_blobs
@@ -224,6 +225,12 @@ class Yard:
             files=(ModelFile("model", file.name, digest, file.stat().st_size),),
             signature=signature,
             options=ReplicaOptions(**options),
+        )
+
+    @staticmethod
+    def with_options(spec: ReplicaSpec, **options: Any) -> ReplicaSpec:
+        return msgspec.structs.replace(
+            spec, options=msgspec.structs.replace(spec.options, **options)
         )
 
 

@@ -11,20 +11,21 @@ DOWN_SECONDS: Final = 30.0
 """How long there must have been less to do before a replica is given up."""
 
 
-class Autoscaler:
-    """Follows the load of one version: up at once, down late, to nothing only when idle."""
+def replicas_for(options: ReplicaOptions, load: int) -> int:
+    """Replicas that so many requests, running and waiting, ask for; 0 if there are none."""
+    return min(math.ceil(load / max(options.target_concurrency, 1)), options.maximum)
+
+
+class Hold:
+    """Remembers the most that was asked for lately, so that replicas do not come and go."""
 
     def __init__(self) -> None:
         self._held = 0
         self._held_at = float("-inf")
 
-    def demand(self, options: ReplicaOptions, load: int, now: float) -> int:
-        """Replicas that the load asks for, or has asked for lately; 0 if there is nothing to do.
-
-        `load` counts requests, running and waiting.
-        """
-        wanted = min(math.ceil(load / max(options.target_concurrency, 1)), options.maximum)
+    def most(self, wanted: int, now: float) -> int:
+        """The most that was wanted in the last `DOWN_SECONDS`, or about that."""
         if wanted >= self._held or now - self._held_at >= DOWN_SECONDS:
             self._held = wanted
             self._held_at = now
-        return min(self._held, options.maximum)
+        return self._held

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from modelyard.adapters.engine.host.autoscaler import Autoscaler
+from modelyard.adapters.engine.host.autoscaler import Hold, replicas_for
 from modelyard.adapters.engine.host.messages import (
     Connected,
     Failed,
@@ -60,7 +60,7 @@ class ReplicaSet:
         self.profile: Profile | None = spec.profile
         self.orphaned_at = math.inf
         """Since when no gateway wants it any more."""
-        self._autoscaler = Autoscaler()
+        self._hold = Hold()
         self._loads: dict[Peer, Load] = {}
         self._used_at = float("-inf")
         self._answered_at = float("-inf")
@@ -143,21 +143,25 @@ class ReplicaSet:
         served = now - replica.loaded_at
         return served >= HEALTHY_SECONDS or self._answered_at >= replica.loaded_at
 
-    def demand(self, now: float) -> int:
-        """Replicas that there is work for, or that must prove that the version can be served."""
-        wanted = self._autoscaler.demand(self.spec.options, self.load, now)
+    @property
+    def demand(self) -> int:
+        """Replicas that somebody waits for, or that must prove that the version can be served."""
+        wanted = replicas_for(self.spec.options, self.load)
         if self.waiting_since < math.inf or self.profile is None:
             wanted = max(wanted, 1)
         return wanted
 
-    def wanted(self, now: float) -> int:
-        """Replicas that there should be if memory allows."""
-        options = self.spec.options
-        wanted = max(self.demand(now), options.minimum)
-        recent = now - self._used_at < options.idle_seconds
-        if (self.replicas and recent) or self.recovery.reason:
-            wanted = max(wanted, 1)
-        return wanted
+    @property
+    def wanted(self) -> int:
+        """Replicas that there should be, if memory allows."""
+        wanted = max(self.demand, self.spec.options.minimum)
+        return max(wanted, 1) if self.recovery.reason else wanted
+
+    def kept(self, now: float) -> int:
+        """Replicas that are not taken out of service for want of work."""
+        held = self._hold.most(max(self.wanted, 1), now)
+        recent = now - self._used_at < self.spec.options.idle_seconds
+        return max(self.wanted, held) if recent else self.wanted
 
     # What gateways are told
 

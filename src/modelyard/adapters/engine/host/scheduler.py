@@ -162,7 +162,7 @@ class Scheduler:
 
     def _shrink(self, each: ReplicaSet, now: float) -> None:
         """End replicas that nobody needs. The youngest go first: the others have proved good."""
-        surplus = len(each.replicas) - each.wanted(now)
+        surplus = len(each.replicas) - each.kept(now)
         for replica in each.replicas[::-1][: max(surplus, 0)]:
             self._drain(replica, Cause.IDLE)
 
@@ -171,7 +171,7 @@ class Scheduler:
         for each in sorted(self.sets.values(), key=lambda one: one.waiting_since):
             if now < each.recovery.not_before:
                 continue
-            missing = each.demand(now) - len(each.replicas)
+            missing = each.demand - len(each.replicas)
             for _ in range(missing):
                 if not self._place(each, now, urgent=True):
                     if now - each.waiting_since >= _FAIR:
@@ -184,7 +184,7 @@ class Scheduler:
 
     def _warm(self, each: ReplicaSet, now: float) -> None:
         """Start what should be there before anybody asks, into memory that nobody uses."""
-        for _ in range(each.wanted(now) - len(each.replicas)):
+        for _ in range(each.wanted - len(each.replicas)):
             if not self._place(each, now, urgent=False):
                 break
         if len(each.ready) == len(each.replicas) and self._starting(now) < self._starts:
