@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -29,7 +30,7 @@ VERSIONS = 9
 pytestmark = pytest.mark.asyncio
 
 
-def specs(yard: Yard, folder: Path, count: int, **options: object) -> list[ReplicaSpec]:
+def specs(yard: Yard, folder: Path, count: int, **options: Any) -> list[ReplicaSpec]:
     """Versions that multiply by 1, 2, 3 and so on."""
     return [
         yard.spec(graphs.scaled(folder / f"{factor}.onnx", factor), f"times-{factor}", **options)
