@@ -25,6 +25,7 @@ async def _serve(settings: Settings) -> int:
     from modelyard.adapters.engine.host.memory import default_budget
     from modelyard.adapters.engine.host.scheduler import Scheduler
     from modelyard.adapters.engine.host.server import RuntimeHost
+    from modelyard.adapters.engine.host.tally import Tally
     from modelyard.adapters.engine.sandbox.detection import detect
     from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 
@@ -33,7 +34,8 @@ async def _serve(settings: Settings) -> int:
     await asyncio.to_thread(files.sweep)
     budget = settings.replica_memory_bytes or default_budget()
     launcher = Launcher(Sandbox(await asyncio.to_thread(detect)), MODULE)
-    scheduler = Scheduler(launcher, files, budget, settings.drain_seconds)
+    tally = Tally(home.metrics, budget)
+    scheduler = Scheduler(launcher, files, tally, budget, settings.drain_seconds)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await RuntimeHost(home.run, scheduler).run(stop)

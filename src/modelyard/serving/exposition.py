@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from modelyard.serving.metrics import read_counted
+from modelyard.serving.replica.counts import ReplicaCounts, read_counts
 from modelyard.serving.slots import (
     BEGUN,
     BUCKETS,
@@ -49,6 +50,7 @@ def render(folder: Path, tenant_id: str | None) -> str:
             lines += samples(name, series, total)
     if tenant_id is None:
         lines = [*_family(*_RESIDENT), *lines]
+    lines += _replicas(folder, tenant_id)
     return "\n".join(lines) + "\n"
 
 
@@ -70,6 +72,40 @@ def _labels(series: Series) -> dict[str, str]:
         "model": series.model,
         "version": str(series.version),
     }
+
+
+def _replicas(folder: Path, tenant_id: str | None) -> Iterator[str]:
+    """What the runtime host has counted."""
+    counts = read_counts(folder)
+    if counts is None:
+        return
+    if tenant_id is None:
+        yield from _family("replica_memory_budget_bytes", "gauge", "What replicas may take.")
+        yield _sample("replica_memory_budget_bytes", {}, counts.budget_bytes)
+    rows = [row for row in counts.rows if tenant_id in (None, row.series.tenant_id)]
+    for name, kind, about, samples in _REPLICA_FAMILIES:
+        yield from _family(name, kind, about)
+        for row in rows:
+            yield from samples(name, _labels(row.series), row)
+
+
+def _states(name: str, labels: dict[str, str], row: ReplicaCounts) -> Iterator[str]:
+    for state, count in row.states.items():
+        yield _sample(name, {**labels, "state": state}, count)
+
+
+def _memory(name: str, labels: dict[str, str], row: ReplicaCounts) -> Iterator[str]:
+    yield _sample(name, labels, row.memory_bytes)
+
+
+def _starts(name: str, labels: dict[str, str], row: ReplicaCounts) -> Iterator[str]:
+    yield _sample(f"{name}_sum", labels, f"{row.start_seconds:.6f}")
+    yield _sample(f"{name}_count", labels, row.starts)
+
+
+def _ends(name: str, labels: dict[str, str], row: ReplicaCounts) -> Iterator[str]:
+    for cause, count in row.ends.items():
+        yield _sample(name, {**labels, "cause": cause}, count)
 
 
 def _requests(name: str, series: Series, total: list[int]) -> Iterator[str]:
@@ -138,4 +174,10 @@ _FAMILIES: Final = (
     ("batch_rows", "histogram", "Rows in one call of the model.", _sizes),
     ("requests_in_flight", "gauge", "Requests that are being answered.", _in_flight),
     ("cache_hits_total", "counter", "Requests answered from the response cache.", _hits),
+)
+_REPLICA_FAMILIES: Final = (
+    ("replicas", "gauge", "Replicas in processes of their own, by state.", _states),
+    ("replica_memory_bytes", "gauge", "Memory that replicas hold.", _memory),
+    ("replica_start_duration_seconds", "summary", "Time from a start until it serves.", _starts),
+    ("replica_ends_total", "counter", "Replicas that are no more, by cause.", _ends),
 )

@@ -10,6 +10,7 @@ import pytest
 from modelyard.serving import metrics as module
 from modelyard.serving.exposition import render
 from modelyard.serving.metrics import Metrics
+from modelyard.serving.replica.counts import HostCounts, ReplicaCounts, write_counts
 from modelyard.serving.slots import BUCKETS, Series
 
 ONE = Series("tnt_1", "churn", "churn", 3)
@@ -143,3 +144,19 @@ def test_all_of_its_room_is_taken_at_the_start(tmp_path: Path) -> None:
 
 def test_no_gateway_yet_is_an_empty_answer(tmp_path: Path) -> None:
     assert parse(render(tmp_path / "missing", None)) == {}
+
+
+def test_what_the_runtime_host_has_counted_is_shown_to_whom_it_concerns(tmp_path: Path) -> None:
+    assert "replica" not in render(tmp_path, None)
+    row = ReplicaCounts(ONE, {"ready": 2, "loading": 1}, 3 << 20, 4, 1.5, {"idle": 1, "died": 2})
+    write_counts(tmp_path, HostCounts(1 << 30, [row, ReplicaCounts(TWO, {"ready": 5})]))
+    text = render(tmp_path, "tnt_1")
+    assert value(text, "modelyard_replicas", state="ready") == 2
+    assert value(text, "modelyard_replica_memory_bytes", deployment="churn") == 3 << 20
+    assert value(text, "modelyard_replica_start_duration_seconds_sum") == 1.5
+    assert value(text, "modelyard_replica_start_duration_seconds_count") == 4
+    assert value(text, "modelyard_replica_ends_total", cause="died") == 2
+    assert "budget" not in text
+    text = render(tmp_path, None)
+    assert value(text, "modelyard_replicas", tenant="tnt_2", state="ready") == 5
+    assert value(text, "modelyard_replica_memory_budget_bytes") == 1 << 30

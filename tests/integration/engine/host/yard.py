@@ -38,6 +38,7 @@ from modelyard.adapters.engine.host.messages import (
 )
 from modelyard.adapters.engine.host.scheduler import Scheduler
 from modelyard.adapters.engine.host.server import RuntimeHost
+from modelyard.adapters.engine.host.tally import Tally
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
@@ -195,7 +196,9 @@ class Yard:
         self.files = ReplicaFiles(root / "replicas", self.blobs)
         self.files.sweep()
         launcher = Launcher(Sandbox(detect()), "modelyard.bootstrap")
-        self.scheduler = Scheduler(launcher, self.files, budget, grace)
+        (root / "metrics").mkdir()
+        tally = Tally(root / "metrics", budget)
+        self.scheduler = Scheduler(launcher, self.files, tally, budget, grace)
         self.gateways: list[FakeGateway] = []
 
     def gateway(self) -> FakeGateway:

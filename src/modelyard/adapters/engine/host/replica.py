@@ -49,6 +49,14 @@ class Cause(StrEnum):
     """It ended by itself."""
 
 
+class State(StrEnum):
+    """Where a replica is in its life."""
+
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+
+
 EXPECTED: Final = frozenset({Cause.UNWANTED, Cause.IDLE, Cause.MEMORY})
 """Causes that say nothing against the version."""
 
@@ -96,7 +104,14 @@ class Replica:
     @property
     def ready(self) -> bool:
         """Whether calls may be sent to it."""
-        return self.profile is not None and self.draining is None and not self._ends.done()
+        return self.state is State.READY
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        if self.draining is not None or self._ends.done():
+            return State.DRAINING
+        return State.LOADING if self.profile is None else State.READY
 
     @property
     def charge(self) -> int:

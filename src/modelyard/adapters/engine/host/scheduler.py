@@ -14,6 +14,7 @@ from modelyard.adapters.engine.host.memory import MIB, Needs
 from modelyard.adapters.engine.host.messages import Drain, Load, ReplicaKey, ReplicaSpec
 from modelyard.adapters.engine.host.replica import EXPECTED, Cause, End, Replica
 from modelyard.adapters.engine.host.replica_set import Peer, ReplicaSet
+from modelyard.adapters.engine.host.tally import Tally
 from modelyard.core import ids
 
 TICK: Final = 0.25
@@ -35,13 +36,16 @@ class Scheduler:
     A replica that is taken out of service has `grace` seconds to answer what it has.
     """
 
-    def __init__(self, launcher: Launcher, files: ReplicaFiles, budget: int, grace: float) -> None:
+    def __init__(
+        self, launcher: Launcher, files: ReplicaFiles, tally: Tally, budget: int, grace: float
+    ) -> None:
         self.sets: dict[ReplicaKey, ReplicaSet] = {}
         self.replicas: dict[str, Replica] = {}
         self.budget = budget
         self._needs = Needs()
         self._launcher = launcher
         self._files = files
+        self._tally = tally
         self._grace = grace
         self._starts = 2 * (os.cpu_count() or 1)
         self._peers: list[Peer] = []
@@ -135,6 +139,10 @@ class Scheduler:
             replica.kill(End(Cause.UNWANTED, "the host stops"))
         for replica in replicas:
             await replica.gone()
+
+    def report(self) -> None:
+        """Write down what there is."""
+        self._tally.write(self.replicas.values())
 
     def measured(self, replica: Replica, size: int) -> None:
         """A replica takes so many bytes now."""
@@ -270,6 +278,7 @@ class Scheduler:
             replica.kill(End(replica.draining))
 
     def _loaded(self, replica: Replica) -> None:
+        self._tally.started(replica, replica.loaded_at - replica.began_at)
         found = self.sets.get(replica.spec.key)
         if found is not None and replica in found.replicas:
             found.loaded(replica, self._loop.time())
@@ -277,6 +286,7 @@ class Scheduler:
 
     def _gone(self, replica: Replica, end: End) -> None:
         del self.replicas[replica.id]
+        self._tally.ended(replica, end.cause)
         for peer in self._peers:
             peer.channels.discard(replica.id)
         found = self.sets.get(replica.spec.key)

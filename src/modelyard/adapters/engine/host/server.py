@@ -113,8 +113,9 @@ class RuntimeHost:
                 connection.close()
 
     async def _measure(self) -> None:
-        """Look at what the replicas really take."""
+        """Look at what the replicas really take, and tell."""
         while True:
+            self._scheduler.report()
             await asyncio.sleep(POLL_SECONDS)
             for replica in list(self._scheduler.replicas.values()):
                 if replica.ready and replica.pid is not None:
