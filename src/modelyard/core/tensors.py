@@ -132,10 +132,14 @@ class Signature(msgspec.Struct, frozen=True):
         if len(inputs) != len(self.inputs):
             known = {spec.name for spec in self.inputs}
             unknown = next(name for name in inputs if name not in known)
-            raise Invalid(f"input '{unknown[:80]}' is unknown; the model takes {self._names()}")
+            raise self.unknown(unknown)
         if rows == 0:
             raise Invalid("the request holds no rows")
         return 1 if rows == -1 else rows
+
+    def unknown(self, name: str) -> Invalid:
+        """What to say of an input that the model does not take."""
+        return Invalid(f"input '{name[:80]}' is unknown; the model takes {self._names()}")
 
     def _names(self) -> str:
         return ", ".join(f"'{spec.name}'" for spec in self.inputs)

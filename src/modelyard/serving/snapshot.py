@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from modelyard.core.errors import NotFound, Unavailable
-from modelyard.core.tensors import Signature, TensorSpec
+from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.cache import ResponseCache
 from modelyard.serving.ports import KeyEntry, Loaded, Runtime, WantedRoute
 from modelyard.serving.slots import RouteMetrics
@@ -21,7 +21,8 @@ MAX_RECOGNISED: Final = 10_000
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A deployment that serves. `specs` holds the signature's inputs by name.
+    """A deployment that serves. `specs` holds the signature's inputs by name, `datatype` is
+    theirs where they share one.
 
     Requests of up to `inline_rows` rows are cheap enough to be answered on the event loop, by
     `inline`, which is None for a model that is not in this process.
@@ -33,6 +34,7 @@ class Route(msgspec.Struct, frozen=True):
     inline_rows: int
     metrics: RouteMetrics
     specs: Mapping[str, TensorSpec]
+    datatype: Datatype | None
     cache: ResponseCache | None = None
 
     @classmethod
@@ -46,7 +48,9 @@ class Route(msgspec.Struct, frozen=True):
             identity = (wanted.tenant_id, wanted.deployment_id, wanted.version_id)
             cache = ResponseCache(identity, kept)
         inline = runtime if isinstance(runtime, Runtime) else None
-        return cls(wanted, runtime, inline, inline_rows, metrics, specs, cache)
+        datatypes = {spec.datatype for spec in wanted.signature.inputs}
+        datatype = datatypes.pop() if len(datatypes) == 1 else None
+        return cls(wanted, runtime, inline, inline_rows, metrics, specs, datatype, cache)
 
     @property
     def signature(self) -> Signature:

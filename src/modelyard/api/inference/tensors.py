@@ -47,25 +47,39 @@ _decode_anything: Final = msgspec.json.Decoder().decode
 
 
 def decode_tensor(
-    name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw, *, nullable: bool = False
+    name: str,
+    datatype: Datatype,
+    shape: list[int],
+    data: msgspec.Raw | list[Any],
+    *,
+    nullable: bool = False,
 ) -> Tensor:
-    """The tensor that the request describes.
+    """The tensor that the request describes. Data that is read already is flat and of the right
+    kind.
 
     Raises:
         Invalid: wrong kind of values, out of range, ragged, or not as many as the shape says.
             The message names the tensor.
     """
     count = count_of(name, shape)
-    try:
-        flat = _decoder(datatype)(data)
-    except msgspec.ValidationError:
-        # Nested, null or wrong: the slow way tells which.
-        flat = _flatten(name, datatype, _parse(name, data), shape, nullable=nullable)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid(f"input '{name}': data is not valid JSON") from None
+    flat = data
+    if not isinstance(flat, list):
+        flat = _read(name, datatype, shape, flat, nullable=nullable)
     if len(flat) != count:
         raise Invalid(f"input '{name}': shape {shape} means {count} values, data has {len(flat)}")
     return to_array(name, datatype, flat).reshape(shape)
+
+
+def _read(
+    name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw, *, nullable: bool
+) -> list[Any]:
+    try:
+        return _decoder(datatype)(data)  # type: ignore[no-any-return]
+    except msgspec.ValidationError:
+        # Nested, null or wrong: the slow way tells which.
+        return _flatten(name, datatype, _parse(name, data), shape, nullable=nullable)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Invalid(f"input '{name}': data is not valid JSON") from None
 
 
 def to_array(name: str, datatype: Datatype, flat: Sequence[Any]) -> Tensor:

@@ -5,52 +5,26 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import orjson
+from msgspec import UNSET
 
 from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.api.inference.extensions import NAMES, PLATFORM
 from modelyard.api.inference.failures import failure
+from modelyard.api.inference.infer_request import InferRequest, RequestInput, decode_request
 from modelyard.api.inference.requested import refuse_unserved, requested_outputs
 from modelyard.api.inference.tensors import decode_tensor, encode_data
 from modelyard.core.elements import from_raw, to_raw
 from modelyard.core.errors import Invalid, ModelyardError
-from modelyard.core.tensors import Datatype, Tensor, TensorSpec, datatype_of
+from modelyard.core.tensors import Tensor, TensorSpec, datatype_of
 from modelyard.serving.exchange import Answer, Asked
 from modelyard.serving.snapshot import Route
 
 HEADER_LENGTH: Final = b"inference-header-content-length"
 
 
-class RequestInput(msgspec.Struct):
-    """One input tensor. `data` is decoded once its datatype is known."""
-
-    name: str
-    shape: list[int]
-    datatype: Datatype
-    data: msgspec.Raw = msgspec.Raw(b"")
-    parameters: dict[str, Any] | None = None
-
-
-class RequestOutput(msgspec.Struct):
-    """An output that the client asks for."""
-
-    name: str
-    parameters: dict[str, Any] | None = None
-
-
-class InferRequest(msgspec.Struct):
-    """The request's body."""
-
-    inputs: list[RequestInput]
-    id: str | None = None
-    parameters: dict[str, Any] | None = None
-    outputs: list[RequestOutput] | None = None
-
-
 _NOTHING: Final = memoryview(b"")
-_decode: Final = msgspec.json.Decoder(InferRequest).decode
 
 
 class V2Codec:
@@ -72,17 +46,15 @@ class V2Codec:
             Invalid: not JSON, not of this form, or a tensor that is not what it says.
         """
         text, raw = _split(self._request)
-        try:
-            request = _decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Invalid(f"the body is not an inference request: {error}") from None
-        except RecursionError:
-            raise Invalid("the body is nested too deeply") from None
+        request = decode_request(text, route.datatype)
         inputs: dict[str, Tensor] = {}
         for each in request.inputs:
+            spec = route.specs.get(each.name)
+            if spec is None:
+                raise route.signature.unknown(each.name)
             if each.name in inputs:
-                raise Invalid(f"input '{each.name[:80]}' is given twice")
-            inputs[each.name], raw = _decode_input(each, route.specs.get(each.name), raw)
+                raise Invalid(f"input '{each.name}' is given twice")
+            inputs[each.name], raw = _decode_input(each, spec, raw)
         if raw:
             raise Invalid(f"{len(raw)} bytes of binary data belong to no input")
         if request.outputs or request.parameters:
@@ -135,18 +107,18 @@ def _split(request: HttpRequest) -> tuple[bytes | memoryview, memoryview]:
 
 
 def _decode_input(
-    given: RequestInput, spec: TensorSpec | None, raw: memoryview
+    given: RequestInput[Any], spec: TensorSpec, raw: memoryview
 ) -> tuple[Tensor, memoryview]:
     """The tensor, and the binary data that is left for the inputs after it."""
-    name = given.name[:80]
-    if spec is not None and given.datatype is not spec.datatype:
+    name = given.name
+    if given.datatype is not spec.datatype:
         raise Invalid(f"input '{name}' has datatype {given.datatype}, expected {spec.datatype}")
     size = None
     if given.parameters:
         refuse_unserved(f"input '{name}'", given.parameters)
         size = given.parameters.get("binary_data_size")
     if size is not None:
-        if given.data:
+        if given.data is not UNSET:
             raise Invalid(f"input '{name}' has both data and binary_data_size")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(raw):
             raise Invalid(
@@ -154,13 +126,13 @@ def _decode_input(
                 f"{len(raw)} at most here"
             )
         return from_raw(name, given.datatype, given.shape, raw[:size]), raw[size:]
-    if not given.data:
+    if given.data is UNSET:
         raise Invalid(f"input '{name}' has no data")
-    nullable = spec is not None and spec.nullable
-    return decode_tensor(name, given.datatype, given.shape, given.data, nullable=nullable), raw
+    tensor = decode_tensor(name, given.datatype, given.shape, given.data, nullable=spec.nullable)
+    return tensor, raw
 
 
-def _binary_outputs(request: InferRequest) -> frozenset[str] | None:
+def _binary_outputs(request: InferRequest[Any]) -> frozenset[str] | None:
     """The outputs that are asked for as binary data; None for all of them."""
     everything = (request.parameters or {}).get("binary_data_output") is True
     if everything and not request.outputs:
@@ -172,7 +144,7 @@ def _binary_outputs(request: InferRequest) -> frozenset[str] | None:
     )
 
 
-def _timeout(request: InferRequest) -> float | None:
+def _timeout(request: InferRequest[Any]) -> float | None:
     """The `timeout` parameter, in microseconds as Triton has it, as seconds."""
     timeout = (request.parameters or {}).get("timeout")
     if timeout is None:

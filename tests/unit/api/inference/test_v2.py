@@ -129,7 +129,7 @@ GOOD = one("at", "INT64", [1], [1])
         ("picker", {**GOOD, "id": 5}, "not an inference request"),
         ("picker", {"inputs": []}, "input 'at' is missing"),
         ("picker", {"inputs": GOOD["inputs"] * 2}, "input 'at' is given twice"),
-        ("picker", one("other", "INT64", [1], [1]), "input 'at' is missing"),
+        ("picker", one("other", "INT64", [1], [1]), "input 'other' is unknown; the model"),
         ("picker", {"inputs": GOOD["inputs"] + one("z", "INT64", [1], [1])["inputs"]}, "'z' is un"),
         ("picker", one("at", "INT32", [1], [1]), "datatype INT32, expected INT64"),
         ("picker", one("at", "INT128", [1], [1]), "INT128"),
