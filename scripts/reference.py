@@ -158,7 +158,7 @@ def scores() -> str:
 
 def limits() -> str:
     """Bounds that no setting changes."""
-    from modelyard.api import asgi_connection
+    from modelyard.api import capacity
     from modelyard.api.grpc import calls, server
     from modelyard.api.limits import ConnectionLimits
     from modelyard.api.management import admission, bodies, idempotency, job_stream, uploads
@@ -171,20 +171,11 @@ def limits() -> str:
     lanes = ", ".join(f"{width} {lane}" for lane, width in admission.WIDTH.items())
     wire = ConnectionLimits(max_body=0)
     rows: Iterable[tuple[str, str]] = (
-        (
-            "target and headers of an inference request",
-            f"{wire.max_head:,} bytes, {wire.max_headers} headers",
-        ),
-        ("time for them to come", f"{wire.head_seconds:g} s"),
-        (
-            "time for an inference request's body",
-            f"{wire.body_seconds:g} s, and the time that it takes at {wire.least_rate:,} bytes/s",
-        ),
-        ("an idle connection", f"{wire.idle_seconds:g} s"),
-        ("time for a client to take what was sent", f"{wire.send_seconds:g} s"),
         ("inference requests that wait on one connection", f"{wire.max_pipeline}"),
-        ("target and headers of any other request", f"{asgi_connection.MAX_HEAD:,} bytes"),
-        ("time for these to come", f"{asgi_connection.HEAD_SECONDS:g} s"),
+        ("or that wait there with bodies of", f"{wire.max_ahead:,} bytes"),
+        ("a body that is read only for a good key", f"{wire.large_body:,} bytes or more"),
+        ("connections over their bound that are told so", f"{capacity.REFUSED_AT_ONCE}"),
+        ("time for a refusal to be taken", f"{wire.linger_seconds:g} s"),
         ("gRPC calls at once in one gateway", f"{server.MAX_CALLS:,}"),
         ("gRPC calls at once on one connection", f"{server.MAX_STREAMS}"),
         ("requests of one gRPC stream that are under way", f"{calls.WINDOW}"),

@@ -16,10 +16,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from modelyard.api.asgi import App
+from modelyard.api.capacity import Capacity
 from modelyard.api.front import Front
 from modelyard.api.inference.extension_routes import ExtensionRoutes
 from modelyard.api.inference.extensions import Extensions
 from modelyard.api.inference.routes import InferenceRoutes
+from modelyard.api.limits import ConnectionLimits
 from modelyard.core.access import Grant, Scope
 from modelyard.core.clock import Clock, SystemClock
 from modelyard.core.errors import NotFound
@@ -299,16 +301,22 @@ class Gateway:
             threads=2,
         )
         self.metrics = Metrics(folder / "metrics", "gwy_1")
+        self.capacity = Capacity(ConnectionLimits(max_body=LIMIT))
         self.extensions = Extensions(self.service, partial(read_totals, folder / "metrics"))
         self.inference = InferenceRoutes(
             self.service,
             ExtensionRoutes(self.extensions, max_request_bytes=LIMIT),
+            self.capacity,
             server_version="0.0.0",
             max_request_bytes=LIMIT,
             tracer=tracer,
         )
         self.front = Front(
-            self.service, self.inference, folder / "metrics", max_request_bytes=LIMIT
+            self.service,
+            self.inference,
+            folder / "metrics",
+            self.capacity,
+            max_request_bytes=LIMIT,
         )
         self._keys: dict[bytes, KeyEntry] = {}
         self._routes: dict[tuple[str, str], Route] = {}

@@ -22,8 +22,13 @@ class Gone(ModelyardError):
     code = "client_gone"
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """The whole body.
+async def read_body(
+    headers: Headers,
+    receive: Receive,
+    limit: int,
+    came: Callable[[int], None] = lambda size: None,
+) -> bytes:
+    """The whole body. `came` is told how many bytes of it there are, and may refuse them.
 
     Raises:
         TooLarge: more than `limit` bytes are announced or arrive.
@@ -32,6 +37,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     check_length(headers, limit)
     message = await receive()
     body: bytes = message.get("body", b"")
+    came(len(body))
     if message["type"] == "http.request" and not message.get("more_body"):
         return _bounded(body, limit)
     parts, size = [body], len(body)
@@ -41,6 +47,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         size += len(parts[-1])
         if size > limit:
             raise _too_large(limit)
+        came(size)
     if message["type"] != "http.request":
         raise Gone("the client went away")
     return _bounded(b"".join(parts), limit)

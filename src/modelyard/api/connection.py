@@ -20,12 +20,15 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from modelyard.api.asgi_connection import AsgiConnection
+from modelyard.api.capacity import Capacity, Holding, no_room
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
+from modelyard.api.inference.failures import refusal
 from modelyard.api.known_heads import KnownHeads
 from modelyard.api.large_body import BodyReceiver, take_over
 from modelyard.api.limits import ConnectionLimits
 from modelyard.api.pipeline import Door, Pending, Pipeline
-from modelyard.api.request_reader import OURS, Refused, RequestReader
+from modelyard.api.request_reader import OURS, Refused, RequestReader, head_too_large
+from modelyard.core.errors import Unavailable
 
 
 class Connection(asyncio.Protocol):
@@ -33,7 +36,7 @@ class Connection(asyncio.Protocol):
 
     `_begun` holds the first bytes of a request that is not known to be ours; once `_foreign`, it
     is known not to be. Once `_deaf`, nothing more is read. `_asked` is set while a client waits
-    to be told to send its body.
+    to be told to send its body. `_holding` counts a body that comes in more than one part.
     """
 
     _deadline: float
@@ -43,6 +46,7 @@ class Connection(asyncio.Protocol):
         door: Door,
         limits: ConnectionLimits,
         heads: KnownHeads,
+        capacity: Capacity,
         *,
         config: Config,
         server_state: ServerState,
@@ -52,6 +56,8 @@ class Connection(asyncio.Protocol):
         self._door = door
         self._limits = limits
         self._heads = heads
+        self._capacity = capacity
+        self._holding: Holding | None = None
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
@@ -71,17 +77,21 @@ class Connection(asyncio.Protocol):
             self._transport,
             self._server_state,
             self._loop,
-            self._answered,
-            self._flow,
+            self._capacity,
+            answered=self._answered,
+            moved=self._flow,
         )
         self._server_state.connections.add(self)  # type: ignore[arg-type]
         self._wait(self._limits.head_seconds)
         self._timer = self._loop.call_later(self._limits.look_seconds, self._look)
+        self._take_a_seat()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self._server_state.connections.discard(self)
         self._deaf = True
+        self._seat.leave()
+        self._let_go()
         self._pipeline.abandon()
 
     def data_received(self, data: bytes) -> None:
@@ -137,11 +147,16 @@ class Connection(asyncio.Protocol):
     # The reader's side
 
     def head_read(self, headers: Headers, announced: int, *, large: bool) -> None:
-        """See to the key before a body that may be large is read, and ask for it where the client
-        waits for that.
+        """See to room for the body, and to the key before one that may be large is read; ask for it
+        where the client waits for that.
         """
-        if large and (refusal := self._door.turn_away(headers)) is not None:
-            raise Refused.with_response(refusal)
+        if announced > self._capacity.left:
+            raise Refused.with_response(refusal(no_room()))
+        if large and (refused := self._door.turn_away(headers)) is not None:
+            raise Refused.with_response(refused)
+        if large:
+            self._holding = self._capacity.hold()
+            self._holding.cover(announced)
         if (
             b"expect" in headers
             and headers[b"expect"].lower() == b"100-continue"
@@ -150,16 +165,20 @@ class Connection(asyncio.Protocol):
             self._asked = True
             if not self._pipeline:
                 self._ask_for_the_body()
-        self._wait(self._limits.body_seconds + announced / self._limits.least_rate)
+        self._wait(self._limits.body_seconds)
 
     def request_read(self, request: HttpRequest, *, keep_alive: bool) -> None:
         """Have it answered in its turn."""
         self._asked = False
         if self._deaf:
             return
+        holding, self._holding = self._holding, None
+        if holding is None and len(request.body) > self._capacity.left:
+            self._refuse(refusal(no_room()))
+            return
         keep_alive = keep_alive and not self._draining
         self._deaf = not keep_alive
-        self._enqueue(Pending(request, None, keep_alive=keep_alive))
+        self._enqueue(Pending(request, None, keep_alive=keep_alive, holding=holding))
 
     def body_received(self) -> None:
         """A large body is whole."""
@@ -176,8 +195,7 @@ class Connection(asyncio.Protocol):
         """
         whole = b"\r\n\r\n" in data or b"\n\n" in data or not data[:1].isalpha()
         if not whole and len(data) > self._limits.max_head:
-            too_long = Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too long")
-            self._refuse(too_long.response)
+            self._refuse(head_too_large(self._limits).response)
         elif not whole or self._pipeline:
             if not self._begun:
                 self._wait(self._limits.head_seconds)
@@ -191,7 +209,14 @@ class Connection(asyncio.Protocol):
         """Let uvicorn's protocol have the connection from here on."""
         self._timer.cancel()
         self._server_state.connections.discard(self)
-        heir = AsgiConnection(self._config, self._server_state, self._app_state, self._loop)
+        heir = AsgiConnection(
+            self._limits,
+            self._seat,
+            config=self._config,
+            server_state=self._server_state,
+            app_state=self._app_state,
+            _loop=self._loop,
+        )
         self._deaf = self._pipeline.closed = True
         take_over(self._transport, heir)
         heir.connection_made(self._transport)
@@ -202,6 +227,12 @@ class Connection(asyncio.Protocol):
     def _in_parts(self, size: int) -> None:
         """The request is not whole yet."""
         reader = self._reader
+        if self._holding is not None:
+            try:
+                # A body in chunks has not said how large it is.
+                self._holding.grow_to(reader.size)
+            except Unavailable as error:
+                raise Refused.with_response(refusal(error)) from None
         if reader.came_in_parts(size) and reader.heading:
             self._wait(self._limits.head_seconds)
         elif reader.large is not None:
@@ -211,15 +242,34 @@ class Connection(asyncio.Protocol):
         self._asked = False
         self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def _take_a_seat(self) -> None:
+        """Be counted, or be told that there is no room."""
+        peer = self._transport.get_extra_info("peername")
+        address = peer[0] if peer else ""
+        self._seat = self._capacity.enter(address)
+        refused = self._capacity.refusal(address)
+        if refused is None:
+            return
+        if self._capacity.flooded:
+            self._transport.abort()
+        else:
+            self._refuse(refused)
+
+    def _let_go(self) -> None:
+        if self._holding is not None:
+            self._holding.release()
+            self._holding = None
+
     def _refuse(self, response: HttpResponse) -> None:
         """Answer, in turn, what cannot be read any further; then close."""
+        self._let_go()
         if not self._deaf:
             self._deaf = self._lingers = True
             self._enqueue(Pending(None, response, keep_alive=False))
 
     def _enqueue(self, pending: Pending) -> None:
         self._pipeline.add(pending)
-        if len(self._pipeline) >= self._limits.max_pipeline:
+        if len(self._pipeline) > 1:
             self._flow()
 
     # Its answer
@@ -239,13 +289,20 @@ class Connection(asyncio.Protocol):
 
     def _flow(self) -> None:
         """Read on, unless the client is ahead of its answers."""
-        full = self._choked or self._foreign or len(self._pipeline) >= self._limits.max_pipeline
+        full = self._choked or self._foreign or self._ahead()
         if full != self._full and not self._pipeline.closed:
             self._full = full
             if full:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+    def _ahead(self) -> bool:
+        # One alone may be as large as it likes: to stop reading would be not to see its client go.
+        waiting, limits = len(self._pipeline), self._limits
+        return waiting > 1 and (
+            waiting >= limits.max_pipeline or self._pipeline.held >= limits.max_ahead
+        )
 
     def _wait(self, seconds: float) -> None:
         """Give the client so long for what comes next. Cheap: the timer is not moved for it."""
@@ -254,8 +311,7 @@ class Connection(asyncio.Protocol):
     def _look(self) -> None:
         """Now and then, see whether the client is too slow."""
         reader, turn = self._reader, self._choked or not self._pipeline
-        # Of a body of unknown length, what has come of it counts.
-        late = self._deadline + (reader.size / self._limits.least_rate if reader.chunks else 0.0)
+        late = self._deadline + reader.received / self._limits.least_rate
         if turn and self._loop.time() >= late:
             self._too_slow()
         else:

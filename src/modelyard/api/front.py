@@ -18,6 +18,7 @@ import msgspec
 
 from modelyard.api.asgi import App, Gone, Receive, Scope, Send, first_values, read_body, respond
 from modelyard.api.authentication import authenticate, presented_key, require
+from modelyard.api.capacity import Capacity, Holding
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
 from modelyard.api.inference.failures import refusal
 from modelyard.api.inference.routes import InferenceRoutes
@@ -42,9 +43,11 @@ class Front:
         service: InferenceService,
         inference: InferenceRoutes,
         metrics: Path,
+        capacity: Capacity,
         *,
         max_request_bytes: int,
     ) -> None:
+        self._capacity = capacity
         self._max_request_bytes = max_request_bytes
         self._service = service
         self._inference = inference
@@ -92,14 +95,26 @@ class Front:
             await self._manage(scope, receive, send, grant)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
-        try:
-            body = await read_body(scope["headers"], receive, self._max_request_bytes)
-        except Gone:
-            return
-        except ModelyardError as error:
-            await _refuse(send, error, scope["path"], inference=True)
-            return
-        request = HttpRequest(scope["method"], scope["path"], first_values(scope["headers"]), body)
+        limit = self._max_request_bytes
+        with self._capacity.hold() as holding:
+            try:
+                body = await read_body(scope["headers"], receive, limit, holding.grow_to)
+            except Gone:
+                return
+            except ModelyardError as error:
+                await _refuse(send, error, scope["path"], inference=True)
+                return
+            request = HttpRequest(
+                scope["method"], scope["path"], first_values(scope["headers"]), body
+            )
+            response = await self._answered(request, receive, grant, holding)
+        if response is not None:
+            await _send(send, response)
+
+    async def _answered(
+        self, request: HttpRequest, receive: Receive, grant: Grant, holding: Holding
+    ) -> HttpResponse | None:
+        """The response, once it is there; None if the client goes before."""
         answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
 
         def done(response: HttpResponse) -> None:
@@ -108,18 +123,13 @@ class Front:
 
         exchange = self._inference.answer(request, grant, done)
         if not answered.done() and exchange is not None:
+            # It may be larger than it came.
+            holding.cover(len(request.body))
             await _answered_or_gone(answered, receive)
             if answered.cancelled():
                 exchange.abandon()
-                return
-        response = await answered
-        headers = [
-            (b"content-type", response.content_type),
-            (b"content-length", b"%d" % len(response.body)),
-            *response.headers,
-        ]
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
+                return None
+        return await answered
 
     def _grant(self, scope: Scope, path: str) -> Grant:
         basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
@@ -185,6 +195,16 @@ async def _answered_or_gone(answered: asyncio.Future[HttpResponse], receive: Rec
         await asyncio.wait([answered])
     finally:
         gone.cancel()
+
+
+async def _send(send: Send, response: HttpResponse) -> None:
+    headers = [
+        (b"content-type", response.content_type),
+        (b"content-length", b"%d" % len(response.body)),
+        *response.headers,
+    ]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 def _in_documentation(path: str) -> bool:

@@ -12,7 +12,7 @@ _ALIGNED: Final = 64
 
 
 class LargeBody:
-    """A buffer of the body's size.
+    """A buffer of the body's size; `size` bytes of it have come.
 
     What lies `offset` bytes into it, where the tensors of a binary request begin, is aligned.
     Memory that nothing arrives for is never touched.
@@ -22,22 +22,22 @@ class LargeBody:
         memory = np.empty(size + _ALIGNED, np.uint8)
         start = -(memory.ctypes.data + offset) % _ALIGNED
         self._body = memory.data[start : start + size]
-        self._size = 0
+        self.size = 0
 
     def add(self, data: bytes) -> None:
         """Take a part that has been read already."""
-        end = self._size + len(data)
-        self._body[self._size : end] = data
-        self._size = end
+        end = self.size + len(data)
+        self._body[self.size : end] = data
+        self.size = end
 
     def room(self) -> memoryview:
         """Where the rest belongs."""
-        return self._body[self._size :]
+        return self._body[self.size :]
 
     def filled(self, count: int) -> bool:
         """So many bytes of the room have arrived; True when that was the last of it."""
-        self._size += count
-        return self._size == len(self._body)
+        self.size += count
+        return self.size == len(self._body)
 
     @property
     def whole(self) -> memoryview:

@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 import msgspec
 from uvicorn.server import ServerState
 
+from modelyard.api.capacity import Capacity, Holding
 from modelyard.api.http import HeaderList, Headers, HttpRequest, HttpResponse
 from modelyard.serving.exchange import Exchange
 
@@ -36,7 +37,8 @@ class Door(Protocol):
 class Pending(msgspec.Struct):
     """A whole request whose turn has not come, or whose answer is not there yet.
 
-    One that could not be read has its response from the start, and no request.
+    One that could not be read has its response from the start, and no request. `holding` counts
+    its body for as long as it is here, unless it is answered at once.
     """
 
     request: HttpRequest | None
@@ -44,6 +46,7 @@ class Pending(msgspec.Struct):
     keep_alive: bool
     begun: bool = False
     exchange: Exchange | None = None
+    holding: Holding | None = None
 
 
 class Pipeline:
@@ -60,9 +63,12 @@ class Pipeline:
         transport: asyncio.WriteTransport,
         server_state: ServerState,
         loop: asyncio.AbstractEventLoop,
+        capacity: Capacity,
+        *,
         answered: Callable[[bool], None],
         moved: Callable[[], None],
     ) -> None:
+        self._capacity = capacity
         self._door = door
         self._transport = transport
         self._server_state = server_state
@@ -78,11 +84,18 @@ class Pipeline:
     def __len__(self) -> int:
         return len(self._pending)
 
+    @property
+    def held(self) -> int:
+        """How many bytes of bodies wait here."""
+        return sum(each.holding.size for each in self._pending if each.holding is not None)
+
     def add(self, pending: Pending) -> None:
         """Answer it when its turn has come."""
         self._pending.append(pending)
         if len(self._pending) == 1 and not self.stopped:
             self._answer(pending)
+        else:
+            self._hold(pending)
 
     def go_on(self) -> None:
         """Answer the next, soon: not from within this call, lest a long pipeline become a deep
@@ -100,7 +113,16 @@ class Pipeline:
         for pending in self._pending:
             if pending.exchange is not None:
                 pending.exchange.abandon()
+            if pending.holding is not None:
+                pending.holding.release()
         self._pending.clear()
+
+    def _hold(self, pending: Pending) -> None:
+        """It stays for a while: from now on its body counts, as large as it is unpacked."""
+        if pending.request is not None:
+            if pending.holding is None:
+                pending.holding = self._capacity.hold()
+            pending.holding.cover(len(pending.request.body))
 
     def _answer(self, pending: Pending) -> None:
         pending.begun = True
@@ -109,6 +131,8 @@ class Pipeline:
             return
 
         pending.exchange = self._door.answer(pending.request, partial(self._respond, pending))
+        if self._pending and self._pending[0] is pending:
+            self._hold(pending)
 
     def _respond(self, pending: Pending, response: HttpResponse) -> None:
         if self.closed:
@@ -116,6 +140,8 @@ class Pipeline:
         self._transport.write(self._encode(pending, response))
         self._pending.popleft()
         pending.exchange = None
+        if pending.holding is not None:
+            pending.holding.release()
         if pending.keep_alive and self._pending:
             self.go_on()
         else:

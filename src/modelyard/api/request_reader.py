@@ -39,6 +39,21 @@ class Refused(Exception):
         return refused
 
 
+def url_too_long(limits: ConnectionLimits) -> Refused:
+    """The refusal of a target over its bound."""
+    return Refused(
+        HTTPStatus.REQUEST_URI_TOO_LONG, f"the path is longer than {limits.max_url} bytes"
+    )
+
+
+def head_too_large(limits: ConnectionLimits) -> Refused:
+    """The refusal of headers over their bounds."""
+    return Refused(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        f"at most {limits.max_headers} headers of {limits.max_head} bytes in all",
+    )
+
+
 class Reading(Protocol):
     """Who reads: the connection."""
 
@@ -106,7 +121,7 @@ class RequestReader:
         most = self._limits.max_head
         if self.heading:
             if self._later > most:
-                raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too long")
+                raise head_too_large(self._limits)
         elif self.chunks and self._later > self.size + self.chunks * _CHUNK_FRAME + most:
             raise Refused(HTTPStatus.BAD_REQUEST, "too much around too small chunks")
         return False
@@ -115,6 +130,13 @@ class RequestReader:
         """The large body is whole. llhttp has not seen it: the next request has a new parser."""
         self.on_message_complete()
         self._parser = httptools.HttpRequestParser(self)
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come of the body that is not whole."""
+        if self.between:
+            return 0
+        return self.size if self.large is None else self.large.size
 
     @property
     def version(self) -> str:
@@ -130,18 +152,15 @@ class RequestReader:
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        if len(self._url) > self._limits.max_head:
-            raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "the path is too long")
+        if len(self._url) > self._limits.max_url:
+            raise url_too_long(self._limits)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head += len(name) + len(value)
         self._count += 1
         limits = self._limits
         if self._head > limits.max_head or self._count > limits.max_headers:
-            raise Refused(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"at most {limits.max_headers} headers of {limits.max_head} bytes in all",
-            )
+            raise head_too_large(limits)
         if self.heading:
             self._headers.setdefault(name.lower(), value)
 

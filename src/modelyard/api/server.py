@@ -6,15 +6,10 @@ import asyncio
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
 
 import uvicorn
 
 from modelyard.api.asgi import App
-
-KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than load balancers and clients keep idle connections, so that they close them: a request
-that meets our close on its way fails."""
 
 
 class GatewayServer(uvicorn.Server):
@@ -33,6 +28,7 @@ class GatewayServer(uvicorn.Server):
         *,
         drain_delay: float,
         drain_seconds: float,
+        idle_seconds: float,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -46,7 +42,7 @@ class GatewayServer(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_keep_alive=max(1, round(idle_seconds)),
                 timeout_graceful_shutdown=max(1, round(drain_seconds)),
             )
         )

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import os
+import resource
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -18,9 +19,12 @@ from modelyard.core.clock import SystemClock
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from modelyard.adapters.home import Home
     from modelyard.adapters.telemetry.traces import OtelTracer
+    from modelyard.api.capacity import Capacity
+    from modelyard.api.grpc.server import GrpcServer
     from modelyard.api.inference.extensions import Extensions
     from modelyard.api.server import GatewayServer
     from modelyard.core.settings import Settings
@@ -33,15 +37,21 @@ CATCH_UP_SECONDS: Final = 5.0
 """How long a gateway that starts waits for its keys and models before it accepts connections."""
 
 
+SPARE_FILES: Final = 1024
+"""What a gateway may have open beside its connections."""
+
+
 def run(settings: Settings, listener: socket.socket) -> int:
     """Serve on the socket until SIGTERM; returns the exit status."""
     import uvloop
 
+    _allow_files(settings.max_connections + SPARE_FILES)
     return uvloop.run(_serve(settings, listener))
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.adapters.store import SqlControlPlane
+    from modelyard.api.capacity import Capacity
     from modelyard.api.connection import Connection
     from modelyard.api.front import Front
     from modelyard.api.inference.extension_routes import ExtensionRoutes
@@ -61,16 +71,18 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     journal = JournalWriter(home.journal, sync_ms)
     service = InferenceService(clock, key_hasher(home), journal, threads=os.cpu_count() or 1)
     tracer = _tracer(settings, gateway_id)
-    max_body = settings.max_request_bytes
+    max_body, limits = settings.max_request_bytes, ConnectionLimits.of(settings)
+    capacity = Capacity(limits)
     extensions = Extensions(service, partial(read_totals, home.metrics))
     routes = InferenceRoutes(
         service,
         ExtensionRoutes(extensions, max_request_bytes=max_body),
+        capacity,
         server_version=modelyard.__version__,
         max_request_bytes=max_body,
         tracer=tracer,
     )
-    front = Front(service, routes, home.metrics, max_request_bytes=max_body)
+    front = Front(service, routes, home.metrics, capacity, max_request_bytes=max_body)
     loader = _loader(settings, home, gateway_id)
     follower = Follower(
         gateway_id,
@@ -83,10 +95,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     server = GatewayServer(
         front,
-        partial(Connection, front, ConnectionLimits(max_body=max_body), KnownHeads()),
+        partial(Connection, front, limits, KnownHeads(), capacity),
         service.drain,
         drain_delay=settings.drain_delay,
         drain_seconds=settings.drain_seconds,
+        idle_seconds=settings.idle_seconds,
     )
     follower.start()
     builder = threading.Thread(
@@ -99,8 +112,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     builder.start()
     # Until then the other gateways, or the socket's queue, take what comes.
     await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
-    host = listener.getsockname()[0]
-    grpc = asyncio.create_task(_serve_grpc(settings, service, extensions, server, host, tracer))
+    grpc = asyncio.create_task(
+        _serve_grpc(
+            settings,
+            server,
+            listener.getsockname()[0],
+            partial(_make_grpc, settings, service, extensions, capacity, tracer),
+        )
+    )
     try:
         await server.run_on(listener)
     finally:
@@ -131,13 +150,20 @@ def _loader(settings: Settings, home: Home, gateway_id: str) -> RuntimeLoader:
     return PlacingLoader(local, engine, settings.inline_memory_bytes)
 
 
+def _allow_files(wanted: int) -> None:
+    """Raise this process's bound on open files to what is wanted, as far as the host lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unbound = resource.RLIM_INFINITY
+    if soft == unbound or soft >= wanted:
+        return
+    most = wanted if hard == unbound else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        _log.warning("the host allows %d open files, fewer than max_connections needs", most)
+
+
 async def _serve_grpc(
-    settings: Settings,
-    service: InferenceService,
-    extensions: Extensions,
-    server: GatewayServer,
-    host: str,
-    tracer: OtelTracer | None,
+    settings: Settings, server: GatewayServer, host: str, make: Callable[[], GrpcServer]
 ) -> None:
     """GRPC on the same loop, from when HTTP is served until it stops."""
     if settings.grpc_port < 0:
@@ -146,21 +172,32 @@ async def _serve_grpc(
     try:
         # Importing it takes a while, in which HTTP is answered.
         await asyncio.to_thread(importlib.import_module, "modelyard.api.grpc.application")
-        from modelyard.api.grpc.application import make_grpc_server
-
-        grpc = make_grpc_server(
-            service,
-            extensions,
-            server_version=modelyard.__version__,
-            max_request_bytes=settings.max_request_bytes,
-            tracer=tracer,
-        )
+        grpc = make()
         await grpc.start(host, settings.grpc_port)
     except Exception:  # noqa: BLE001 - HTTP is served on, whatever is wrong with gRPC
         _log.exception("gRPC is not served")
         return
     await server.stopping.wait()
     await grpc.stop(settings.drain_seconds)
+
+
+def _make_grpc(
+    settings: Settings,
+    service: InferenceService,
+    extensions: Extensions,
+    capacity: Capacity,
+    tracer: OtelTracer | None,
+) -> GrpcServer:
+    from modelyard.api.grpc.application import make_grpc_server
+
+    return make_grpc_server(
+        service,
+        extensions,
+        capacity,
+        server_version=modelyard.__version__,
+        max_request_bytes=settings.max_request_bytes,
+        tracer=tracer,
+    )
 
 
 def _tracer(settings: Settings, instance: str) -> OtelTracer | None:

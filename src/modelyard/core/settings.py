@@ -65,6 +65,58 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_request_bytes: Annotated[int, _doc("Largest body of an inference request.", ge=1024)] = (
         64 * _MIB
     )
+    max_inflight_bytes: Annotated[
+        int,
+        _doc(
+            "Bodies of all inference requests that one gateway has not answered yet; never less "
+            "than one largest body.",
+            ge=1024,
+        ),
+    ] = 512 * _MIB
+    max_connections: Annotated[
+        int, _doc("HTTP connections of one gateway; more are told 503.", ge=1, le=1_000_000)
+    ] = 4096
+    max_connections_per_address: Annotated[
+        int,
+        _doc(
+            "HTTP connections of one gateway from one address; more are told 429. 0 is no bound, "
+            "for servers behind a proxy.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 1024
+    max_url_bytes: Annotated[
+        int, _doc("Longest target of a request; beyond is 414.", ge=256, le=65_536)
+    ] = 8192
+    max_header_bytes: Annotated[
+        int,
+        _doc("Names and values of a request's headers; beyond is 431.", ge=1024, le=_MIB),
+    ] = 32_768
+    max_headers: Annotated[int, _doc("Headers of a request; beyond is 431.", ge=16, le=10_000)] = (
+        100
+    )
+    header_seconds: Annotated[
+        float, _doc("Time for a request's head to come; beyond is 408.", gt=0, le=3600)
+    ] = 10.0
+    body_seconds: Annotated[
+        float,
+        _doc(
+            "Time for a request's body to come, beside what it takes at `min_body_rate`; beyond "
+            "is 408.",
+            gt=0,
+            le=3600,
+        ),
+    ] = 20.0
+    min_body_rate: Annotated[
+        int, _doc("Bytes a second at which a body must come on average.", ge=1)
+    ] = 16_384
+    idle_seconds: Annotated[
+        float, _doc("Time after which a connection without a request is closed.", gt=0, le=86_400)
+    ] = 75.0
+    send_seconds: Annotated[
+        float,
+        _doc("Time in which a client must go on taking an answer, or is cut off.", gt=0, le=3600),
+    ] = 30.0
     max_upload_bytes: Annotated[int, _doc("Largest file that can be uploaded.", ge=1024)] = (
         1024 * _MIB
     )

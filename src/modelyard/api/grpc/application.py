@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelyard.api.capacity import Capacity
 from modelyard.api.grpc.calls import InferenceCalls
 from modelyard.api.grpc.descriptions import Descriptions
 from modelyard.api.grpc.server import GrpcServer
@@ -14,13 +15,14 @@ from modelyard.serving.tracing import Tracer
 def make_grpc_server(
     plane: InferenceService,
     extensions: Extensions,
+    capacity: Capacity,
     *,
     server_version: str,
     max_request_bytes: int,
     tracer: Tracer | None = None,
 ) -> GrpcServer:
     """A server that is not started yet."""
-    calls = InferenceCalls(plane, max_request_bytes=max_request_bytes, tracer=tracer)
+    calls = InferenceCalls(plane, capacity, max_request_bytes=max_request_bytes, tracer=tracer)
     descriptions = Descriptions(plane, extensions, server_version=server_version)
     service = GrpcService(plane, calls, descriptions)
     return GrpcServer(service, calls, max_request_bytes=max_request_bytes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from grpc.aio import EOF, ServicerContext
 
 from modelyard.api.authentication import authenticate
+from modelyard.api.capacity import Capacity
 from modelyard.api.grpc.codec import GrpcCodec
 from modelyard.api.grpc.generated.inference_pb2 import (
     ModelInferResponse,
@@ -63,6 +64,7 @@ class Call:
 
     def abandon(self) -> None:
         """Nobody waits for it any more."""
+        self.answer.cancel()
         if self.exchange is not None:
             self.exchange.abandon()
 
@@ -79,9 +81,15 @@ class InferenceCalls:
     """Begins exchanges and brings their answers back, one to a call or many to a stream."""
 
     def __init__(
-        self, plane: InferenceService, *, max_request_bytes: int, tracer: Tracer | None = None
+        self,
+        plane: InferenceService,
+        capacity: Capacity,
+        *,
+        max_request_bytes: int,
+        tracer: Tracer | None = None,
     ) -> None:
         self._plane = plane
+        self._capacity = capacity
         self._tracer = tracer
         self._max_request_bytes = max_request_bytes
         self._request_ids = ids.IdSequence(ids.REQUEST)
@@ -152,7 +160,10 @@ class InferenceCalls:
         if self._tracer is not None:
             trace = begin_trace(self._tracer, method, context.invocation_metadata() or ())
         call = Call(self._request_ids.next(), len(message), trace)
+        holding = self._capacity.hold()
+        call.answer.add_done_callback(lambda _: holding.release())
         try:
+            holding.grow_to(len(message))
             codec = GrpcCodec(message, context.time_remaining())
         except ModelyardError as error:
             if trace is not None:

@@ -6,6 +6,7 @@ import gzip
 import zlib
 from typing import Final
 
+from modelyard.api.capacity import Capacity, no_room
 from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.core.errors import Invalid, TooLarge, UnsupportedFormat
 
@@ -16,13 +17,14 @@ _LEVEL: Final = 1
 _WINDOW: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 
 
-def decompressed(request: HttpRequest, limit: int) -> None:
-    """Unpack the request's body in place.
+def decompressed(request: HttpRequest, limit: int, capacity: Capacity | None = None) -> None:
+    """Unpack the request's body in place, as far as there is room for it.
 
     Raises:
         UnsupportedFormat: another coding than gzip or deflate.
         Invalid: not what it says, or cut short.
         TooLarge: it grows over `limit` bytes.
+        Unavailable: it grows over what the gateway has room for.
     """
     coding = request.headers.get(b"content-encoding")
     if coding is None or (coding := coding.strip().lower()) == b"identity":
@@ -32,13 +34,16 @@ def decompressed(request: HttpRequest, limit: int) -> None:
         raise UnsupportedFormat(
             f"Content-Encoding {coding[:20].decode('latin-1')!r} must be gzip or deflate"
         )
+    most = limit if capacity is None else min(limit, max(capacity.left, 0))
     unpacker = zlib.decompressobj(window)
     try:
-        body = unpacker.decompress(request.body, limit + 1)
+        body = unpacker.decompress(request.body, most + 1)
     except zlib.error:
         raise Invalid(f"the body is not {coding.decode()} data") from None
     if len(body) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes once unpacked")
+    if len(body) > most:
+        raise no_room()
     if not unpacker.eof or unpacker.unused_data:
         raise Invalid(
             f"the {coding.decode()} data of the body is cut short or goes on after its end"

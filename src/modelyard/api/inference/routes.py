@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modelyard.api.capacity import Capacity
 from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.api.inference import v2
 from modelyard.api.inference.compression import compressed, decompressed
@@ -37,12 +38,14 @@ class InferenceRoutes:
         self,
         service: InferenceService,
         extensions: ExtensionRoutes,
+        capacity: Capacity,
         *,
         server_version: str,
         max_request_bytes: int,
         tracer: Tracer | None = None,
     ) -> None:
         self._extensions = extensions
+        self._capacity = capacity
         self._service = service
         self._server_version = server_version
         self._max_request_bytes = max_request_bytes
@@ -78,7 +81,7 @@ class InferenceRoutes:
             codec = TracedCodec(codec, trace)
         try:
             timeout = _timeout(request)
-            decompressed(request, self._max_request_bytes)
+            decompressed(request, self._max_request_bytes, self._capacity)
         except ModelyardError as error:
             response = refusal(error)
             if trace is not None:

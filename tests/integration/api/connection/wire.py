@@ -48,6 +48,7 @@ class Server:
         self.gateway = gateway
         self.limits = ConnectionLimits(max_body=LIMIT, look_seconds=0.01, **limits)
         self.heads = KnownHeads()
+        self.capacity = gateway.capacity
         self.state = ServerState()
         self.port = 0
         self._wires: list[Wire] = []
@@ -55,12 +56,15 @@ class Server:
         self._config.load()
 
     def limited(self, **limits: Any) -> None:
-        """Other limits for the connections to come."""
+        """Other limits for the connections to come, before any has."""
+        assert not self._wires
         self.limits = msgspec.structs.replace(self.limits, **limits)
+        # The gateway's edges share it.
+        self.capacity.__init__(self.limits)  # type: ignore[misc]
 
     async def __aenter__(self) -> Server:
         def make() -> asyncio.Protocol:
-            made = partial(Connection, self.gateway.front, self.limits, self.heads)
+            made = partial(Connection, self.gateway.front, self.limits, self.heads, self.capacity)
             return made(config=self._config, server_state=self.state, app_state={})
 
         self._server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
@@ -79,6 +83,9 @@ class Server:
             with suppress(ConnectionError):
                 await wire.writer.wait_closed()
         await until(lambda: not self.state.connections and not self.state.tasks)
+        # Whatever has happened: nobody is counted who is gone, and no byte that is not held.
+        await until(lambda: not len(self.capacity))
+        await until(lambda: self.capacity.left == self.limits.max_inflight)
 
     def shutdown(self) -> None:
         """What uvicorn does when it stops."""

@@ -81,7 +81,11 @@ async def dialled(tmp_path: Path) -> AsyncIterator[Dialled]:
     gateway.deploy(looping(), inline_rows=0, options=ServingOptions(max_queue=2, max_batch_size=1))
     gateway.publish()
     server = make_grpc_server(
-        gateway.service, gateway.extensions, server_version="0.0.0", max_request_bytes=LIMIT
+        gateway.service,
+        gateway.extensions,
+        gateway.capacity,
+        server_version="0.0.0",
+        max_request_bytes=LIMIT,
     )
     port = await server.start("127.0.0.1", 0)
     unbounded = [("grpc.max_send_message_length", -1)]
