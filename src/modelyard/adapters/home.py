@@ -64,8 +64,25 @@ class Home:
             raise Invalid(f"home {self.path} cannot be used: {error.strerror}") from None
         if not self._pepper.exists():
             _write_secret(self._pepper, secrets.token_bytes(PEPPER_BYTES))
+        self.check()
+
+    def check(self) -> None:
+        """Look at what there is.
+
+        Raises:
+            Invalid: a secret in it can be read by others.
+        """
         for secret in (self._pepper, self._admin_key):
             _check_private(secret)
+
+    def in_use(self) -> bool:
+        """Whether a server that has announced itself here still runs."""
+        try:
+            said = msgspec.json.decode(self._server.read_bytes(), type=ServerFile)
+            os.kill(said.pid, 0)
+        except (OSError, msgspec.DecodeError):
+            return False
+        return True
 
     @contextmanager
     def held(self) -> Iterator[None]:

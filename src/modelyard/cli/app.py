@@ -25,6 +25,7 @@ USE: Final = "Use and account"
 _ALONE: Final[Mapping[str, tuple[str, str, str]]] = {
     "up": (OPERATE, "up:up", "Run a server until it is stopped."),
     "demo": (OPERATE, "demo:demo", "Train, deploy, call and bill a model on real data."),
+    "doctor": (OPERATE, "doctor:doctor", "Check what a server needs of this machine."),
     "config": (OPERATE, "config:config", "Show each setting, its value and where it came from."),
     "train": (PUBLISH, "train:train", "Train a version of a model from a dataset."),
     "deploy": (PUBLISH, "deployments:deploy", "Serve a version of a model under a name."),

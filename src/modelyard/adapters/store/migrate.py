@@ -35,6 +35,16 @@ def migrate(store: SqlStore) -> None:
             _upgrade(connection)
 
 
+def revision(store: SqlStore) -> str | None:
+    """The schema's revision as it is; None if there is no schema yet.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    with store.connection(writes=False) as connection:
+        return _version(connection)
+
+
 def _as_long_as_it_takes(connection: Connection) -> AbstractContextManager[None]:
     if connection.dialect.name != "postgresql":
         return nullcontext()

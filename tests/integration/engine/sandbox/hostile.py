@@ -356,8 +356,13 @@ def take_memory(_: Target) -> None:
 
 
 def take_descriptors(_: Target) -> None:
-    taken = [os.dup(0) for _ in range(100_000)]
-    del taken
+    dups: list[int] = []
+    try:
+        for _ in range(100_000):
+            dups.append(os.dup(0))  # noqa: PERF401 - those before the failure have to be closed
+    finally:
+        for descriptor in dups:
+            os.close(descriptor)
 
 
 def write_large_file(target: Target) -> None:
