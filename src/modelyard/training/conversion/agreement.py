@@ -62,10 +62,13 @@ def _differences(one: Tensor, other: Tensor) -> tuple[float, float]:
     """The largest difference, absolute and relative; NaN equals NaN, and infinity itself."""
     if not one.size:
         return 0.0, 0.0
+    native = one.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        absolute = np.abs(one.astype(np.float64) - other.astype(np.float64))
+        absolute = np.abs(native - other.astype(np.float64))
+    absolute[np.isnan(absolute)] = np.inf
     absolute[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
-    relative = absolute / np.maximum(np.abs(one.astype(np.float64)), 1.0)
+    size = np.where(np.isfinite(native), np.abs(native), 1.0)
+    relative = absolute / np.maximum(size, 1.0)
     return float(absolute.max()), float(relative.max())
 
 
