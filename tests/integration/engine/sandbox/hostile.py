@@ -358,7 +358,7 @@ def take_memory(_: Target) -> None:
 def take_descriptors(_: Target) -> None:
     dups: list[int] = []
     try:
-        for _ in range(100_000):
+        while len(dups) < 100_000:
             dups.append(os.dup(0))  # noqa: PERF401 - those before the failure have to be closed
     finally:
         for descriptor in dups:
