@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from msgspec.structs import replace
 
 from modelyard.cli.display import Json, facts, listing, print_json, terminal
+from modelyard.cli.failure import CommandFailed
 from modelyard.cli.models import name_of
-from modelyard_client import ApiError, CacheOptions, Client, ServingOptions
+from modelyard_client import ApiError, CacheOptions, Client, ReplicaOptions, ServingOptions
 from modelyard_client.deployments import Deployment
 
 
@@ -29,6 +30,16 @@ class Options:
     """Longest that a request may take."""
     cache_ttl: float | None = None
     """Seconds for which answers are kept for equal inputs; 0: not at all."""
+    replicas: str | None = None
+    """Processes of the model's own: a number, or the fewest and the most, as in 0..3."""
+    target_concurrency: int | None = None
+    """Requests at a time that one replica is there for."""
+    pin: bool | None = None
+    """Keep replicas in memory when others need it."""
+    idle_seconds: float | None = None
+    """Without a request for so long, replicas beyond the fewest end."""
+    memory_bytes: int | None = None
+    """Most memory of one replica; 0 leaves it to the server."""
 
 
 def deploy(
@@ -104,6 +115,7 @@ def show(name: str, /, *, json: Json = False) -> None:
                 ("queue", f"up to {options.max_queue} requests"),
                 ("time limit", f"{options.timeout_ms} ms"),
                 ("cache", "off" if options.cache is None else f"{options.cache.ttl_seconds:g} s"),
+                ("replicas", _replicas(options)),
                 ("generation", shown.generation),
                 ("created", shown.created_at),
                 ("changed", shown.updated_at),
@@ -141,7 +153,38 @@ def _changed(client: Client, name: str, given: Options) -> ServingOptions | None
         seconds = changes.pop("cache_ttl")
         kept = present.cache or CacheOptions()
         changes["cache"] = replace(kept, ttl_seconds=seconds) if seconds else None
+    if "pin" in changes:
+        changes["pinned"] = changes.pop("pin")
+    replicas = {}
+    if "replicas" in changes:
+        replicas = _range(changes.pop("replicas"))
+    if "target_concurrency" in changes:
+        replicas["target_concurrency"] = changes.pop("target_concurrency")
+    if replicas:
+        changes["replicas"] = replace(present.replicas or ReplicaOptions(), **replicas)
     return replace(present, **changes)
+
+
+def _range(text: str) -> dict[str, int]:
+    """`2` or `0..3` as the fewest and the most."""
+    fewest, dots, most = text.partition("..")
+    try:
+        low = int(fewest)
+        return {"min": low, "max": int(most) if dots else low}
+    except ValueError:
+        raise CommandFailed(
+            f"--replicas is a number or two, such as 2 or 0..3, not '{text}'"
+        ) from None
+
+
+def _replicas(options: ServingOptions) -> str:
+    chosen = options.replicas
+    if chosen is None:
+        return "as the server decides"
+    return (
+        f"{chosen.min} to {chosen.max}, one for {chosen.target_concurrency} requests at a time"
+        + (", pinned" if options.pinned else "")
+    )
 
 
 def _version(deployment: Deployment) -> str:

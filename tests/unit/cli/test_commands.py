@@ -41,6 +41,10 @@ DEPLOYMENT: dict[str, Any] = {
             "max_queue": 16,
             "timeout_ms": 1000,
             "cache": {"max_bytes": 4096, "ttl_seconds": 1.5},
+            "replicas": None,
+            "pinned": False,
+            "idle_seconds": 300.0,
+            "memory_bytes": 0,
         },
     },
     "generation": 1,
@@ -115,6 +119,24 @@ def test_a_new_deployment_has_the_options_that_are_given(run: Run, server: Scrip
     assert options["max_batch_size"] == 4
     assert options["cache"]["ttl_seconds"] == 2
     assert options["timeout_ms"] == 60_000
+
+
+def test_replicas_are_a_number_or_the_fewest_and_the_most(run: Run, server: ScriptedServer) -> None:
+    for given, expected in (
+        (("--replicas", "0..3"), {"min": 0, "max": 3, "target_concurrency": 4}),
+        (("--replicas", "2"), {"min": 2, "max": 2, "target_concurrency": 4}),
+        (("--target-concurrency", "9"), {"min": 1, "max": 1, "target_concurrency": 9}),
+    ):
+        server.asked.clear()
+        server.answers = [Answer(200, DEPLOYMENT), Answer(200, DEPLOYMENT)]
+        assert run("deploy", "churn", *given, "--pin", "--idle-seconds", "60").code == 0
+        options = server.asked[1].json()["options"]
+        assert options["replicas"] == expected
+        assert options["pinned"] is True
+        assert options["idle_seconds"] == 60
+    ended = run("deploy", "churn", "--replicas", "many")
+    assert ended.code == 1
+    assert "such as 2 or 0..3" in ended.err
 
 
 def test_deploying_without_options_says_nothing_of_them(run: Run, server: ScriptedServer) -> None:

@@ -9,6 +9,7 @@ from modelyard_client import (
     CacheOptions,
     Client,
     DeploymentFailed,
+    ReplicaOptions,
     ServingOptions,
     TimedOut,
 )
@@ -56,4 +57,5 @@ def test_the_defaults_are_the_servers() -> None:
     from modelyard.serving import options as server
 
     assert msgspec.to_builtins(ServingOptions()) == msgspec.to_builtins(server.ServingOptions())
+    assert msgspec.to_builtins(ReplicaOptions()) == msgspec.to_builtins(server.ReplicaOptions())
     assert msgspec.to_builtins(CacheOptions()) == msgspec.to_builtins(server.CacheOptions())

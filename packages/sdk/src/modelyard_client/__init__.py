@@ -12,7 +12,12 @@ with Client() as client:
 """
 
 from modelyard_client.client import Client
-from modelyard_client.deployments import CacheOptions, DeploymentFailed, ServingOptions
+from modelyard_client.deployments import (
+    CacheOptions,
+    DeploymentFailed,
+    ReplicaOptions,
+    ServingOptions,
+)
 from modelyard_client.errors import (
     ApiError,
     ClientError,
@@ -30,6 +35,7 @@ __all__ = [
     "ClientError",
     "DeploymentFailed",
     "InferenceResponse",
+    "ReplicaOptions",
     "ServerNotFound",
     "ServingOptions",
     "Tensor",

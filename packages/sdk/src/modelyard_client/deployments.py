@@ -23,11 +23,25 @@ class CacheOptions(msgspec.Struct, frozen=True):
     ttl_seconds: float = 300.0
 
 
+class ReplicaOptions(msgspec.Struct, frozen=True):
+    """How many processes serve the model: one for each `target_concurrency` requests at a time,
+    between `min` (0: none while nobody asks) and `max`.
+    """
+
+    min: int = 1
+    max: int = 1
+    target_concurrency: int = 4
+
+
 class ServingOptions(msgspec.Struct, frozen=True):
     """How a deployment is served; each gateway applies it by itself.
 
     Up to `max_batch_size` rows share a call of the model; a batch that is not full waits for
     `max_delay_ms`. Up to `max_queue` requests may wait, and each may take `timeout_ms`.
+
+    With `replicas` the model has processes of its own, which all gateways share. `pinned` ones
+    stay in memory when others need it; beyond the fewest they end after `idle_seconds` without a
+    request, and none may take more than `memory_bytes` (0: as the server decides).
     """
 
     max_batch_size: int = 32
@@ -35,6 +49,10 @@ class ServingOptions(msgspec.Struct, frozen=True):
     max_queue: int = 256
     timeout_ms: int = 60_000
     cache: CacheOptions | None = None
+    replicas: ReplicaOptions | None = None
+    pinned: bool = False
+    idle_seconds: float = 300.0
+    memory_bytes: int = 0
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True):
