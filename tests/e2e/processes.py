@@ -29,3 +29,17 @@ def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
     while not true():
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         time.sleep(0.05)
+
+
+def replicas(supervisor: int) -> set[int]:
+    """The processes that hold one model each."""
+    found = set()
+    for process in psutil.Process(supervisor).children(recursive=True):
+        try:
+            words = process.cmdline()
+            running = process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            continue
+        if running and any('"replica"' in word for word in words):
+            found.add(process.pid)
+    return found

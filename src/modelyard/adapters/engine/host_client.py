@@ -228,9 +228,11 @@ class _Model:
         self, spec: ReplicaSpec, terms: Callable[[Profile], Terms], future: Future[Loaded]
     ) -> None:
         self.spec, self._terms = spec, terms
-        self._waiting.append(future)
-        if self.runtime is not None:
+        if self.runtime is None:
+            self._waiting.append(future)
+        elif future.set_running_or_notify_cancel():
             self.runtime.revive()
+            future.set_result(self.runtime)
 
     def release(self) -> None:
         for future in self._waiting:
