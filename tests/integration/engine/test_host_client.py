@@ -18,6 +18,8 @@ from modelyard.adapters.engine.host.address import listen
 from modelyard.adapters.engine.host.connection import FrameConnection
 from modelyard.adapters.engine.host.messages import (
     FROM_GATEWAY,
+    Accuse,
+    Clear,
     Connect,
     Connected,
     Drain,
@@ -34,7 +36,7 @@ from modelyard.adapters.engine.host.messages import (
     Want,
 )
 from modelyard.adapters.engine.host_client import HostClient, spec_of
-from modelyard.core.errors import ReplicaDied, Unavailable
+from modelyard.core.errors import Poisonous, ReplicaDied, Unavailable
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.core.trust import Trust
@@ -213,6 +215,23 @@ async def test_who_misbehaves_is_reported(room: Room) -> None:
     told = await room.host.hear(Misbehaved)
     assert told.replica_id == name
     assert (await room.host.hear(Released)).replica_id == name
+
+
+async def test_what_a_replica_died_of_is_told_and_heard(room: Room) -> None:
+    batcher, runtime = await room.loaded()
+    room.host.give(behaviour="deadly")
+    with pytest.raises(ReplicaDied):
+        await submit(batcher, 666, 0)
+    accused = await room.host.hear(Accuse)
+    assert accused.key == KEY
+    room.host.say(Accuse(KEY, accused.digests))
+    room.host.give()
+    await until(lambda: len(runtime._channels) == 1)
+    with pytest.raises(Poisonous):
+        submit(batcher, 666, 0)
+    room.host.say(Clear(KEY, accused.digests))
+    await until(lambda: not len(runtime._suspects))
+    assert (await submit(batcher, 666, 0))["y"].tolist() == [[1332, 0]]
 
 
 async def test_what_is_released_is_let_go_when_its_last_request_is_answered(room: Room) -> None:

@@ -19,10 +19,13 @@ from modelyard.adapters.engine.host.connection import FrameConnection
 from modelyard.adapters.engine.host.messages import (
     FROM_HOST,
     WITH_DESCRIPTOR,
+    Accuse,
+    Clear,
     Connect,
     Connected,
     Drain,
     Failed,
+    GatewayMessage,
     Hello,
     HostMessage,
     Load,
@@ -132,7 +135,7 @@ class HostClient:
             _log.warning("the runtime host is lost", extra={"reason": reason})
             self._loop.call_later(self._delay, self.start)
 
-    def send(self, message: Want | Unwant | Connect | Load | Released | Misbehaved) -> None:
+    def send(self, message: GatewayMessage) -> None:
         """Tell the host; what it does not hear now, it is told when it is back."""
         if self._connection is not None:
             self._connection.send(message)
@@ -183,28 +186,38 @@ class HostClient:
             case Connected(_, key, replica_id) | Offer(key, replica_id):
                 self._connected(key, replica_id, descriptor)
             case Refused(_, key, reason, retry_after):
-                if (model := self._models.get(key)) is not None and model.runtime is not None:
-                    model.runtime.refused(reason, retry_after)
+                if (runtime := self._runtime(key)) is not None:
+                    runtime.refused(reason, retry_after)
             case Drain(replica_id):
                 self._drain(replica_id)
+            case Accuse(key, digests):
+                if (runtime := self._runtime(key)) is not None:
+                    runtime.accused(digests)
+            case Clear(key, digests):
+                if (runtime := self._runtime(key)) is not None:
+                    runtime.cleared(digests)
+
+    def _runtime(self, key: ReplicaKey) -> RemoteRuntime | None:
+        model = self._models.get(key)
+        return None if model is None else model.runtime
 
     def _connected(self, key: ReplicaKey, replica_id: str, descriptor: int | None) -> None:
         assert descriptor is not None  # noqa: S101 - the connection has seen to it
-        model = self._models.get(key)
-        if model is None or model.runtime is None or self._closed:
+        runtime = self._runtime(key)
+        if runtime is None or self._closed:
             os.close(descriptor)
             self.send(Released(replica_id))
             return
         self._replicas[replica_id] = key
-        model.runtime.connected(replica_id, socket.socket(fileno=descriptor))
+        runtime.connected(replica_id, socket.socket(fileno=descriptor))
 
     def _drain(self, replica_id: str) -> None:
         key = self._replicas.get(replica_id)
-        model = None if key is None else self._models.get(key)
-        if model is None or model.runtime is None:
+        runtime = None if key is None else self._runtime(key)
+        if runtime is None:
             self.send(Released(replica_id))
         else:
-            model.runtime.drain(replica_id)
+            runtime.drain(replica_id)
 
     def gone(self, replica_id: str, wrong: str) -> None:
         """There is no channel to the replica any more."""
@@ -283,6 +296,12 @@ class _Model:
 
     def released(self, replica_id: str, wrong: str) -> None:
         self._client.gone(replica_id, wrong)
+
+    def accuse(self, digests: tuple[bytes, ...]) -> None:
+        self._client.send(Accuse(self.spec.key, digests))
+
+    def clear(self, digests: tuple[bytes, ...]) -> None:
+        self._client.send(Clear(self.spec.key, digests))
 
     def unwant(self) -> None:
         self._client.let_go(self)

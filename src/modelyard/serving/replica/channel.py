@@ -220,7 +220,10 @@ class Channel:
         if answer.shared:
             if self._memory is None or payload.nbytes:
                 raise BrokenFrame("it answered in memory that is not shared")
-            payload = self._memory.read(sum(head.size for head in answer.outputs))
+            size = sum(head.size for head in answer.outputs)
+            if size > self._terms.max_answer:
+                raise BrokenFrame(f"an answer of {size} bytes is over {self._terms.max_answer}")
+            payload = self._memory.read(size)
         try:
             outputs = read_tensors(answer.outputs, payload)
             rows = self._rows if self._terms.rowwise else None
@@ -234,6 +237,8 @@ class Channel:
     def _finish(self, outcome: Outputs | ModelyardError) -> None:
         call, self._call = self._call, None
         self.last_used = time.monotonic()
+        if self._memory is not None:
+            self._memory.rest()
         assert call is not None  # noqa: S101 - _take has looked
         if isinstance(outcome, ModelyardError):
             call.set_exception(outcome)

@@ -16,6 +16,9 @@ WORTHWHILE: Final = 256 << 10
 MOST: Final = 256 << 20
 """Bytes of inputs beyond which they are sent all the same."""
 
+KEPT: Final = 8 << 20
+"""Bytes of each half that are kept from one call to the next."""
+
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -54,6 +57,13 @@ class SharedMemory:
     def read(self, size: int) -> memoryview:
         """A copy of the first `size` bytes of the outputs, which changes no more."""
         return memoryview(self._map[self.half : self.half + size])
+
+    def rest(self) -> None:
+        """No call uses it now: give back what only a very large one needs. The size stays, and so
+        does the replica's own view of it.
+        """
+        if self.half > KEPT:
+            self._map.madvise(mmap.MADV_REMOVE)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -45,6 +45,14 @@ class ReplicaHost(Protocol):
         """Tell that there is no channel to a replica any more, and what it did wrong, if it did."""
         ...
 
+    def accuse(self, digests: tuple[bytes, ...]) -> None:
+        """Tell the other gateways of requests that were in a replica's hands when it died."""
+        ...
+
+    def clear(self, digests: tuple[bytes, ...]) -> None:
+        """Tell the other gateways that these were answered after all."""
+        ...
+
     def unwant(self) -> None:
         """Tell that nobody asks this model any more."""
         ...
@@ -123,10 +131,12 @@ class RemoteRuntime:
         batch.ended = time.monotonic()
         error = call.exception()
         if isinstance(error, ReplicaDied):
-            self._suspects.died([each.inputs for each in requests])
+            self._host.accuse(self._suspects.died([each.inputs for each in requests]))
         elif channel.open:
             self._answered += 1
-            self._suspects.answered([each.inputs for each in requests])
+            cleared = self._suspects.answered([each.inputs for each in requests])
+            if cleared:
+                self._host.clear(cleared)
         if error is None:
             try:
                 outcome.set_result(share(requests, call.result()))
@@ -195,6 +205,14 @@ class RemoteRuntime:
             self._draining.add(replica_id)
         else:
             channel.close()
+
+    def accused(self, digests: tuple[bytes, ...]) -> None:
+        """Another gateway's replica died with these in its hands."""
+        self._suspects.accuse(digests)
+
+    def cleared(self, digests: tuple[bytes, ...]) -> None:
+        """Another gateway's replica has answered these."""
+        self._suspects.clear(digests)
 
     def forget(self) -> None:
         """The runtime host is gone, and its replicas with it: whatever was asked is asked anew."""

@@ -1,14 +1,15 @@
 """Requests that were in a replica's hands when it died.
 
 One of them may have killed it. From then on each runs by itself: if it is answered, it was
-innocent; if a replica dies of it again, it is refused.
+innocent; if a replica dies of it again, it is refused. All gateways of a host know the same, by
+digests of the inputs.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -55,21 +56,34 @@ class Suspects:
             )
         return True
 
-    def died(self, requests: Sequence[Inputs]) -> None:
-        """A replica died with these in its hands."""
+    def died(self, requests: Sequence[Inputs]) -> tuple[bytes, ...]:
+        """A replica died with these in its hands; returns their digests."""
+        digests = tuple(_digest(inputs) for inputs in requests)
+        self.accuse(digests)
+        return digests
+
+    def answered(self, requests: Sequence[Inputs]) -> tuple[bytes, ...]:
+        """A replica has answered these: none of them kills. Returns the digests of suspects."""
+        if not self._deaths:
+            return ()
+        digests = {_digest(inputs) for inputs in requests}
+        cleared = tuple(digest for digest in digests if digest in self._deaths)
+        self.clear(cleared)
+        return cleared
+
+    def accuse(self, digests: Iterable[bytes]) -> None:
+        """A replica died with these in its hands, here or in another gateway's."""
         until = self._clock() + SECONDS
-        for inputs in requests:
-            digest = _digest(inputs)
+        for digest in digests:
             deaths, _ = self._deaths.pop(digest, (0, 0.0))
             self._deaths[digest] = (deaths + 1, until)
         while len(self._deaths) > MOST:
             self._deaths.popitem(last=False)
 
-    def answered(self, requests: Sequence[Inputs]) -> None:
-        """A replica has answered these: none of them kills."""
-        if self._deaths:
-            for inputs in requests:
-                self._deaths.pop(_digest(inputs), None)
+    def clear(self, digests: Iterable[bytes]) -> None:
+        """These were answered, here or elsewhere."""
+        for digest in digests:
+            self._deaths.pop(digest, None)
 
 
 def _digest(inputs: Inputs) -> bytes:

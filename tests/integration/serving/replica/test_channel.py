@@ -158,9 +158,25 @@ async def test_whoever_goes_on_after_the_answer_is_ended_too(actors: Actors) -> 
 
 
 async def test_an_answer_beyond_the_shared_memory_is_no_answer(actors: Actors) -> None:
-    channel, _ = opened(actors, "beyond_memory")
+    channel, _ = opened(actors, "beyond_memory", max_answer=1 << 50)
     with pytest.raises(ModelFailed, match="beyond its payload"):
         await asked(channel, {"x": MEGABYTE}, len(MEGABYTE))
+    channel.close()
+    channel, ended = opened(actors, "beyond_memory")
+    with pytest.raises(ReplicaDied):
+        await asked(channel, {"x": MEGABYTE}, len(MEGABYTE))
+    assert "is over" in await ended.told()
+
+
+async def test_what_a_large_call_took_is_given_back(actors: Actors) -> None:
+    channel, _ = opened(actors, "honest", max_answer=64 << 20)
+    large = np.ones((1 << 22, 2), np.float32)
+    for factor in (1, 2):
+        answer = await asked(channel, {"x": large * factor}, len(large))
+        assert answer["y"][-1].tolist() == [2 * factor] * 2
+        mapping = _mappings().split("memfd:modelyard")[1]
+        resident = next(line for line in mapping.splitlines() if line.startswith("Rss:"))
+        assert int(resident.split()[1]) < 1024
     channel.close()
 
 
@@ -179,9 +195,12 @@ async def test_patience_with_one_that_never_answers_has_an_end(actors: Actors) -
 
 
 async def test_patience_begins_anew_with_each_call(actors: Actors) -> None:
-    channel, ended = opened(actors, "slow", patience=0.6)
-    for _ in range(4):
-        await asked(channel, x(0.25, 0))
+    channel, ended = opened(actors, "slow")
+    await asked(channel, x(0, 0))
+    call = channel.call(x(0.2, 0), 1, 60)
+    # The alarm of the call before goes off.
+    channel._lose_patience()
+    assert (await call)["y"].tolist() == [[pytest.approx(0.2), 0]]
     assert ended.wrong == []
     channel.close()
 
@@ -233,6 +252,10 @@ async def test_nothing_is_left_of_many_channels(actors: Actors) -> None:
         channel.close()
         await ended.told()
     assert _descriptors() == before
+
+
+def _mappings() -> str:
+    return Path("/proc/self/smaps").read_text("ascii", "replace")
 
 
 def _descriptors() -> int:

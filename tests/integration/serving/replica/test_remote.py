@@ -45,6 +45,8 @@ class Host:
         self.asked = 0
         self.loads: list[tuple[int, int, int]] = []
         self.released_: list[tuple[str, str]] = []
+        self.accused: list[tuple[bytes, ...]] = []
+        self.cleared: list[tuple[bytes, ...]] = []
         self.unwanted = False
         self.runtime: RemoteRuntime
         self.started = 0
@@ -65,6 +67,12 @@ class Host:
 
     def released(self, replica_id: str, wrong: str) -> None:
         self.released_.append((replica_id, wrong))
+
+    def accuse(self, digests: tuple[bytes, ...]) -> None:
+        self.accused.append(digests)
+
+    def clear(self, digests: tuple[bytes, ...]) -> None:
+        self.cleared.append(digests)
 
     def unwant(self) -> None:
         self.unwanted = True
@@ -238,6 +246,22 @@ async def test_a_request_that_killed_two_replicas_is_refused_and_its_neighbours_
             batcher.submit(x(666, 0), 1, LONG)
         assert await ask(batcher, 1, 0) == [[2, 0]]
     assert host.started - started <= 1
+
+
+async def test_what_one_gateway_knows_of_a_request_the_others_know(room: Room) -> None:
+    batcher, host = room.open("deadly")
+    other, others = room.open("deadly")
+    for _ in range(2):
+        with pytest.raises(ReplicaDied):
+            await ask(batcher, 666, 1)
+        others.runtime.accused(host.accused[-1])
+    with pytest.raises(Poisonous):
+        other.submit(x(666, 1), 1, LONG)
+    # The innocent are cleared everywhere.
+    others.runtime.accused(host.runtime._suspects.died([x(1, 0)]))
+    assert await ask(batcher, 1, 0) == [[2, 0]]
+    others.runtime.cleared(host.cleared[-1])
+    assert other._runner.admit(x(1, 0)) is None
 
 
 async def test_suspects_are_forgotten_in_time_and_number() -> None:

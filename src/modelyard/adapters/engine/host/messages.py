@@ -120,6 +120,22 @@ class Misbehaved(msgspec.Struct, frozen=True, tag="misbehaved"):
     reason: str
 
 
+class Accuse(msgspec.Struct, frozen=True, tag="accuse"):
+    """A replica died with requests of these digests in its hands. The host passes it on to the
+    other gateways, so that no request has to kill a replica for each of them.
+    """
+
+    key: ReplicaKey
+    digests: tuple[bytes, ...]
+
+
+class Clear(msgspec.Struct, frozen=True, tag="clear"):
+    """Requests that were accused before have been answered. The host passes it on."""
+
+    key: ReplicaKey
+    digests: tuple[bytes, ...]
+
+
 class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
     """The version can be served; a replica of it is there, or will be when there is work."""
 
@@ -169,10 +185,10 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
     replica_id: str
 
 
-GatewayMessage = Hello | Want | Unwant | Connect | Load | Released | Misbehaved
-HostMessage = Prepared | Failed | Connected | Refused | Offer | Drain
+GatewayMessage = Hello | Want | Unwant | Connect | Load | Released | Misbehaved | Accuse | Clear
+HostMessage = Prepared | Failed | Connected | Refused | Offer | Drain | Accuse | Clear
 
-FROM_GATEWAY: Final = (Hello, Want, Unwant, Connect, Load, Released, Misbehaved)
-FROM_HOST: Final = (Prepared, Failed, Connected, Refused, Offer, Drain)
+FROM_GATEWAY: Final = (Hello, Want, Unwant, Connect, Load, Released, Misbehaved, Accuse, Clear)
+FROM_HOST: Final = (Prepared, Failed, Connected, Refused, Offer, Drain, Accuse, Clear)
 WITH_DESCRIPTOR: Final = (Connected, Offer)
 """Each of these comes with exactly one descriptor, and no other message with any."""

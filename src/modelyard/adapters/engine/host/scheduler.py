@@ -11,7 +11,14 @@ from typing import Final
 from modelyard.adapters.engine.host.files import ReplicaFiles
 from modelyard.adapters.engine.host.launching import Launcher
 from modelyard.adapters.engine.host.memory import MIB, Needs
-from modelyard.adapters.engine.host.messages import Drain, Load, ReplicaKey, ReplicaSpec
+from modelyard.adapters.engine.host.messages import (
+    Accuse,
+    Clear,
+    Drain,
+    Load,
+    ReplicaKey,
+    ReplicaSpec,
+)
 from modelyard.adapters.engine.host.replica import EXPECTED, Cause, End, Replica
 from modelyard.adapters.engine.host.replica_set import Peer, ReplicaSet
 from modelyard.adapters.engine.host.tally import Tally
@@ -118,6 +125,13 @@ class Scheduler:
         """A gateway complains of a replica."""
         if replica_id in self.replicas:
             self.replicas[replica_id].kill(End(Cause.MISBEHAVED, reason))
+
+    def pass_on(self, sender: Peer, message: Accuse | Clear) -> None:
+        """Tell the other gateways that want the version."""
+        found = self.sets.get(message.key)
+        for peer in found.peers if found is not None else ():
+            if peer is not sender:
+                peer.send(message)
 
     def look(self) -> None:
         """Look soon at what there is to do."""

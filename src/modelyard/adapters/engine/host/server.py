@@ -12,6 +12,8 @@ from modelyard.adapters.engine.host import address
 from modelyard.adapters.engine.host.connection import FrameConnection
 from modelyard.adapters.engine.host.messages import (
     FROM_GATEWAY,
+    Accuse,
+    Clear,
     Connect,
     GatewayMessage,
     Hello,
@@ -68,6 +70,8 @@ class GatewayPeer:
             scheduler.released(self, message.replica_id)
         elif isinstance(message, Misbehaved):
             scheduler.misbehaved(message.replica_id, message.reason)
+        elif isinstance(message, Accuse | Clear):
+            scheduler.pass_on(self, message)
         elif isinstance(message, Hello):
             self._name = message.gateway_id
 
