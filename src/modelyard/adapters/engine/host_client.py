@@ -191,13 +191,13 @@ class HostClient:
             case Drain(replica_id):
                 self._drain(replica_id)
             case Accuse(key, digests):
-                if (runtime := self._runtime(key)) is not None:
+                if isinstance(runtime := self._runtime(key), RemoteRuntime):
                     runtime.accused(digests)
             case Clear(key, digests):
-                if (runtime := self._runtime(key)) is not None:
+                if isinstance(runtime := self._runtime(key), RemoteRuntime):
                     runtime.cleared(digests)
 
-    def _runtime(self, key: ReplicaKey) -> RemoteRuntime | None:
+    def _runtime(self, key: ReplicaKey) -> RemoteRuntime | RemoteSpeaker | None:
         model = self._models.get(key)
         return None if model is None else model.runtime
 
