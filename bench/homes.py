@@ -24,7 +24,7 @@ def make_home(home: Path, models: Iterable[Model], core: int) -> str:
             time.sleep(0.05)
         with Client(f"http://127.0.0.1:{server.port}", (home / "admin.key").read_text()) as client:
             for model in models:
-                client.models.import_file(model.name, model.graph)
+                client.models.import_model(model.name, model.graph)
                 client.deployments.put(model.name, model.name)
                 client.deployments.wait_ready(model.name, timeout=_SECONDS)
             return client.keys.create("bench", "infer").key

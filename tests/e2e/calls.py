@@ -77,7 +77,7 @@ def serve(client: Client, name: str, graph: Path, *, alias: str = "live") -> int
     """Import the graph as the newest version of model `name`, point the alias at it and deploy the
     alias under the same name. Returns the version's number.
     """
-    number = client.models.import_file(name, graph).number
+    number = client.models.import_model(name, graph).number
     client.models.set_alias(name, alias, number)
     client.deployments.put(name, f"{name}@{alias}")
     client.deployments.wait_ready(name)

@@ -207,7 +207,7 @@ def _prepare(server: Server, folder: Path) -> Any:
     rows = folder / "rows.csv"
     rows.write_text("x,y\n" + "".join(f"{x},{3 * x % 7}\n" for x in range(60)))
     with Client(server.url, server.admin_key) as client:
-        client.models.import_file("steady", graphs.scaled(folder / "one.onnx", 0.25))
+        client.models.import_model("steady", graphs.scaled(folder / "one.onnx", 0.25))
         serve(client, "steady", graphs.scaled(folder / "two.onnx", 0.75))
         client.datasets.add("rows", rows)
         return client.keys.create("inferrer")

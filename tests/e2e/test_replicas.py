@@ -55,7 +55,7 @@ def client(server: Server) -> Iterator[Client]:
 def deploy(
     client: Client, name: str, graph: Path, replicas: ReplicaOptions | None = None, **options: float
 ) -> None:
-    version = client.models.import_file(name, graph)
+    version = client.models.import_model(name, graph)
     given = ServingOptions(replicas=replicas, **options)  # type: ignore[arg-type]
     client.deployments.put(name, f"{name}:{version.number}", given)
     client.deployments.wait_ready(name)
@@ -217,7 +217,7 @@ def test_a_version_switches_and_a_deployment_goes_without_a_failed_request(
     server: Server, client: Client, tmp_path: Path
 ) -> None:
     deploy(client, "moving", graphs.scaled(tmp_path / "1.onnx", 10))
-    second = client.models.import_file("moving", graphs.scaled(tmp_path / "2.onnx", 20)).number
+    second = client.models.import_model("moving", graphs.scaled(tmp_path / "2.onnx", 20)).number
     with Load(server, "moving") as load:
         wait_until(lambda: load.factors[10.0] > 50, 20, "the old version answers")
         client.deployments.put("moving", f"moving:{second}")

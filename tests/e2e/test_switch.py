@@ -65,8 +65,8 @@ def test_versions_switch_under_load_and_a_broken_one_leaves_the_old(
     server: Server, client: Client, tmp_path: Path
 ) -> None:
     serve(client, "switched", graphs.scaled(tmp_path / "1.onnx", 10))
-    client.models.import_file("switched", graphs.scaled(tmp_path / "2.onnx", 20))
-    broken = client.models.import_file("switched", graphs.scaled(tmp_path / "3.onnx", 30))
+    client.models.import_model("switched", graphs.scaled(tmp_path / "2.onnx", 20))
+    broken = client.models.import_model("switched", graphs.scaled(tmp_path / "3.onnx", 30))
     _damage(server.home, broken.artifacts[0].digest)
     key = client.keys.create("load")
     with Load(server, key.key) as load:

@@ -140,7 +140,7 @@ class Home:
     def _clear_leftovers(self) -> None:
         """Nobody writes in these places before the server's processes are up."""
         unfinished = (
-            *self.uploads.iterdir(),
+            *self.uploads.glob("upload-*"),
             *(self.blobs / "incoming").glob("*"),
             *self.journal.glob(".*.new"),
         )

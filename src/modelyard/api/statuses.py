@@ -24,6 +24,7 @@ _STATUS: Final[Mapping[type[ModelyardError], HTTPStatus]] = {
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelFailed: HTTPStatus.BAD_GATEWAY,
     errors.Poisonous: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.LostLease: HTTPStatus.CONFLICT,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelyard.bootstrap.parts import task_runner
+from modelyard.bootstrap.parts import open_sandbox, task_runner
 from modelyard.core.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ def make_management(
             ),
             jobs=JobService(store, clock),
             imports=ImportService(
-                store=store, blobs=blobs, runner=runner, scratch=scratch, registry=registry
+                store=store,
+                blobs=blobs,
+                runner=runner,
+                scratch=scratch,
+                registry=registry,
+                admit_code=open_sandbox().capabilities.admit_code,
             ),
             uploads=UploadReceiver(store, blobs, clock, home.uploads, settings.max_upload_bytes),
             store=store,

@@ -11,6 +11,7 @@ def run(arguments: list[str]) -> int:
     by_name = {
         "train": tasks.train,
         "inspect": tasks.inspect_dataset,
-        "import-onnx": tasks.import_onnx,
+        "open-model": tasks.open_model,
+        "examine-model": tasks.examine_model,
     }
     return main(by_name, arguments)

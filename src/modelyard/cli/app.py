@@ -59,7 +59,10 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
         {
             "list": ("models:list_all", "List the models."),
             "show": ("models:show", "Show a model's versions, and the card of one."),
-            "import": ("models:import_file", "Register an ONNX file as a new version."),
+            "import": (
+                "models:import_model",
+                "Register a model's file or folder as a new version.",
+            ),
             "alias": ("models:alias", "Point an alias such as 'champion' at a version."),
         },
     ),

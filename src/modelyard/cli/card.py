@@ -50,6 +50,7 @@ def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
     signature = version.signature
     return [
         ("version", f"{version.model}:{version.number}"),
+        ("state", f"{version.state}: {version.reason}" if version.reason else None),
         ("description", card.description),
         ("task", card.task),
         ("algorithm", card.algorithm),

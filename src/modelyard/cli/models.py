@@ -61,16 +61,29 @@ def show(model: str, /, *, json: Json = False) -> None:
         out.print(card_of(version))
 
 
-def import_file(model: str, path: Path, /, *, description: str = "", json: Json = False) -> None:
-    """Register an ONNX file as a new version of a model.
+def import_model(
+    model: str,
+    path: Path,
+    /,
+    *,
+    sample: Path | None = None,
+    description: str = "",
+    name: str = "",
+    json: Json = False,
+) -> None:
+    """Register a model that was made elsewhere as a new version. Its content says what it is.
 
     Args:
         model: The model; it is made if need be.
-        path: The ONNX file.
+        path: The model's file, a ZIP or tar archive with it, or a folder such as MLflow's.
+        sample: A JSON file with some rows that the model takes, to try it on.
         description: A sentence for the version's card.
+        name: What the version's lineage calls the file, if not by its own name.
     """
     with Client() as client:
-        version = client.models.import_file(model, path, description)
+        version = client.models.import_model(
+            model, path, sample=sample, description=description, filename=name
+        )
     if json:
         print_json(version)
         return
@@ -111,7 +124,14 @@ def _summary(version: ModelVersion) -> tuple[str, str, str]:
     card = version.card
     score = card.metrics.get(card.metric)
     measured = f"{card.metric} {score:.4f}" if score is not None else "-"
-    served = "onnx" if any(a.format == "onnx" for a in version.artifacts) else "-"
-    if version.parity is not None and not version.parity.agreed:
-        served = "not served"
-    return card.algorithm or "-", measured, served
+    return card.algorithm or "-", measured, _served_as(version)
+
+
+def _served_as(version: ModelVersion) -> str:
+    if version.state != "ready":
+        return version.state
+    formats = [artifact.format for artifact in version.artifacts]
+    agreed = version.parity is None or version.parity.agreed
+    if "onnx" in formats and agreed:
+        return "onnx"
+    return next((one for one in formats if one not in ("onnx", "features")), "-")

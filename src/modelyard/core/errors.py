@@ -25,6 +25,12 @@ class Invalid(ModelyardError):
     code = "invalid"
 
 
+class Interrupted(Invalid):
+    """The request's body ended early. What came of it may have been kept."""
+
+    code = "interrupted"
+
+
 class Unauthenticated(ModelyardError):
     """No key, or one that is unknown, revoked or expired."""
 
@@ -105,6 +111,15 @@ class Poisonous(ModelyardError):
     """The same request has killed replicas of this model before; it is not tried again."""
 
     code = "poisonous"
+
+
+class StorageFull(Unavailable):
+    """The server has no room for what was sent; nothing that it had is lost."""
+
+    code = "storage_full"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=60)
 
 
 class DeadlineExceeded(ModelyardError):

@@ -26,6 +26,8 @@ CRASHED: Final = "crashed"
 """The process died of a signal or without a word."""
 KILLED: Final = "killed"
 """The process died of SIGKILL: by the system, which ran short of something, or by a person."""
+NO_SPACE: Final = "no_space"
+"""The disk is full: the server's trouble, and not the file's."""
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,6 +17,7 @@ from modelyard.core import errors
 from modelyard.core.tasks import (
     CRASHED,
     KILLED,
+    NO_SPACE,
     OUT_OF_MEMORY,
     OVER_LIMIT,
     RESULT_FILE,
@@ -50,9 +51,15 @@ _TOLD: Final[Mapping[str, type[errors.ModelyardError]]] = {
     TIMED_OUT: errors.TooLarge,
     # Its memory is bounded otherwise: this was the system's doing, and may not come again.
     KILLED: errors.Unavailable,
+    NO_SPACE: errors.StorageFull,
 }
 
 _OF_THE_PROCESS: Final = {TASK_FAILED, CRASHED, KILLED, OUT_OF_MEMORY, OVER_LIMIT, TIMED_OUT}
+
+BROKEN: Final = frozenset(
+    {"damaged", "cannot_load", TASK_FAILED, CRASHED, OUT_OF_MEMORY, OVER_LIMIT, TIMED_OUT}
+)
+"""Codes of outcomes that are the file's own fault, and will be the same the next time."""
 
 
 def run_to_end(runner: TaskRunner, task: str, scratch: Path, subject: str) -> None:
@@ -62,14 +69,20 @@ def run_to_end(runner: TaskRunner, task: str, scratch: Path, subject: str) -> No
         ModelyardError: what the task raised, or `Invalid`, `TooLarge` or `Unavailable` naming
             `subject` when it could not say anything.
     """
+    outcome = outcome_of(runner, task, scratch)
+    if not outcome.ok:
+        raise error_of(outcome, subject)
+
+
+def outcome_of(runner: TaskRunner, task: str, scratch: Path) -> Outcome:
+    """Run a short task, and say how it ended."""
     running = runner.start(task, scratch)
     try:
         while (outcome := running.outcome()) is None:
             running.progress(WAIT_SECONDS)
     finally:
         running.kill()
-    if not outcome.ok:
-        raise error_of(outcome, subject)
+    return outcome
 
 
 def error_of(outcome: Outcome, subject: str) -> errors.ModelyardError:

@@ -11,11 +11,14 @@ from msgspec import Meta
 
 from modelyard.core.errors import Invalid
 from modelyard.core.tasks import SPEC_FILE
+from modelyard.core.tensors import Signature
+from modelyard.registry.artifact import Format
 
 AUTO: Final = "auto"
 MAX_PARAMETERS: Final = 32
 
 Spec = TypeVar("Spec")
+_File = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
 _ColumnName = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
@@ -29,12 +32,23 @@ class TaskKind(StrEnum):
 class InspectSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Read `file` in the scratch folder; `filename` is what its owner calls it."""
 
-    file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
+    file: _File
     filename: Annotated[str, Meta(max_length=1024)]
 
 
-class ImportSpec(InspectSpec, frozen=True):
-    """Read `file` as a model."""
+class ExamineSpec(InspectSpec, frozen=True):
+    """Try `file` as a model of this format.
+
+    `sample` names a file with rows to try it on, `features` the text features beside a graph; both
+    are empty where there are none. A sample that nobody asked for is `optional`: one that does not
+    fit is left aside. With a `signature` the model is only loaded and measured.
+    """
+
+    format: Format
+    sample: _File | None = None
+    optional: bool = False
+    features: _File | None = None
+    signature: Signature | None = None
 
 
 class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +57,7 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `task`, `metric` and `include` (the features) are chosen from the data where they are None.
     """
 
-    table: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
+    table: _File
     target: _ColumnName
     algorithm: Annotated[str, Meta(min_length=1, max_length=64)] = AUTO
     task: TaskKind | None = None

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from modelyard.core.tasks import RESULT_FILE, Progress, Report
-from modelyard.training.spec import ImportSpec, InspectSpec, TrainSpec, read_spec
+from modelyard.training.spec import ExamineSpec, InspectSpec, TrainSpec, read_spec
 
 TABLE_FILE: Final = "table.parquet"
 
@@ -40,14 +40,20 @@ def inspect_dataset(scratch: Path, report: Report) -> None:
     _write(scratch, inspection)
 
 
-def import_onnx(scratch: Path, report: Report) -> None:
-    """Check that a file is an ONNX model that can be served; leave an `Imported`."""
-    from modelyard.training.conversion.onnx_file import import_file
+def open_model(scratch: Path, report: Report) -> None:
+    """Say what an upload is, and unpack it if it is an archive; leave an `Opened`."""
+    from modelyard.training.opening import open_model as open_file
 
-    spec = read_spec(scratch, ImportSpec)
-    report(Progress("reading the model", 0.0))
-    imported = import_file(scratch / spec.file, spec.filename)
-    _write(scratch, imported)
+    spec = read_spec(scratch, InspectSpec)
+    report(Progress("opening the file", 0.0))
+    _write(scratch, open_file(scratch / spec.file, spec.filename))
+
+
+def examine_model(scratch: Path, report: Report) -> None:
+    """Try a model and convert it; leave its files and an `Examined`."""
+    from modelyard.training.examination import examine_model as examine
+
+    _write(scratch, examine(scratch, read_spec(scratch, ExamineSpec), report))
 
 
 def _write(scratch: Path, result: msgspec.Struct) -> None:

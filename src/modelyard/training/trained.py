@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from modelyard.core.errors import Invalid
+from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
 from modelyard.registry.artifact import Format
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
+
+MAX_TENSORS: Final = 2000
+MAX_DIMENSIONS: Final = 16
+MAX_SIZE: Final = 2**40
+MAX_NAMES: Final = 200_000
+MAX_NAME: Final = 1024
+MAX_TEXT: Final = 4000
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -32,8 +41,66 @@ class Trained(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """The result of `import_onnx`."""
+    """What an ONNX file tells of itself."""
 
     signature: Signature
     card: Card
     libraries: dict[str, str]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The result of `open_model`: where in the scratch folder the model is, and what it is.
+
+    `sample` is the file of an input example that came with it, empty if none did. `origin` is how
+    it came: `file`, `archive` or `mlflow`.
+    """
+
+    format: Format
+    file: str
+    sample: str = ""
+    origin: str = "file"
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """The result of `examine_model`.
+
+    `graph` and `features` are the files of the ONNX form, empty when there is none; `parity` is
+    how that form compares, None for a model that came as ONNX. `profile` is what the model costs
+    as it came.
+    """
+
+    signature: Signature
+    card: Card
+    profile: Profile
+    libraries: dict[str, str] = {}
+    parity: Parity | None = None
+    graph: str = ""
+    features: str = ""
+
+
+def check_examined(told: Examined) -> Examined:
+    """The answer of a task that nobody has to believe, within bounds.
+
+    Raises:
+        Invalid: something in it is too long, too many, or no number.
+    """
+    specs = (*told.signature.inputs, *told.signature.outputs)
+    profile = (told.profile.memory_bytes, told.profile.call_seconds, told.profile.row_seconds)
+    names = [name for spec in specs for name in (spec.name, *spec.columns)]
+    texts = [told.card.algorithm, *told.card.warnings, *told.libraries, *told.libraries.values()]
+    bounded = (
+        0 < len(told.signature.outputs) <= len(specs) <= MAX_TENSORS
+        and all(len(spec.shape) <= MAX_DIMENSIONS for spec in specs)
+        and all(-1 <= size < MAX_SIZE for spec in specs for size in spec.shape)
+        and len(names) <= MAX_NAMES
+        and all(0 < len(name) <= MAX_NAME for name in names)
+        and len(texts) <= MAX_TENSORS
+        and all(len(text) <= MAX_TEXT for text in texts)
+        and all(number >= 0 for number in profile)
+    )
+    if not bounded:
+        raise Invalid("what the model tells of itself is over the bounds")
+    for side in (told.signature.inputs, told.signature.outputs):
+        if len({spec.name for spec in side}) != len(side):
+            raise Invalid("two tensors of the model have the same name")
+    return told

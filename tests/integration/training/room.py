@@ -8,6 +8,7 @@ from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.adapters.store import SqlStore, open_store, sqlite_url
 from modelyard.core.clock import SystemClock
+from modelyard.core.sandboxing import Capabilities
 from modelyard.core.uploads import Upload
 from modelyard.registry.service import RegistryService
 from modelyard.tenancy.tenant import Tenant
@@ -26,7 +27,9 @@ MEMORY = 8 << 30
 class Room:
     """Everything of the room, on one home."""
 
-    def __init__(self, home: Path, seconds: float = 60) -> None:
+    def __init__(
+        self, home: Path, seconds: float = 60, capabilities: Capabilities | None = None
+    ) -> None:
         self.home = home
         self.clock = SystemClock()
         self.store: SqlStore = open_store(sqlite_url(home / "modelyard.db"))
@@ -34,7 +37,7 @@ class Room:
         self.scratch = ScratchRoot(home / "scratch")
         self.registry = RegistryService(self.store, self.clock)
         self.jobs = JobService(self.store, self.clock)
-        sandbox, target = Sandbox(detect()), "modelyard.bootstrap"
+        sandbox, target = Sandbox(capabilities or detect()), "modelyard.bootstrap"
         runner = ProcessTaskRunner(sandbox, target, MEMORY, seconds)
         self.datasets = DatasetService(
             store=self.store,
@@ -49,6 +52,7 @@ class Room:
             runner=runner,
             scratch=self.scratch,
             registry=self.registry,
+            admit_code=sandbox.capabilities.admit_code,
         )
         self.worker = Worker(
             store=self.store,

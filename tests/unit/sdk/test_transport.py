@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import hashlib
 import socket
 import time
-from pathlib import Path
 
 import pytest
 
@@ -144,21 +142,3 @@ def test_a_silent_server_times_out() -> None:
 
 def test_names_stay_one_segment_of_the_path() -> None:
     assert route("models", "a/../b", "versions", 3) == "/api/v1/models/a%2F..%2Fb/versions/3"
-
-
-def test_a_file_is_uploaded_by_its_digest(
-    server: ScriptedServer, client: Client, tmp_path: Path
-) -> None:
-    file = tmp_path / "d.csv"
-    file.write_bytes(b"a\n1\n" * 200_000)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    server.answers = [
-        Answer(201, {"digest": digest, "size": 800_000}),
-        Answer(400, {"detail": "enough", "code": "invalid"}),
-    ]
-    with pytest.raises(ApiError, match="enough"):
-        client.datasets.add("d", file)
-    put, post = server.asked
-    assert (put.method, put.path) == ("PUT", f"/api/v1/uploads/{digest}")
-    assert put.body == file.read_bytes()
-    assert post.json() == {"name": "d", "upload": digest, "filename": "d.csv"}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from modelyard_client.files import send_file
+from modelyard_client.files import send_path
 from modelyard_client.pages import Page, collect
 from modelyard_client.transport import Transport, route
 
@@ -70,7 +70,7 @@ class Datasets:
     def add(self, name: str, path: str | Path) -> DatasetVersion:
         """Upload a CSV, Parquet or JSON Lines file as the newest version of `name`."""
         file = Path(path)
-        upload = send_file(self._transport, file)
+        upload = send_path(self._transport, file)
         body = {"name": name, "upload": upload.digest, "filename": file.name}
         return self._transport.request(
             "POST", route("datasets"), DatasetVersion, body=body, timeout=READ_SECONDS

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from modelyard_client.files import send_file
+from modelyard_client.errors import ClientError
+from modelyard_client.files import send_path
 from modelyard_client.pages import Page, collect
 from modelyard_client.transport import Transport, route
 
 CHECK_SECONDS: Final = 600.0
-"""The server validates an imported file before it answers."""
+"""The server tries an imported model before it answers."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -139,6 +140,16 @@ class ModelVersion(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class VersionFailed(ClientError):
+    """An imported file cannot be read or tried. Its version stays on record as failed."""
+
+    def __init__(self, version: ModelVersion) -> None:
+        super().__init__(
+            f"version {version.number} of model '{version.model}' has failed: {version.reason}"
+        )
+        self.version = version
+
+
 class Models:
     """`/api/v1/models`."""
 
@@ -174,18 +185,42 @@ class Models:
         path = route("models", name, "aliases", alias)
         self._transport.request("DELETE", path, type(None))
 
-    def import_file(self, name: str, path: str | Path, description: str = "") -> ModelVersion:
-        """Upload an ONNX file as the newest version of `name`."""
+    def import_model(
+        self,
+        name: str,
+        path: str | Path,
+        *,
+        sample: str | Path | None = None,
+        description: str = "",
+        filename: str = "",
+    ) -> ModelVersion:
+        """Upload a model as the newest version of `name`.
+
+        `path` is the model's file, a ZIP or tar archive with it, or a folder, which is packed on
+        the way. `sample` is a JSON file with rows that it takes. `filename` is what the version's
+        lineage calls it, instead of the path's last part.
+
+        Raises:
+            VersionFailed: it was registered, and cannot be used; says why.
+        """
         file = Path(path)
-        upload = send_file(self._transport, file)
-        body = {"upload": upload.digest, "filename": file.name, "description": description}
-        return self._transport.request(
+        body: dict[str, Any] = {
+            "upload": send_path(self._transport, file).digest,
+            "filename": filename or file.resolve().name,
+            "description": description,
+        }
+        if sample is not None:
+            body["sample"] = send_path(self._transport, Path(sample)).digest
+        version = self._transport.request(
             "POST",
             route("models", name, "versions"),
             ModelVersion,
             body=body,
             timeout=CHECK_SECONDS,
         )
+        if version.state == "failed":
+            raise VersionFailed(version)
+        return version
 
     def list(self, limit: int = 1000) -> Sequence[Model]:
         """All models, by name."""

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
@@ -25,7 +24,6 @@ ATTEMPTS: Final = 4
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 10.0
 _CONNECT_SECONDS: Final = 5.0
-_CHUNK: Final = 1 << 18
 _MAX_DETAIL: Final = 2000
 
 
@@ -93,18 +91,27 @@ class Transport:
         )
         return _decode(response, kind)
 
-    def upload(self, path: str, file: Path, kind: type[T]) -> T:
-        """PUT the file's bytes as they are, without holding them in memory."""
-        headers = {
-            "content-type": "application/octet-stream",
-            "content-length": str(file.stat().st_size),
-        }
-        response = self._attempt(
-            lambda client: client.put(
-                path, content=_chunks(file), headers=headers, timeout=self._limits(None)
+    def once(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        missing: bool = False,
+    ) -> httpx2.Response:
+        """Send a request a single time. With `missing`, 404 is an answer like any other.
+
+        Raises:
+            ApiError, Unreachable, TimedOut: as `request` does.
+        """
+        with self._translated():
+            response = self._open().request(
+                method, path, content=content, headers=headers, timeout=self._limits(None)
             )
-        )
-        return _decode(response, kind)
+        if response.status_code >= 400 and not (missing and response.status_code == 404):
+            raise _error(response)
+        return response
 
     @contextmanager
     def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[Iterator[str]]:
@@ -201,12 +208,6 @@ def _given(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if params is None:
         return None
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            yield chunk
 
 
 def _event_data(lines: Iterator[str]) -> Iterator[str]:

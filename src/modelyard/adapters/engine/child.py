@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -12,7 +13,15 @@ from typing import Final
 
 from modelyard.adapters.engine.wire import MAX_MESSAGE, Line, pack
 from modelyard.core.errors import ModelyardError
-from modelyard.core.tasks import OUT_OF_MEMORY, TASK_FAILED, Outcome, Progress, Report, Task
+from modelyard.core.tasks import (
+    NO_SPACE,
+    OUT_OF_MEMORY,
+    TASK_FAILED,
+    Outcome,
+    Progress,
+    Report,
+    Task,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +74,8 @@ def _attempt(task: Task, scratch: Path, report: Report, memory_bytes: int) -> Ou
             "use less data or raise task_memory_bytes",
         )
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Outcome(ok=False, code=NO_SPACE, message="the server's disk is full")
         logger.exception("task failed")
         return Outcome(ok=False, code=TASK_FAILED, message=_shortened(error))
     return Outcome(ok=True)

@@ -17,14 +17,20 @@ from modelyard.api.management.problems import refusals
 from modelyard.core.pages import Page
 from modelyard.registry.model import Alias, Model, Reference
 from modelyard.registry.version import ModelVersion
+from modelyard.training.importing import ImportOrder
 
 
 class NewModelVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file to import as a model's next version."""
+    """A file to import as a model's next version.
+
+    `sample` is a JSON file with rows that the model takes: it is tried on them, and what it takes
+    is read from them where its own file does not tell.
+    """
 
     upload: Digest
     filename: Filename
     description: Annotated[str, Meta(max_length=2000, description="For the model card.")] = ""
+    sample: Digest | None = None
 
 
 class AliasTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +74,7 @@ def show_version(services: Services, caller: Caller, model: Name, number: Number
 @post(
     "/{model:str}/versions",
     summary="Import a version",
-    responses=refusals(404, 409, 413, 415, 422, 501),
+    responses=refusals(404, 409, 413, 415, 422, 501, 507),
     operation_class=Idempotent,
     opt={LANE: Lane.FILES},
     sync_to_thread=True,
@@ -76,13 +82,14 @@ def show_version(services: Services, caller: Caller, model: Name, number: Number
 def import_version(
     services: Services, caller: Caller, model: Name, data: JSONBody[NewModelVersion]
 ) -> ModelVersion:
-    """Upload the ONNX file first (`PUT /api/v1/uploads/{sha256}`), then name its digest here.
+    """Upload the file first (`PUT /api/v1/uploads/{sha256}`), then name its digest here.
 
-    The file is validated before the answer; the model is made if it is not there.
+    It is a model's file in one of the supported formats, or a ZIP or tar of a folder with one in
+    it; its content decides which. The model is tried before the answer, and made if it is not
+    there. A file that cannot be read becomes a version whose `state` is `failed`, with a `reason`.
     """
-    version: ModelVersion = services.imports.import_model(
-        caller.tenant_id, model, data.upload, data.filename, data.description
-    )
+    order = ImportOrder(data.upload, data.filename, data.description, data.sample)
+    version: ModelVersion = services.imports.import_model(caller.tenant_id, model, order)
     return version
 
 

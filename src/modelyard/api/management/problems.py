@@ -30,6 +30,7 @@ _REASONS: Final[Mapping[int, str]] = {
     422: "The Idempotency-Key was used before with another request.",
     501: "The server lacks an optional extra; the detail names it.",
     503: "Not now; try again after Retry-After seconds.",
+    507: "The server has no room left; nothing that it had is lost.",
 }
 _ALWAYS: Final = (400, 401, 403, 503)
 _CODES: Final[Mapping[int, str]] = {

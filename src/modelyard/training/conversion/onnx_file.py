@@ -11,8 +11,8 @@ import numpy as np
 
 from modelyard.core.errors import TooLarge, UnsupportedFormat
 from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
+from modelyard.registry.archives import Damaged
 from modelyard.registry.card import Card
-from modelyard.registry.detection import HEAD_BYTES, refuse_other_than_onnx
 from modelyard.serving.runtimes.contract import CannotLoad
 from modelyard.serving.runtimes.onnx import open_session
 from modelyard.training.conversion.external_data import has_external_data
@@ -49,8 +49,9 @@ def import_file(path: Path, filename: str) -> Imported:
     """Read the file as ONNX, derive its signature and try it on zeros.
 
     Raises:
-        UnsupportedFormat: it is something else, keeps tensors in other files, or takes or gives a
-            type that the protocol has not; the message says what would do.
+        UnsupportedFormat: it keeps tensors in other files, or takes or gives a type that the
+            protocol has not; the message says what would do.
+        Damaged: it is no whole message.
         Invalid: it is ONNX that cannot be loaded.
         TooLarge: over the bounds.
     """
@@ -76,13 +77,9 @@ def _read(source: Source) -> bytes:
     if not data:
         raise source.invalid("the file is empty")
     try:
-        refuse_other_than_onnx(data[:HEAD_BYTES])
-    except UnsupportedFormat as error:
-        raise UnsupportedFormat(f"{source.name}: {error.message}") from None
-    try:
         external = has_external_data(data)
     except ValueError as error:
-        raise UnsupportedFormat(f"{source.name}: this is not an ONNX file ({error})") from None
+        raise Damaged(f"{source.name}: the ONNX file is cut off or damaged ({error})") from None
     if external:
         raise UnsupportedFormat(
             f"{source.name}: it keeps weights in other files; save it as one file "

@@ -112,7 +112,12 @@ class Yard:
             ),
             jobs=JobService(store, clock),
             imports=ImportService(
-                store=store, blobs=blobs, runner=runner, scratch=scratch, registry=registry
+                store=store,
+                blobs=blobs,
+                runner=runner,
+                scratch=scratch,
+                registry=registry,
+                admit_code=sandbox.capabilities.admit_code,
             ),
             uploads=UploadReceiver(store, blobs, clock, self.uploads, MAX_UPLOAD),
             store=store,

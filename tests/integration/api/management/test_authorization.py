@@ -55,7 +55,7 @@ async def test_a_key_for_inference_reaches_the_documentation_alone(yard: Yard) -
                 assert answer.status_code in (200, 204, 404), (method, path)
             else:
                 assert answer.status_code == 403, (method, path)
-                assert answer.json()["code"] == "forbidden"
+                assert method == "HEAD" or answer.json()["code"] == "forbidden"
 
 
 @pytest.mark.parametrize("scope", [Scope.MANAGE, Scope.ADMIN])

@@ -104,10 +104,67 @@ async def test_a_dataset_and_a_job_on_it(yard: Yard) -> None:
 
 
 async def test_what_is_no_model_is_not_imported(yard: Yard) -> None:
+    async with yard.client() as client:
+        await client.put(_path(CSV), content=CSV)
+        body = {"upload": _path(CSV)[9:], "filename": "model.pkl"}
+        answer = await client.post("/models/churn/versions", json=body)
+        missing = await client.get("/models/churn")
+    assert answer.status_code == 415
+    assert answer.json()["code"] == "unsupported_format"
+    assert missing.status_code == 404
+
+
+async def test_a_broken_model_is_a_version_that_has_failed(yard: Yard) -> None:
     pickle = b"\x80\x04\x95" + b"x" * 100
     async with yard.client() as client:
         await client.put(_path(pickle), content=pickle)
         body = {"upload": _path(pickle)[9:], "filename": "model.pkl"}
         answer = await client.post("/models/churn/versions", json=body)
-    assert answer.status_code == 415
-    assert answer.json()["code"] == "unsupported_format"
+        assert answer.status_code == 201
+        version = answer.json()
+        assert (version["number"], version["state"]) == (1, "failed")
+        assert "model.pkl" in version["reason"]
+        assert (await client.get("/models/churn")).json()["latest"] == 0
+        aliased = await client.put("/models/churn/aliases/champion", json={"version": 1})
+        deployed = await client.put("/deployments/churn", json={"model": "churn:1"})
+        latest = await client.put("/deployments/churn", json={"model": "churn"})
+    assert (aliased.status_code, deployed.status_code, latest.status_code) == (409, 409, 404)
+    assert version["reason"] in deployed.json()["detail"]
+
+
+async def test_an_upload_is_resumed(yard: Yard) -> None:
+    content = bytes(range(256)) * 5_000
+    path, half = _path(content), len(content) // 2
+    more = {"upload-complete": "?0"}
+    async with yard.client() as client, yard.client(other=True) as stranger:
+        assert (await client.head(path)).status_code == 404
+        first = await client.patch(
+            path, content=content[:half], headers={**more, "upload-offset": "0"}
+        )
+        assert (first.status_code, first.headers["upload-offset"]) == (204, str(half))
+        told = await client.head(path)
+        assert told.headers["upload-offset"] == str(half)
+        assert told.headers["upload-complete"] == "?0"
+        assert (await stranger.head(path)).status_code == 404
+        wrong = await client.patch(path, content=b"x", headers={"upload-offset": "7"})
+        assert (wrong.status_code, wrong.json()["code"]) == (409, "conflict")
+        for odd in ({}, {"upload-offset": "-1"}, {"upload-offset": "x"},
+                    {"upload-offset": "0", "upload-complete": "yes"}):  # fmt: skip
+            assert (await client.patch(path, content=b"x", headers=odd)).status_code == 400
+        last = await client.patch(
+            path, content=content[half:], headers={"upload-offset": str(half)}
+        )
+        assert (last.status_code, last.json()["size"]) == (201, len(content))
+        assert (await client.head(path)).headers["upload-complete"] == "?1"
+        assert (await client.delete(path)).status_code == 404
+    assert list(yard.uploads.iterdir()) == []
+
+
+async def test_an_upload_is_given_up(yard: Yard) -> None:
+    headers = {"upload-offset": "0", "upload-complete": "?0"}
+    async with yard.client() as client, yard.client(other=True) as stranger:
+        await client.patch(_path(b"whole"), content=b"wh", headers=headers)
+        assert (await stranger.delete(_path(b"whole"))).status_code == 404
+        assert (await client.delete(_path(b"whole"))).status_code == 204
+        assert (await client.head(_path(b"whole"))).status_code == 404
+    assert list(yard.uploads.iterdir()) == []

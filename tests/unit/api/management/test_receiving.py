@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from modelyard.adapters.blobs import local_blobs
 from modelyard.adapters.memory import MemoryStore
-from modelyard.api.management.receiving import UploadReceiver
+from modelyard.api.management import partials
+from modelyard.api.management.receiving import Part, UploadReceiver
 from modelyard.core.clock import ManualClock
-from modelyard.core.errors import Invalid, NotFound, TooLarge, Unavailable
+from modelyard.core.errors import (
+    Conflict,
+    Interrupted,
+    Invalid,
+    NotFound,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -59,7 +71,9 @@ def _digest(content: bytes) -> str:
 async def test_what_came_is_what_is_kept(inbox: Inbox, size: int) -> None:
     content = bytes(n % 251 for n in range(1000)) * (size // 1000 + 1)
     content = content[:size]
-    upload, created = await inbox.receiver.receive("tnt_1", _digest(content), None, _parts(content))
+    received = await inbox.receiver.receive("tnt_1", _digest(content), Part(), _parts(content))
+    assert received.upload is not None
+    upload, created = received.upload, received.created
     assert (upload.size, created) == (size, True)
     assert inbox.blobs.get(upload.digest) == content
     assert list(inbox.folder.iterdir()) == []
@@ -67,7 +81,7 @@ async def test_what_came_is_what_is_kept(inbox: Inbox, size: int) -> None:
 
 async def test_a_wrong_digest_leaves_nothing(inbox: Inbox) -> None:
     with pytest.raises(Invalid, match="SHA-256"):
-        await inbox.receiver.receive("tnt_1", _digest(b"a"), None, _parts(b"b"))
+        await inbox.receiver.receive("tnt_1", _digest(b"a"), Part(), _parts(b"b"))
     assert not inbox.kept(_digest(b"a"))
     assert not inbox.blobs.exists(_digest(b"b"))
     assert list(inbox.folder.iterdir()) == []
@@ -82,7 +96,7 @@ async def test_the_announced_size_is_refused_before_a_byte_is_read(inbox: Inbox)
         yield b""
 
     with pytest.raises(TooLarge):
-        await inbox.receiver.receive("tnt_1", _digest(b""), MAX + 1, watched())
+        await inbox.receiver.receive("tnt_1", _digest(b""), Part(length=MAX + 1), watched())
     assert not read
 
 
@@ -96,12 +110,56 @@ async def test_an_unannounced_size_is_refused_at_the_bound(inbox: Inbox) -> None
             yield b"x" * (1 << 20)
 
     with pytest.raises(TooLarge):
-        await inbox.receiver.receive("tnt_1", _digest(b""), None, endless())
+        await inbox.receiver.receive("tnt_1", _digest(b""), Part(), endless())
     assert given == MAX + (1 << 20)
     assert list(inbox.folder.iterdir()) == []
 
 
-async def test_a_cancelled_upload_leaves_nothing(inbox: Inbox) -> None:
+async def _broken(content: bytes, size: int = 70_000) -> AsyncIterator[bytes]:
+    async for part in _parts(content, size):
+        yield part
+    raise Interrupted("the connection ended before the whole file came")
+
+
+async def test_a_broken_upload_goes_on_where_it_broke(inbox: Inbox) -> None:
+    content = bytes(n % 251 for n in range(1000)) * 2000
+    digest = _digest(content)
+    with pytest.raises(NotFound):
+        inbox.receiver.state("tnt_1", digest)
+    with pytest.raises(Interrupted):
+        await inbox.receiver.receive("tnt_1", digest, Part(), _broken(content[:1_200_000]))
+    assert inbox.receiver.state("tnt_1", digest).offset == 1_200_000
+    assert not inbox.kept(digest)
+    with pytest.raises(NotFound):
+        inbox.receiver.state("tnt_2", digest)
+    with pytest.raises(Conflict, match="1200000 bytes of the file are there, not 7"):
+        await inbox.receiver.receive("tnt_1", digest, Part(7), _parts(content[7:]))
+    middle = await inbox.receiver.receive(
+        "tnt_1", digest, Part(1_200_000, last=False), _parts(content[1_200_000:1_500_000])
+    )
+    assert (middle.offset, middle.upload) == (1_500_000, None)
+    # Another process takes over, as after a restart.
+    again = UploadReceiver(inbox.store, inbox.blobs, ManualClock(), inbox.folder, MAX)
+    end = await again.receive("tnt_1", digest, Part(1_500_000), _parts(content[1_500_000:]))
+    assert end.created
+    assert inbox.blobs.get(digest) == content
+    assert again.state("tnt_1", digest) == replace(end, created=False)
+    assert list(inbox.folder.iterdir()) == []
+
+
+async def test_a_resumed_upload_is_checked_as_a_whole(inbox: Inbox) -> None:
+    digest = _digest(b"abcd")
+    with pytest.raises(Interrupted):
+        await inbox.receiver.receive("tnt_1", digest, Part(), _broken(b"xx"))
+    with pytest.raises(Invalid, match="SHA-256"):
+        await inbox.receiver.receive("tnt_1", digest, Part(2), _parts(b"cd"))
+    with pytest.raises(NotFound):
+        inbox.receiver.state("tnt_1", digest)
+    with pytest.raises(TooLarge):
+        await inbox.receiver.receive("tnt_1", digest, Part(MAX, 1), _parts(b"x"))
+
+
+async def test_one_connection_at_a_time_sends_a_file(inbox: Inbox) -> None:
     begun = asyncio.Event()
 
     async def stalling() -> AsyncIterator[bytes]:
@@ -109,13 +167,57 @@ async def test_a_cancelled_upload_leaves_nothing(inbox: Inbox) -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    upload = asyncio.create_task(inbox.receiver.receive("tnt_1", _digest(b""), None, stalling()))
+    digest = _digest(b"x" * (1 << 21))
+    upload = asyncio.create_task(inbox.receiver.receive("tnt_1", digest, Part(), stalling()))
     await begun.wait()
-    assert len(list(inbox.folder.iterdir())) == 1
+    with pytest.raises(Unavailable, match="another connection"):
+        await inbox.receiver.receive("tnt_1", digest, Part(1 << 20), _parts(b"x" * (1 << 20)))
     upload.cancel()
     with pytest.raises(asyncio.CancelledError):
         await upload
+    # What had come when the server stopped is there.
+    assert inbox.receiver.state("tnt_1", digest).offset == 1 << 20
+    rest = _parts(b"x" * (1 << 20))
+    assert (await inbox.receiver.receive("tnt_1", digest, Part(1 << 20), rest)).created
+
+
+async def test_what_waits_too_long_is_dropped(inbox: Inbox) -> None:
+    old, fresh = _digest(b"old"), _digest(b"new")
+    for digest in (old, fresh):
+        with pytest.raises(Interrupted):
+            await inbox.receiver.receive("tnt_1", digest, Part(), _broken(b"x"))
+    day_ago = time.time() - partials.EXPIRY - 1
+    os.utime(inbox.folder / f"tnt_1-{old}.part", (day_ago, day_ago))
+    again = UploadReceiver(inbox.store, inbox.blobs, ManualClock(), inbox.folder, MAX)
+    with pytest.raises(NotFound):
+        again.state("tnt_1", old)
+    again.drop("tnt_1", fresh)
+    with pytest.raises(NotFound):
+        again.drop("tnt_1", fresh)
     assert list(inbox.folder.iterdir()) == []
+
+
+async def test_a_tenant_begins_so_many_uploads_at_most(inbox: Inbox) -> None:
+    digests = [_digest(b"%d" % number) for number in range(partials.MOST + 3)]
+    for number, digest in enumerate(digests):
+        with pytest.raises(Interrupted):
+            await inbox.receiver.receive("tnt_1", digest, Part(), _broken(b"x"))
+        when = time.time() - 1000 + number
+        os.utime(inbox.folder / f"tnt_1-{digest}.part", (when, when))
+    with pytest.raises(Interrupted):
+        await inbox.receiver.receive("tnt_2", digests[0], Part(), _broken(b"x"))
+    there = {path.name for path in inbox.folder.iterdir()}
+    assert there == {f"tnt_1-{d}.part" for d in digests[3:]} | {f"tnt_2-{digests[0]}.part"}
+
+
+async def test_a_tenants_beginnings_take_so_much_at_most(inbox: Inbox) -> None:
+    for number in range(6):
+        content = _broken(b"x" * (MAX - 1), 1 << 20)
+        with pytest.raises(Interrupted):
+            await inbox.receiver.receive("tnt_1", _digest(b"%d" % number), Part(), content)
+        when = time.time() - 1000 + number
+        os.utime(inbox.folder / f"tnt_1-{_digest(b'%d' % number)}.part", (when, when))
+    assert sum(path.stat().st_size for path in inbox.folder.iterdir()) <= 5 * MAX
 
 
 async def test_a_full_disk_is_told_as_such(inbox: Inbox) -> None:
@@ -123,6 +225,6 @@ async def test_a_full_disk_is_told_as_such(inbox: Inbox) -> None:
         yield b"x"
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(Unavailable, match="no room"):
-        await inbox.receiver.receive("tnt_1", _digest(b"x"), None, full())
+    with pytest.raises(StorageFull, match="no room"):
+        await inbox.receiver.receive("tnt_1", _digest(b"x"), Part(), full())
     assert list(inbox.folder.iterdir()) == []

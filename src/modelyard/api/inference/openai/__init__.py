@@ -1,1 +1,0 @@
-"""The OpenAI API, written once above whatever engine generates."""
