@@ -42,7 +42,7 @@ def enclose(order: Order) -> None:
         OSError: the kernel refuses a part of it.
     """
     from modelyard.adapters.engine.lifetime import die_with_parent
-    from modelyard.adapters.engine.sandbox import guard, limits
+    from modelyard.adapters.engine.sandbox import limits
     from modelyard.adapters.engine.sandbox.libc import Libc
     from modelyard.adapters.engine.sandbox.namespaces import drop_capabilities, enter
 
@@ -57,6 +57,8 @@ def enclose(order: Order) -> None:
     enter(libc, order.namespaces)
     own_proc = False
     if order.processes > 1:
+        from modelyard.adapters.engine.sandbox import guard
+
         own_proc = guard.stay_behind(libc, order)
     else:
         die_with_parent(order.parent)

@@ -6,7 +6,6 @@ import ctypes
 import os
 import struct
 from collections.abc import Collection
-from pathlib import Path
 from typing import Final
 
 from modelyard.adapters.engine.sandbox.libc import Libc
@@ -75,4 +74,8 @@ def drop_capabilities(libc: Libc) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    Path(path).write_text(text, encoding="ascii")
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    finally:
+        os.close(descriptor)
