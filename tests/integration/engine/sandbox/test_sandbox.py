@@ -1,5 +1,6 @@
 """That what models need works inside; what they must not do is tried in test_hostile."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -50,7 +51,7 @@ def attempt(
         process = Sandbox(capabilities).start(
             str(script),
             arguments,
-            SandboxPolicy(scratch=scratch, memory_bytes=MEMORY, **more),
+            SandboxPolicy(scratch=scratch, **{"memory_bytes": MEMORY, **more}),
             output=output.fileno(),
         )
     try:
@@ -153,7 +154,70 @@ print(RandomForestClassifier(n_estimators=5, n_jobs=2).fit(x, y).predict(x[:3]))
 }
 
 
+OPTIONAL = {
+    "xgboost": """
+import numpy, xgboost
+x, y = numpy.random.rand(50, 3), numpy.arange(50) % 2
+print(xgboost.XGBClassifier(n_estimators=2, n_jobs=2).fit(x, y).predict(x[:3]))
+""",
+    "lightgbm": """
+import numpy, lightgbm
+x, y = numpy.random.rand(50, 3), numpy.arange(50) % 2
+print(lightgbm.LGBMClassifier(n_estimators=2, n_jobs=2, verbose=-1).fit(x, y).predict(x[:3]))
+""",
+    "torch": """
+import torch
+module = torch.jit.trace(torch.nn.Linear(3, 2), torch.zeros(1, 3))
+module.save("module.pt")
+print(torch.jit.load("module.pt")(torch.ones(2, 3)))
+""",
+    "keras": """
+import os
+os.environ["KERAS_BACKEND"] = "torch"
+import keras, numpy
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+model.save("model.keras")
+print(keras.models.load_model("model.keras").predict(numpy.zeros((2, 3)), verbose=0))
+""",
+}
+SEVERAL = """
+import os, subprocess, sys
+from joblib import Parallel, delayed
+
+assert os.waitpid(os.fork() or os._exit(3), 0)[1] == 3 << 8
+subprocess.run([sys.executable, "-c", "import msgspec"], check=True)
+print(Parallel(n_jobs=2)(delayed(pow)(number, 2) for number in range(4)))
+"""
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_libraries_work(library: str, capabilities: Capabilities, scratch: Path) -> None:
     printed = run(capabilities, scratch, LIBRARIES[library])
     assert "Warning" not in printed
+
+
+@pytest.mark.parametrize("library", OPTIONAL)
+def test_optional_libraries_work(library: str, capabilities: Capabilities, scratch: Path) -> None:
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    run(capabilities, scratch, OPTIONAL[library], memory_bytes=8 << 30)
+
+
+def test_scikit_learn_takes_turns_where_it_may_be_one_process_only(
+    capabilities: Capabilities, scratch: Path
+) -> None:
+    code = """
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+x, y = load_iris(return_X_y=True)
+print(len(cross_val_score(LogisticRegression(max_iter=500), x, y, n_jobs=2)))
+"""
+    assert run(capabilities, scratch, code).split() == ["5"]
+
+
+def test_several_processes_work_where_they_are_allowed(
+    capabilities: Capabilities, scratch: Path
+) -> None:
+    printed = run(capabilities, scratch, SEVERAL, processes=12)
+    assert printed == "[0, 1, 4, 9]\n"
