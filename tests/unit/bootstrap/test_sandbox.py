@@ -30,7 +30,7 @@ def test_a_process_of_its_own_finds_out_by_itself() -> None:
 
 def test_a_server_below_the_demanded_level_does_not_start() -> None:
     judge_sandbox(Settings(sandbox="reduced"))
-    with pytest.raises(Invalid, match="demands the level 'full'.*namespaces are not allowed"):
+    with pytest.raises(Invalid, match=r"demands the level 'full'.*namespaces are not allowed"):
         judge_sandbox(Settings(sandbox="full"))
 
 
