@@ -20,6 +20,7 @@ from modelyard.api.capacity import Capacity
 from modelyard.api.front import Front
 from modelyard.api.inference.extension_routes import ExtensionRoutes
 from modelyard.api.inference.extensions import Extensions
+from modelyard.api.inference.openai.application import OpenAiApp
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.limits import ConnectionLimits
 from modelyard.core.access import Grant, Scope
@@ -317,6 +318,7 @@ class Gateway:
             folder / "metrics",
             self.capacity,
             max_request_bytes=LIMIT,
+            openai=OpenAiApp(self.service, max_request_bytes=LIMIT),
         )
         self._keys: dict[bytes, KeyEntry] = {}
         self._routes: dict[tuple[str, str], Route] = {}

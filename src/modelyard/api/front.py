@@ -21,6 +21,7 @@ from modelyard.api.authentication import authenticate, presented_key, require
 from modelyard.api.capacity import Capacity, Holding
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
 from modelyard.api.inference.failures import refusal
+from modelyard.api.inference.openai.application import OpenAiApp
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
 from modelyard.core import access
@@ -46,12 +47,14 @@ class Front:
         capacity: Capacity,
         *,
         max_request_bytes: int,
+        openai: OpenAiApp,
     ) -> None:
         self._capacity = capacity
         self._max_request_bytes = max_request_bytes
         self._service = service
         self._inference = inference
         self._metrics = metrics
+        self._openai = openai
         self.management: App | None = None
 
     def answer(self, request: HttpRequest, done: Callable[[HttpResponse], None]) -> Exchange | None:
@@ -85,9 +88,14 @@ class Front:
         try:
             grant = self._grant(scope, path)
         except ModelyardError as error:
-            await _refuse(send, error, path, inference=inference)
+            if self._openai.takes(path):
+                await self._openai.refuse(send, error)
+            else:
+                await _refuse(send, error, path, inference=inference)
             return
-        if inference:
+        if self._openai.takes(path):
+            await self._openai.answer(scope, receive, send, grant)
+        elif inference:
             await self._infer(scope, receive, send, grant)
         elif path == "/metrics":
             await self._tell_metrics(scope, send, grant)

@@ -56,6 +56,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.api.front import Front
     from modelyard.api.inference.extension_routes import ExtensionRoutes
     from modelyard.api.inference.extensions import Extensions
+    from modelyard.api.inference.openai.application import OpenAiApp
     from modelyard.api.inference.routes import InferenceRoutes
     from modelyard.api.known_heads import KnownHeads
     from modelyard.api.limits import ConnectionLimits
@@ -82,7 +83,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         max_request_bytes=max_body,
         tracer=tracer,
     )
-    front = Front(service, routes, home.metrics, capacity, max_request_bytes=max_body)
+    openai = OpenAiApp(service, max_request_bytes=max_body)
+    front = Front(
+        service, routes, home.metrics, capacity, max_request_bytes=max_body, openai=openai
+    )
     loader = _loader(settings, home, gateway_id)
     follower = Follower(
         gateway_id,

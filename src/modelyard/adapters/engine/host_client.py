@@ -46,8 +46,11 @@ from modelyard.core.trust import Trust
 from modelyard.serving.ports import Loaded, RouteKey, WantedRoute
 from modelyard.serving.replica.channel import Terms
 from modelyard.serving.replica.remote import RemoteRuntime
+from modelyard.serving.replica.speaker import RemoteSpeaker
 from modelyard.serving.runtimes.contract import CannotLoad
 
+GGUF: Final = "gguf"
+"""The format of language models, which are asked for text and answer in pieces."""
 FIRST_DELAY: Final = 0.05
 MOST_DELAY: Final = 2.0
 GRACE: Final = 10.0
@@ -232,7 +235,7 @@ class _Model:
 
     def __init__(self, client: HostClient, spec: ReplicaSpec) -> None:
         self.spec = spec
-        self.runtime: RemoteRuntime | None = None
+        self.runtime: RemoteRuntime | RemoteSpeaker | None = None
         self._client = client
         self._terms: Callable[[Profile], Terms]
         self._waiting: list[Future[Loaded]] = []
@@ -259,7 +262,8 @@ class _Model:
     def prepared(self, profile: Profile) -> None:
         terms = self._terms(profile)
         if self.runtime is None:
-            self.runtime = RemoteRuntime(terms, self)
+            speaks = self.spec.format == GGUF
+            self.runtime = RemoteSpeaker(terms, self) if speaks else RemoteRuntime(terms, self)
         self.runtime.prepared(terms)
         for future in self._waiting:
             if future.set_running_or_notify_cancel():

@@ -15,12 +15,13 @@ from modelyard.api.inference import v2
 from modelyard.api.inference.compression import compressed, decompressed
 from modelyard.api.inference.extension_routes import ExtensionRoutes
 from modelyard.api.inference.failures import not_allowed, refusal
+from modelyard.api.inference.timeouts import client_timeout
 from modelyard.api.inference.traces import begin_trace, tell_trace
 from modelyard.api.inference.v1 import V1Codec
 from modelyard.api.inference.v2 import V2Codec
 from modelyard.core import ids
 from modelyard.core.access import Grant
-from modelyard.core.errors import Invalid, ModelyardError, NotFound
+from modelyard.core.errors import ModelyardError, NotFound
 from modelyard.serving.exchange import Answer, Codec, Exchange
 from modelyard.serving.service import InferenceService
 from modelyard.serving.snapshot import Route
@@ -28,7 +29,6 @@ from modelyard.serving.traced_codec import TracedCodec
 from modelyard.serving.tracing import Tracer
 
 _PREDICT: Final = ":predict"
-_TIMEOUT: Final = b"x-request-timeout-ms"
 
 
 class InferenceRoutes:
@@ -80,7 +80,7 @@ class InferenceRoutes:
             trace = begin_trace(self._tracer, request, call.route)
             codec = TracedCodec(codec, trace)
         try:
-            timeout = _timeout(request)
+            timeout = client_timeout(request.headers)
             decompressed(request, self._max_request_bytes, self._capacity)
         except ModelyardError as error:
             response = refusal(error)
@@ -167,16 +167,6 @@ def _call(path: str) -> Call | None:
             template = "/v1/models/{model}:predict"
             return Call(name[: -len(_PREDICT)], None, V1Codec, template)
     return None
-
-
-def _timeout(request: HttpRequest) -> float | None:
-    """Seconds that the client gives us, by `X-Request-Timeout-Ms`."""
-    value = request.headers.get(_TIMEOUT)
-    if value is None:
-        return None
-    if not value.isdigit() or len(value) > 9 or int(value) == 0:
-        raise Invalid("X-Request-Timeout-Ms must be a number of milliseconds, 1 or more")
-    return int(value) / 1000
 
 
 def _ready(route: Route) -> dict[str, Any]:

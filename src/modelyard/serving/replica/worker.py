@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,12 @@ import msgspec
 from modelyard.core.errors import DeadlineExceeded, Invalid, ModelyardError
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Tensor
+from modelyard.serving.language.generation import (
+    LanguageModel,
+    Piece,
+    read_generation,
+    written,
+)
 from modelyard.serving.replica.control import MAX_REASON, Loaded, NotLoaded
 from modelyard.serving.replica.frames import pack
 from modelyard.serving.replica.messages import Failure
@@ -49,6 +56,17 @@ def run(control: socket.socket, load: Load) -> int:
         return 1
     _tell(control, Loaded(_profile(model)))
     reception.start()
+    if isinstance(model, LanguageModel):
+        # The engine makes its batches of calls that are there at once.
+        for number in range(1, model.concurrency):
+            work_on = partial(_serve, model, reception)
+            threading.Thread(target=work_on, name=f"call-{number}", daemon=True).start()
+    _serve(model, reception)
+    return 0
+
+
+def _serve(model: LoadedModel, reception: Reception) -> None:
+    """Answer calls, one after the other, for as long as the process lives."""
     while True:
         work = reception.calls.get()
         try:
@@ -65,6 +83,9 @@ def _answer(model: LoadedModel, work: Work) -> None:
         return
     began = time.perf_counter_ns()
     try:
+        if isinstance(model, LanguageModel) and call.options:
+            _speak(model, work)
+            return
         outputs: Mapping[str, Tensor] = {}
         if call.stream and model.streams:
             for part in model.stream(work.inputs, work.stop):
@@ -78,6 +99,16 @@ def _answer(model: LoadedModel, work: Work) -> None:
         _fits(partial(endpoint.answer, call, outputs, micros))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's, which fails in any way
         endpoint.send(_failure(work, error))
+
+
+def _speak(model: LanguageModel, work: Work) -> None:
+    """Send text as it comes, and the counts at the end, also of a call that has been cancelled."""
+    call, endpoint = work.call, work.endpoint
+    for event in model.generate(read_generation(call.options), work.stop):
+        if isinstance(event, Piece):
+            endpoint.part(call, {}, written(event))
+        else:
+            endpoint.answer(call, {}, 0, written(event))
 
 
 class _BadOutput(Exception):

@@ -27,6 +27,7 @@ _RUNTIMES: Final[Mapping[str, tuple[str, str]]] = {
     "keras_h5": ("keras_model", "keras"),
     "python": ("python_model", ""),
     "onnx": ("onnx", ""),
+    "gguf": ("gguf", "llm"),
 }
 """By format: the module beside this one, and the extra that installs its library."""
 

@@ -60,13 +60,15 @@ class Launcher:
         """
         if spec.trust is Trust.CODE:
             self._sandbox.capabilities.admit_code(f"a model of the format '{spec.format}'")
+        # Some libraries want a copy that they could write to.
+        room = _SCRATCH_BYTES + sum(file.size for file in spec.files)
         policy = SandboxPolicy(
             scratch=folder.work,
             memory_bytes=memory + _ADDRESS_SPARE,
             resident_bytes=memory,
             readable=(folder.model,),
-            file_bytes=_SCRATCH_BYTES,
-            scratch_bytes=_SCRATCH_BYTES,
+            file_bytes=room,
+            scratch_bytes=room,
             environ=_ONE_THREAD,
         )
         return self._sandbox.start(

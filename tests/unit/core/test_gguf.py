@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelyard.core.errors import Invalid, ModelyardError, UnsupportedFormat
-from modelyard.registry.gguf.language import LanguageFacts, read_language_model
+from modelyard.core.gguf.language import LanguageFacts, read_language_model
 from tests.gguf_files import (
     ARRAY,
     F32,

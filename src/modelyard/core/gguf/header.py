@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from modelyard.core.errors import Invalid, UnsupportedFormat
-from modelyard.registry.gguf.layouts import LAYOUTS, Layout
-from modelyard.registry.gguf.reading import HeadReader, Value
+from modelyard.core.gguf.layouts import LAYOUTS, Layout
+from modelyard.core.gguf.reading import HeadReader, Value
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from modelyard.core.errors import Invalid
-from modelyard.registry.gguf.header import Header, read_header
-from modelyard.registry.gguf.reading import Numbers, Strings
+from modelyard.core.gguf.header import Header, read_header
+from modelyard.core.gguf.reading import Numbers, Strings
 
 MAX_LAYERS: Final = 1024
 MAX_WIDTH: Final = 1 << 18

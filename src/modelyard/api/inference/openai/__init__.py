@@ -1,0 +1,1 @@
+"""The OpenAI API, written once above whatever engine generates."""

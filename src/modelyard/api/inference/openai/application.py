@@ -1,0 +1,113 @@
+"""The OpenAI routes that stream, over ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from modelyard.api.asgi import Gone, Receive, Scope, Send, first_values, read_body
+from modelyard.api.http import Headers
+from modelyard.api.inference.openai.chat import ChatAnswer
+from modelyard.api.inference.openai.completions import CompletionAnswer
+from modelyard.api.inference.openai.reply import Reply
+from modelyard.api.inference.openai.requests import ChatRequest, CompletionRequest, read_request
+from modelyard.api.inference.openai.writing import refuse, refuse_method
+from modelyard.api.inference.timeouts import client_timeout
+from modelyard.core import ids
+from modelyard.core.access import Grant
+from modelyard.core.errors import ModelyardError
+from modelyard.serving.language.exchange import Plane, TextExchange
+
+MAX_BODY: Final = 4 << 20
+"""Bytes of a request: many times what any context holds."""
+
+Begin = Callable[[Grant, bytes, Reply, str, float | None], TextExchange]
+
+
+class OpenAiApp:
+    """Answers requests whose key is good."""
+
+    def __init__(self, plane: Plane, *, max_request_bytes: int) -> None:
+        self._plane = plane
+        self._max_body = min(MAX_BODY, max_request_bytes)
+        self._request_ids = ids.IdSequence(ids.REQUEST)
+        self._routes: dict[str, Begin] = {
+            "/v1/chat/completions": self._chat,
+            "/v1/completions": self._complete,
+        }
+
+    def takes(self, path: str) -> bool:
+        """Whether this is one of its routes."""
+        return path in self._routes
+
+    async def refuse(self, send: Send, error: ModelyardError) -> None:
+        """Answer a request that may not be answered."""
+        reply = Reply(self._request_ids.next())
+        refuse(reply, error)
+        await reply.send(send)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
+        """Answer one request."""
+        request_id = self._request_ids.next()
+        reply = Reply(request_id)
+        exchange: TextExchange | None = None
+        try:
+            if scope["method"] != "POST":
+                refuse_method(reply)
+                await reply.send(send)
+                return
+            body = await read_body(scope["headers"], receive, self._max_body)
+            headers: Headers = first_values(scope["headers"])
+            begin = self._routes[scope["path"]]
+            exchange = begin(grant, body, reply, request_id, client_timeout(headers))
+        except Gone:
+            return
+        except ModelyardError as error:
+            refuse(reply, error)
+        await _send_or_abandon(reply, exchange, receive, send)
+
+    def _chat(
+        self, grant: Grant, body: bytes, reply: Reply, request_id: str, timeout: float | None
+    ) -> TextExchange:
+        request = read_request(body, ChatRequest)
+        asked = request.generations()
+        edge = ChatAnswer(request, reply, len(body), request_id)
+        exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
+        exchange.begin(request.model, asked, request.choices)
+        return exchange
+
+    def _complete(
+        self, grant: Grant, body: bytes, reply: Reply, request_id: str, timeout: float | None
+    ) -> TextExchange:
+        request = read_request(body, CompletionRequest)
+        asked = request.generations()
+        edge = CompletionAnswer(request, reply, len(body), request_id, len(asked))
+        exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
+        exchange.begin(request.model, asked, request.choices)
+        return exchange
+
+
+async def _send_or_abandon(
+    reply: Reply, exchange: TextExchange | None, receive: Receive, send: Send
+) -> None:
+    """Send the reply; if the client goes away first, stop generating for it."""
+    sending = asyncio.ensure_future(reply.send(send))
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()
+        elif exchange is not None:
+            exchange.abandon()
+    finally:
+        gone.cancel()
+        sending.cancel()
+        if exchange is not None:
+            exchange.abandon()
+
+
+async def _disconnected(receive: Receive) -> None:
+    # uvicorn may repeat the end of the body first.
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,148 @@
+"""`POST /v1/chat/completions`: how the answer is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.api.inference.openai.reply import Reply
+from modelyard.api.inference.openai.requests import ChatRequest
+from modelyard.api.inference.openai.writing import DONE, Writer, encode, usage_of
+from modelyard.core.errors import ModelyardError
+from modelyard.serving.language import tools
+from modelyard.serving.language.exchange import Usage
+from modelyard.serving.language.generation import Piece, Reason, TokenLogprob
+
+
+class ChatAnswer:
+    """An `Edge`. Where tools may be called, a choice is told at its end, when it is known whether
+    it is a call.
+    """
+
+    def __init__(self, request: ChatRequest, reply: Reply, size: int, request_id: str) -> None:
+        stream = bool(request.stream)
+        self._writer = Writer(
+            reply,
+            size,
+            kind="chat.completion.chunk" if stream else "chat.completion",
+            prefix=f"chatcmpl-{request_id}",
+            model=request.model,
+            stream=stream,
+        )
+        self._held = not stream or request.uses_tools
+        self._usage = request.include_usage
+        self._tools = request.uses_tools
+        self._choices = [_Choice() for _ in range(request.choices)]
+        self._tail = b',"usage":null' if self._usage else b""
+        self._id = request_id
+        self.size = size
+
+    @property
+    def written(self) -> int:
+        """Bytes of the answer so far."""
+        return self._writer.written
+
+    def piece(self, index: int, piece: Piece) -> None:
+        """Send it, or keep it for the end."""
+        choice = self._choices[index]
+        if self._held:
+            choice.texts.append(piece.text)
+            choice.logprobs += piece.logprobs
+            return
+        delta: dict[str, Any] = {"content": piece.text}
+        if not choice.begun:
+            choice.begun = True
+            delta = {"role": "assistant", **delta}
+        self._writer.send(self._event(index, delta, None, piece.logprobs))
+
+    def finished(self, index: int, reason: Reason) -> str:
+        """Keep why, for the end."""
+        choice = self._choices[index]
+        choice.reason = reason.value
+        if self._tools:
+            called = tools.parse("".join(choice.texts))
+            if isinstance(called, tools.Call):
+                choice.called, choice.reason = called, "tool_calls"
+            else:
+                choice.texts = [called]
+        return choice.reason
+
+    def ending(self, usage: Usage) -> bytes:
+        """All of the answer, or the rest of the stream."""
+        if not self._writer.stream:
+            told = [self._whole(index, choice) for index, choice in enumerate(self._choices)]
+            return self._writer.whole(told, usage)
+        events = []
+        for index, choice in enumerate(self._choices):
+            if not choice.begun:
+                delta = self._late_delta(index, choice)
+                events.append(self._event(index, delta, None, choice.logprobs))
+            events.append(self._event(index, {}, choice.reason, ()))
+        if self._usage:
+            events.append(self._writer.event(None, b',"usage":' + encode(usage_of(usage))))
+        return b"".join([*events, DONE])
+
+    def end(self, rest: bytes) -> None:
+        """Send it."""
+        self._writer.end(rest)
+
+    def failed(self, error: ModelyardError) -> int:
+        """Tell of it."""
+        return self._writer.failed(error)
+
+    def _event(
+        self, index: int, delta: Any, reason: str | None, logprobs: tuple[TokenLogprob, ...]
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "finish_reason": reason}
+        if logprobs:
+            choice["logprobs"] = _logprobs(logprobs)
+        return self._writer.event(choice, self._tail)
+
+    def _late_delta(self, index: int, choice: _Choice) -> dict[str, Any]:
+        delta: dict[str, Any] = {"role": "assistant", "content": "".join(choice.texts)}
+        if choice.called is not None:
+            call = {"index": 0, **self._call(index, choice.called)}
+            delta = {"role": "assistant", "content": None, "tool_calls": [call]}
+        return delta
+
+    def _whole(self, index: int, choice: _Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(choice.texts)}
+        if choice.called is not None:
+            message |= {"content": None, "tool_calls": [self._call(index, choice.called)]}
+        return {
+            "index": index,
+            "message": message | {"refusal": None},
+            "logprobs": _logprobs(choice.logprobs) if choice.logprobs else None,
+            "finish_reason": choice.reason,
+        }
+
+    def _call(self, index: int, call: tools.Call) -> dict[str, Any]:
+        function = {"name": call.name, "arguments": call.arguments}
+        return {"id": f"call_{self._id}_{index}", "type": "function", "function": function}
+
+
+class _Choice:
+    """One answer as far as it is known."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.texts: list[str] = []
+        self.logprobs: tuple[TokenLogprob, ...] = ()
+        self.reason = ""
+        self.called: tools.Call | None = None
+
+
+def _logprobs(logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
+    return {
+        "content": [
+            {
+                **_candidate(each.token, each.logprob),
+                "top_logprobs": [_candidate(one.token, one.logprob) for one in each.top],
+            }
+            for each in logprobs
+        ],
+        "refusal": None,
+    }
+
+
+def _candidate(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}

@@ -1,0 +1,110 @@
+"""`POST /v1/completions`: how the answer is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.api.inference.openai.reply import Reply
+from modelyard.api.inference.openai.requests import CompletionRequest
+from modelyard.api.inference.openai.writing import DONE, Writer, encode, usage_of
+from modelyard.core.errors import ModelyardError
+from modelyard.serving.language.exchange import Usage
+from modelyard.serving.language.generation import Piece, Reason, TokenLogprob
+
+
+class CompletionAnswer:
+    """An `Edge`. `choices` is how many there are over all prompts."""
+
+    def __init__(
+        self, request: CompletionRequest, reply: Reply, size: int, request_id: str, choices: int
+    ) -> None:
+        self._writer = Writer(
+            reply,
+            size,
+            kind="text_completion",
+            prefix=f"cmpl-{request_id}",
+            model=request.model,
+            stream=bool(request.stream),
+        )
+        self._usage = request.include_usage
+        self._tail = b',"usage":null' if self._usage else b""
+        self._choices = [_Choice() for _ in range(choices)]
+        self.size = size
+
+    @property
+    def written(self) -> int:
+        """Bytes of the answer so far."""
+        return self._writer.written
+
+    def piece(self, index: int, piece: Piece) -> None:
+        """Send it, or keep it for the end."""
+        choice = self._choices[index]
+        if self._writer.stream:
+            told = _choice(index, piece.text, None, piece.logprobs, choice.length)
+            self._writer.send(self._writer.event(told, self._tail))
+            choice.length += len(piece.text)
+        else:
+            choice.texts.append(piece.text)
+            choice.logprobs += piece.logprobs
+
+    def finished(self, index: int, reason: Reason) -> str:
+        """Keep why, for the end."""
+        self._choices[index].reason = reason.value
+        return reason.value
+
+    def ending(self, usage: Usage) -> bytes:
+        """All of the answer, or the rest of the stream."""
+        if not self._writer.stream:
+            told = [
+                _choice(index, "".join(each.texts), each.reason, each.logprobs, 0)
+                for index, each in enumerate(self._choices)
+            ]
+            return self._writer.whole(told, usage)
+        events = [
+            self._writer.event(_choice(index, "", each.reason, (), each.length), self._tail)
+            for index, each in enumerate(self._choices)
+        ]
+        if self._usage:
+            events.append(self._writer.event(None, b',"usage":' + encode(usage_of(usage))))
+        return b"".join([*events, DONE])
+
+    def end(self, rest: bytes) -> None:
+        """Send it."""
+        self._writer.end(rest)
+
+    def failed(self, error: ModelyardError) -> int:
+        """Tell of it."""
+        return self._writer.failed(error)
+
+
+class _Choice:
+    """One answer as far as it is known; `length` is what was sent of it, in characters."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.logprobs: tuple[TokenLogprob, ...] = ()
+        self.reason = ""
+        self.length = 0
+
+
+def _choice(
+    index: int, text: str, reason: str | None, logprobs: tuple[TokenLogprob, ...], at: int
+) -> dict[str, Any]:
+    told = _logprobs(logprobs, at) if logprobs else None
+    return {"index": index, "text": text, "logprobs": told, "finish_reason": reason}
+
+
+def _logprobs(logprobs: tuple[TokenLogprob, ...], at: int) -> dict[str, Any]:
+    offsets = []
+    for each in logprobs:
+        offsets.append(at)
+        at += len(each.token)
+    return {
+        "tokens": [each.token for each in logprobs],
+        "token_logprobs": [each.logprob for each in logprobs],
+        "top_logprobs": [
+            {each.token: each.logprob} | {one.token: one.logprob for one in each.top}
+            for each in logprobs
+        ],
+        "text_offset": offsets,
+    }

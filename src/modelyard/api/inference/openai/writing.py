@@ -1,0 +1,98 @@
+"""What the answers of chat and completions have in common: identity, usage, events, failures."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from modelyard.api.inference.openai.errors import error_body
+from modelyard.api.inference.openai.reply import EVENTS, Reply
+from modelyard.api.statuses import headers_of, status_of
+from modelyard.core.errors import Invalid, ModelyardError
+from modelyard.serving.language.exchange import Usage
+
+DONE: Final = b"data: [DONE]\n\n"
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+class Writer:
+    """One answer, whole or as a stream of events. `kind` is OpenAI's name of the object."""
+
+    def __init__(
+        self, reply: Reply, size: int, *, kind: str, prefix: str, model: str, stream: bool
+    ) -> None:
+        self.size = size
+        self.reply = reply
+        self.stream = stream
+        self._head = {
+            "id": prefix,
+            "object": kind,
+            "created": int(time.time()),
+            "model": model,
+        }
+        # Of an event only the choices change: the rest is written once.
+        self._before = b"data: " + encode(self._head)[:-1] + b',"choices":['
+
+    @property
+    def written(self) -> int:
+        """Bytes of the answer so far."""
+        return self.reply.written
+
+    def event(self, choice: Any, usage: bytes = b"") -> bytes:
+        """A choice as an event; `usage` is what follows the choices."""
+        body = b"" if choice is None else encode(choice)
+        return b"%b%b]%b}\n\n" % (self._before, body, usage)
+
+    def send(self, event: bytes) -> None:
+        """Send an event."""
+        if not self.reply.begun:
+            self.reply.begin(EVENTS)
+        self.reply.write(event)
+
+    def whole(self, choices: list[Any], usage: Usage) -> bytes:
+        """All of the answer."""
+        return encode({**self._head, "choices": choices, "usage": usage_of(usage)})
+
+    def end(self, rest: bytes) -> None:
+        """Send the rest, and that it was all."""
+        if self.stream:
+            self.send(rest)
+            self.reply.end()
+        else:
+            self.reply.whole(rest)
+
+    def failed(self, error: ModelyardError) -> int:
+        """Tell of a failure: by the status, or in a stream that has begun by an event."""
+        status = status_of(error)
+        if self.reply.begun:
+            self.reply.write(b"data: %b\n\n" % error_body(error))
+            self.reply.end()
+        else:
+            refuse(self.reply, error)
+        return status
+
+
+def refuse(reply: Reply, error: ModelyardError) -> None:
+    """Answer with the failure."""
+    headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
+    reply.whole(error_body(error), status_of(error), headers)
+
+
+def refuse_method(reply: Reply) -> None:
+    """Answer a request that is not by POST."""
+    body = error_body(Invalid("this route takes POST"))
+    reply.whole(body, HTTPStatus.METHOD_NOT_ALLOWED, [(b"allow", b"POST")])
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    """Counts of tokens as clients read them."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+    }

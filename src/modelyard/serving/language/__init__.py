@@ -1,0 +1,1 @@
+"""Language models: what is asked of an engine and what it says, whichever engine it is."""

@@ -1,0 +1,270 @@
+"""One request for text from its arrival to its recorded end.
+
+As `serving.exchange` is for tensors: the edge brings a listener that writes its protocol, and what
+happens between is the same for all. Text goes out as it comes; the end goes out once the journal
+has the request, with the very counts that it was told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from modelyard.core.access import Grant
+from modelyard.core.errors import DeadlineExceeded, Invalid, ModelyardError
+from modelyard.core.events import GONE, PredictionMade
+from modelyard.serving.language.generation import Finish, Generation, Piece, Reason
+from modelyard.serving.language.ports import Speaker, Spoken
+from modelyard.serving.ports import Journal
+from modelyard.serving.snapshot import Route
+
+_log = logging.getLogger(__name__)
+
+CLIENT_GONE: Final = "client_gone"
+"""How the end of a generation is recorded whose client went away."""
+PATIENCE: Final = 2.0
+"""Seconds that an engine has to say what it had generated when it was cancelled."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of a whole request."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+
+class Plane(Protocol):
+    """The data plane as a request sees it."""
+
+    journal: Journal
+
+    def route(self, grant: Grant, name: str, version: str | None = None) -> Route:
+        """The route that the request names. Raises NotFound or Unavailable."""
+        ...
+
+
+class Edge(Protocol):
+    """Who asked, in its protocol. `index` tells the generations of one request apart."""
+
+    size: int
+    """Bytes of the request."""
+
+    @property
+    def written(self) -> int:
+        """Bytes of the answer so far."""
+        ...
+
+    def piece(self, index: int, piece: Piece) -> None:
+        """More text."""
+        ...
+
+    def finished(self, index: int, reason: Reason) -> str:
+        """One generation has ended; returns the reason in the words of the protocol."""
+        ...
+
+    def ending(self, usage: Usage) -> bytes:
+        """What is still to be sent once all have ended and that is recorded."""
+        ...
+
+    def end(self, rest: bytes) -> None:
+        """It is recorded."""
+        ...
+
+    def failed(self, error: ModelyardError) -> int:
+        """It has broken off; returns the HTTP status."""
+        ...
+
+
+class TextExchange:
+    """The course of one request. `timeout` is the client's own, in seconds."""
+
+    def __init__(
+        self,
+        plane: Plane,
+        grant: Grant,
+        edge: Edge,
+        request_id: str,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        self.id = request_id
+        self._plane = plane
+        self._grant = grant
+        self._edge: Edge | None = edge
+        self._timeout = timeout
+        self._route: Route | None = None
+        self._voices: list[_Voice] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._error: ModelyardError | None = None
+        self._gone = self._over = False
+        self._size = edge.size
+        self._finish = ""
+        self._copies = 1
+        self._at = time.time_ns() // 1000
+        self._start = time.perf_counter_ns()
+
+    def begin(self, name: str, asked: Sequence[Generation], copies: int = 1) -> None:
+        """Find the route, and begin all generations at once: `copies` of each prompt, one after
+        the other.
+        """
+        self._copies = copies
+        try:
+            self._route = route = self._plane.route(self._grant, name)
+            route.metrics.begin()
+            speaker = route.runtime
+            if not isinstance(speaker, Speaker):
+                raise Invalid(f"deployment '{name[:80]}' is no language model")
+            limit = route.wanted.options.timeout_ms / 1000
+            seconds = limit if self._timeout is None else min(self._timeout, limit)
+            for index, each in enumerate(asked):
+                voice = _Voice(self, index)
+                voice.spoken = speaker.speak(each, seconds, voice)
+                self._voices.append(voice)
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self._too_late)
+        except Exception as error:  # noqa: BLE001 - told apart in _break_off
+            self._break_off(error)
+
+    def abandon(self) -> None:
+        """The client has gone: stop generating, and record what was generated."""
+        if self._over:
+            return
+        self._gone, self._edge = True, None
+        self._cancel_all()
+
+    # What the voices say
+
+    def piece(self, index: int, piece: Piece) -> None:
+        """Pass it on."""
+        if self._edge is not None and self._error is None:
+            self._edge.piece(index, piece)
+
+    def ended(self, voice: _Voice, reason: Reason | None) -> None:
+        """One has ended."""
+        if reason is not None and self._edge is not None and self._error is None:
+            self._finish = self._edge.finished(voice.index, reason)
+        if all(each.over for each in self._voices):
+            self._record()
+
+    def broke(self, error: ModelyardError) -> None:
+        """One has broken off, and with it the request."""
+        self._break_off(error)
+
+    def _too_late(self) -> None:
+        self._break_off(DeadlineExceeded("the request's time is over; what came so far is all"))
+
+    def _break_off(self, error: Exception) -> None:
+        if self._over or self._error is not None:
+            return
+        if not isinstance(error, ModelyardError):
+            _log.error("inference failed", exc_info=error, extra={"request_id": self.id})
+            error = ModelyardError(f"internal error; request id {self.id}")
+        self._error = error
+        self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        running = [voice for voice in self._voices if not voice.over]
+        if not running:
+            self._record()
+            return
+        for voice in running:
+            voice.cancel()
+        self._alarm = asyncio.get_running_loop().call_later(PATIENCE, self._record)
+
+    # The end
+
+    def _record(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        usage = self._usage()
+        status = 200
+        if self._gone:
+            status, self._finish = GONE, CLIENT_GONE
+        elif self._error is not None and self._edge is not None:
+            status, self._finish = self._edge.failed(self._error), self._error.code
+        route, edge = self._route, self._edge
+        if route is None:
+            return
+        rest = edge.ending(usage) if edge is not None and self._error is None else b""
+        written = 0 if edge is None else edge.written + len(rest)
+        duration = (time.perf_counter_ns() - self._start) // 1000
+        wanted = route.wanted
+        route.metrics.observe(status, duration)
+        event = PredictionMade(
+            request_id=self.id,
+            at=self._at,
+            tenant_id=self._grant.tenant_id,
+            key_id=self._grant.key_id,
+            deployment=wanted.name,
+            model=wanted.model,
+            version=wanted.version,
+            status=status,
+            rows=len(self._voices) if status == 200 else 0,
+            bytes_in=self._size,
+            bytes_out=written,
+            duration=duration,
+            prompt_tokens=usage.prompt,
+            cached_tokens=usage.cached,
+            completion_tokens=usage.completion,
+            finish=self._finish,
+        )
+        self._plane.journal.append(event, lambda error: self._recorded(rest, error))
+
+    def _recorded(self, rest: bytes, error: ModelyardError | None) -> None:
+        edge, self._edge = self._edge, None
+        if edge is None or self._error is not None:
+            return
+        if error is None:
+            edge.end(rest)
+        else:
+            edge.failed(error)
+
+    def _usage(self) -> Usage:
+        """A prompt counts once, however many answers it has."""
+        prompt = cached = 0
+        for first in range(0, len(self._voices), self._copies):
+            voice = max(self._voices[first : first + self._copies], key=lambda each: each.prompt)
+            prompt += voice.prompt
+            cached += voice.cached
+        return Usage(prompt, cached, sum(voice.completion for voice in self._voices))
+
+
+class _Voice:
+    """One generation of a request. `completion` counts what has come, until the engine says."""
+
+    def __init__(self, exchange: TextExchange, index: int) -> None:
+        self._exchange = exchange
+        self.index = index
+        self.spoken: Spoken | None = None
+        self.over = False
+        self.prompt = self.cached = self.completion = 0
+
+    def piece(self, piece: Piece) -> None:
+        self.completion += piece.tokens
+        self._exchange.piece(self.index, piece)
+
+    def finished(self, finish: Finish) -> None:
+        self.over = True
+        self.prompt, self.cached = finish.prompt, finish.cached
+        self.completion = finish.completion
+        cancelled = finish.reason is Reason.CANCELLED
+        self._exchange.ended(self, None if cancelled else finish.reason)
+
+    def failed(self, error: ModelyardError) -> None:
+        self.over = True
+        self._exchange.broke(error)
+        self._exchange.ended(self, None)
+
+    def cancel(self) -> None:
+        if self.spoken is not None:
+            self.spoken.cancel()

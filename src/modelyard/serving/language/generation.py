@@ -1,0 +1,175 @@
+"""One generation of text: what is asked for, and the events by which it is answered.
+
+These are also what gateway and replica send each other, as JSON, in the options of a call and in
+the details of its parts and of its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, Final, Protocol, runtime_checkable
+
+import msgspec
+from msgspec import Meta
+
+from modelyard.core.errors import Invalid
+from modelyard.serving.stopping import StopSignal
+
+MAX_STOPS: Final = 16
+MAX_TOKENS: Final = 1 << 20
+MAX_TOP: Final = 20
+
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+class ContextOverflow(Invalid):
+    """Prompt and answer do not fit what the model can look at."""
+
+    code = "context_length_exceeded"
+
+
+class Role(StrEnum):
+    """Who says a message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation, before the model's template has been applied."""
+
+    role: Role
+    content: str
+
+
+class Sampling(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How the next token is chosen. A temperature of 0 always takes the likeliest.
+
+    `top_k` of 0 is no bound. `stop` ends the text before any of these strings. `max_tokens` of 0
+    goes on to the end of the context. With `logprobs` each token comes with its log-probability,
+    and with those of the `top_logprobs` likeliest.
+    """
+
+    max_tokens: Annotated[int, Meta(ge=0, le=MAX_TOKENS)] = 0
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Meta(ge=0, le=1000)] = 0
+    min_p: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    repetition_penalty: Annotated[float, Meta(gt=0, le=2)] = 1.0
+    seed: Annotated[int, Meta(ge=0, lt=1 << 32)] | None = None
+    stop: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=MAX_STOPS)
+    ] = ()
+    logprobs: bool = False
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] = 0
+
+
+class Generation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What to go on with: a conversation, or else a text as it stands.
+
+    `schema` is a JSON schema that the answer must keep to, as `schemas.accepted` gives it; empty
+    for none.
+    """
+
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    sampling: Sampling = Sampling()
+    schema: str = ""
+
+
+class Candidate(msgspec.Struct, frozen=True, array_like=True):
+    """A token that could have come, and its natural log-probability."""
+
+    token: str
+    logprob: float
+
+
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+    """The token that came, its log-probability, and the likeliest at its place."""
+
+    token: str
+    logprob: float
+    top: tuple[Candidate, ...] = ()
+
+
+class Piece(msgspec.Struct, frozen=True, tag="p", omit_defaults=True):
+    """More text. `tokens` is how many tokens have come since the last piece: the text of some may
+    be kept back, since it is half a letter or the beginning of a stop string.
+    """
+
+    text: str
+    tokens: int = 1
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Reason(StrEnum):
+    """Why a generation has ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+class Finish(msgspec.Struct, frozen=True, tag="f", omit_defaults=True):
+    """The end, with counts of tokens. `cached` of the prompt's did not have to be computed."""
+
+    reason: Reason
+    prompt: int
+    completion: int
+    cached: int = 0
+
+
+Event = Piece | Finish
+
+_encode: Final = msgspec.json.Encoder().encode
+_event: Final = msgspec.json.Decoder(Event)
+_generation: Final = msgspec.json.Decoder(Generation)
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """An engine with its model, a `LoadedModel` besides. `concurrency` threads may call `generate`
+    at once.
+
+    `context` is the most tokens of prompt and answer together.
+    """
+
+    concurrency: int
+    context: int
+
+    def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
+        """Pieces as they come, and a `Finish` last. `stop` ends it early, with `CANCELLED`.
+
+        Raises:
+            ContextOverflow: the prompt does not fit; nothing was generated.
+            Invalid: the engine cannot do what is asked for.
+        """
+        ...
+
+
+def written(message: msgspec.Struct) -> bytes:
+    """A generation or an event as it is sent."""
+    return _encode(message)
+
+
+def read_generation(data: bytes) -> Generation:
+    """Raises Invalid for what is no generation."""
+    generation: Generation = _read(_generation, data)
+    return generation
+
+
+def read_event(data: bytes) -> Event:
+    """Raises Invalid for what is no event."""
+    event: Event = _read(_event, data)
+    return event
+
+
+def _read(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"this is not what one says to a language model: {error}") from None

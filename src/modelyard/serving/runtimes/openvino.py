@@ -1,0 +1,312 @@
+"""OpenVINO GenAI: a language model from one GGUF file, with continuous batching.
+
+One thread steps the pipeline while there is work, and hands each call its tokens. Of the pipeline
+itself other threads touch `add_request` alone, and what reads the tokeniser.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from modelyard.core.errors import Invalid
+from modelyard.serving.language.generation import (
+    ContextOverflow,
+    Event,
+    Finish,
+    Generation,
+    Piece,
+    Reason,
+    Sampling,
+    TokenLogprob,
+)
+from modelyard.serving.language.model import EngineFailed, TextModel
+from modelyard.serving.language.pieces import TextPieces
+from modelyard.serving.runtimes.contract import CannotLoad
+from modelyard.serving.runtimes.function import describe
+from modelyard.serving.runtimes.measuring import resident_bytes
+from modelyard.serving.stopping import StopSignal
+
+_log = logging.getLogger(__name__)
+
+BATCH: Final = 256
+"""Most tokens that one step computes, so that a long prompt does not stall the others' answers."""
+_WORD_BEGIN: Final = "▁".encode()
+"""How tokens of the SentencePiece kind write a space."""
+
+Token = tuple[int, float]
+
+
+class OpenVinoModel(TextModel):
+    """A loaded pipeline. `generate` may be called from `concurrency` threads at once."""
+
+    def __init__(self, path: Path, *, context: int, concurrency: int) -> None:
+        before = resident_bytes()
+        self._pipeline = _open(path, concurrency)
+        self._tokenizer = self._pipeline.get_tokenizer()
+        self._bytes = _token_bytes(self._tokenizer)
+        self._runs: dict[int, _Run] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._work = threading.Event()
+        self._closed = False
+        self._failure = ""
+        threading.Thread(target=self._step_for_ever, name="openvino", daemon=True).start()
+        memory = max(0, resident_bytes() - before)
+        super().__init__(context=context, concurrency=concurrency, memory_bytes=memory)
+
+    def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
+        """Pieces as they come, then a `Finish`.
+
+        Raises:
+            ContextOverflow: the prompt does not fit.
+            Invalid: the template refuses the messages, or the engine what is asked for.
+        """
+        if asked.sampling.top_logprobs:
+            raise Invalid("this engine tells the log-probability of the chosen token alone")
+        tokens = self._encode(asked)
+        prompt = int(tokens.shape[1])
+        room = self.context - prompt
+        if room <= 0:
+            raise ContextOverflow(
+                f"the prompt has {prompt} tokens, and the model's context is {self.context}"
+            )
+        run = self._begin(tokens, self._config(asked, room))
+        if stop is not None:
+            stop.on_set(run.leave)
+        try:
+            yield from self._events(run, asked.sampling, prompt)
+        finally:
+            run.leave()
+
+    def unload(self) -> None:
+        """Stop the thread; the pipeline goes with this object."""
+        self._closed = True
+        self._work.set()
+
+    def _encode(self, asked: Generation) -> Any:
+        try:
+            if not asked.messages:
+                return self._tokenizer.encode(asked.prompt).input_ids
+            turns = [{"role": m.role.value, "content": m.content} for m in asked.messages]
+            text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+            return self._tokenizer.encode(text, add_special_tokens=False).input_ids
+        except RuntimeError as error:
+            raise Invalid(f"the model's template refuses the messages: {describe(error)}") from None
+
+    def _config(self, asked: Generation, room: int) -> Any:
+        sampling = asked.sampling
+        config = self._pipeline.get_config()
+        config.max_new_tokens = min(sampling.max_tokens or room, room)
+        config.logprobs = int(sampling.logprobs)
+        config.do_sample = sampling.temperature > 0
+        if config.do_sample:
+            config.temperature = sampling.temperature
+            config.top_p = sampling.top_p
+            if sampling.top_k:
+                config.top_k = sampling.top_k
+            config.min_p = sampling.min_p
+            seed = sampling.seed
+            config.rng_seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+        config.presence_penalty = sampling.presence_penalty
+        config.frequency_penalty = sampling.frequency_penalty
+        config.repetition_penalty = sampling.repetition_penalty
+        if asked.schema:
+            import openvino_genai
+
+            config.structured_output_config = openvino_genai.StructuredOutputConfig(
+                json_schema=asked.schema
+            )
+        return config
+
+    def _begin(self, tokens: Any, config: Any) -> _Run:
+        with self._lock:
+            if self._failure:
+                raise EngineFailed(self._failure)
+            number = next(self._numbers)
+            try:
+                handle = self._pipeline.add_request(number, tokens, config)
+            except RuntimeError as error:
+                raise Invalid(f"the engine refuses this: {describe(error)}") from None
+            run = _Run(handle, constrained=config.structured_output_config is not None)
+            self._runs[number] = run
+        self._work.set()
+        return run
+
+    def _events(self, run: _Run, sampling: Sampling, prompt: int) -> Iterator[Event]:
+        pieces = TextPieces(sampling.stop)
+        completion, waiting = 0, 0
+        told: list[TokenLogprob] = []
+        while not isinstance(tokens := run.events.get(), _End):
+            text = ""
+            for number, logprob in tokens:
+                raw = self._bytes.get(number, b"")
+                text += pieces.add(raw)
+                if sampling.logprobs:
+                    told.append(TokenLogprob(raw.decode("utf-8", "replace"), logprob))
+            completion += len(tokens)
+            waiting += len(tokens)
+            if text:
+                yield Piece(text, waiting, tuple(told))
+                waiting, told = 0, []
+            if pieces.stopped:
+                run.leave()
+        end = tokens
+        if end.error:
+            raise EngineFailed(end.error) if not end.refused else Invalid(end.error)
+        rest = pieces.end()
+        if rest or waiting:
+            yield Piece(rest, waiting, tuple(told))
+        reason = Reason.STOP if pieces.stopped else end.reason
+        yield Finish(reason, prompt, completion)
+
+    # The thread's side
+
+    def _step_for_ever(self) -> None:
+        while not self._closed:
+            if not self._pipeline.has_non_finished_requests():
+                self._work.wait(1.0)
+                self._work.clear()
+                continue
+            try:
+                self._pipeline.step()
+            except RuntimeError as error:
+                self._drop_after(error)
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        with self._lock:
+            runs = list(self._runs.items())
+        for number, run in runs:
+            if run.hand_out():
+                with self._lock:
+                    del self._runs[number]
+
+    def _drop_after(self, error: RuntimeError) -> None:
+        """A step that fails names no culprit: it is among those whose grammar is new to it. If
+        there are none, the engine is broken.
+        """
+        _log.error("a step of the engine failed", exc_info=error)
+        reason = "the engine failed at it"
+        with self._lock:
+            suspects = [run for run in self._runs.values() if run.constrained and not run.begun]
+            if not suspects:
+                self._failure = reason
+                suspects = list(self._runs.values())
+        for run in suspects:
+            run.refuse(reason, refused=not self._failure)
+        if self._failure:
+            # A new process has a new engine: the runtime host starts one.
+            os._exit(1)
+
+
+class _End:
+    """The end of a run, or why it failed; `refused` if that was the request's fault."""
+
+    def __init__(self, reason: Reason, error: str = "", *, refused: bool = False) -> None:
+        self.reason = reason
+        self.error = error
+        self.refused = refused
+
+
+class _Run:
+    """One call in the pipeline. The stepping thread fills `events`; anybody may `leave`."""
+
+    def __init__(self, handle: Any, *, constrained: bool) -> None:
+        self._handle = handle
+        self._left = self._over = False
+        self.events: queue.SimpleQueue[list[Token] | _End] = queue.SimpleQueue()
+        self.constrained = constrained
+        self.begun = False
+
+    def leave(self) -> None:
+        """Have it end after the step that runs."""
+        self._left = True
+
+    def refuse(self, error: str, *, refused: bool) -> None:
+        """End it as failed."""
+        self._end(_End(Reason.STOP, error, refused=refused))
+
+    def hand_out(self) -> bool:
+        """Pass on what the last step gave; True once it has ended."""
+        import openvino_genai
+
+        if self._over:
+            return True
+        tokens: list[Token] = []
+        finished = openvino_genai.GenerationFinishReason
+        reason = finished.NONE
+        while self._handle.can_read():
+            for output in self._handle.read().values():
+                tokens += zip(output.generated_ids, output.generated_log_probs, strict=True)
+                reason = output.finish_reason
+        if tokens:
+            self.begun = True
+            self.events.put(tokens)
+        if reason is not finished.NONE and reason != finished.NONE:
+            length = reason == finished.LENGTH
+            self._end(_End(Reason.LENGTH if length else Reason.STOP), cancel=False)
+        elif self._left:
+            self._end(_End(Reason.CANCELLED))
+        return self._over
+
+    def _end(self, end: _End, *, cancel: bool = True) -> None:
+        if cancel:
+            self._handle.cancel()
+        self._over = True
+        self.events.put(end)
+
+
+def _open(path: Path, concurrency: int) -> Any:
+    """The pipeline. It opens the file for writing, though it does not write, and what a replica is
+    given it may only read: so it gets a copy, which goes once it is loaded.
+    """
+    if os.access(path, os.W_OK):
+        return _load(path, concurrency)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        return _load(copy, concurrency)
+
+
+def _load(path: Path, concurrency: int) -> Any:
+    import openvino_genai
+
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.max_num_seqs = concurrency
+    scheduler.max_num_batched_tokens = BATCH
+    try:
+        return openvino_genai.ContinuousBatchingPipeline(
+            str(path), scheduler, "CPU", {"INFERENCE_NUM_THREADS": os.cpu_count() or 1}
+        )
+    except RuntimeError as error:
+        raise CannotLoad(f"OpenVINO does not load it: {describe(error)}") from None
+
+
+def _token_bytes(tokenizer: Any) -> dict[int, bytes]:
+    """What each token stands for; nothing where it is one that only the model sees."""
+    vocabulary: dict[bytes, int] = tokenizer.get_vocab()
+    pieces = any(token.startswith(_WORD_BEGIN) for token in vocabulary)
+    shown = {
+        number: token.replace(_WORD_BEGIN, b" ") if pieces else token
+        for token, number in vocabulary.items()
+    }
+    if pieces:
+        for value in range(256):
+            number = vocabulary.get(b"<0x%02X>" % value)
+            if number is not None:
+                shown[number] = bytes([value])
+    # Whole letters that the tokeniser itself shows nothing of are marks for the model.
+    marks = [number for token, number in vocabulary.items() if token.startswith((b"<", b"["))]
+    for number, text in zip(marks, tokenizer.decode([[one] for one in marks]), strict=True):
+        if not text:
+            shown[number] = b""
+    return shown
