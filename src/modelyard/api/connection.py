@@ -97,25 +97,31 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        reader = self._reader
+        reader, head, end = self._reader, None, 0
         if reader.between:
             if self._begun:
                 data = self._begun + data
-            known = self._heads.request_in(data)
-            if known is not None:
+            head, end = self._heads.find(data)
+            if head is not None and len(data) - end == head.announced:
                 self._begun = b""
-                self.request_read(known, keep_alive=True)
+                self.request_read(head.request(data[end:]), keep_alive=True)
                 return
-            if not data.startswith(OURS):
+            if head is None and not data.startswith(OURS):
                 self._begin(data)
                 return
             self._begun = b""
+        rest = b""
         try:
-            reader.feed(data)
+            if head is not None:
+                reader.begin(head, memoryview(data)[end:])
+            else:
+                rest = reader.feed(data)
             if not reader.between and not self._deaf:
                 self._in_parts(len(data))
         except Refused as refused:
             self._refuse(refused.response)
+        if rest:
+            self.data_received(rest)
 
     def pause_writing(self) -> None:
         self._choked = self._pipeline.stopped = True

@@ -30,6 +30,11 @@ class Head(msgspec.Struct, frozen=True):
     path: str
     headers: Headers
     announced: int
+    keep_alive: bool
+
+    def request(self, body: bytes | memoryview) -> HttpRequest:
+        """The request with this body."""
+        return HttpRequest(self.method, self.path, self.headers, body)
 
 
 class KnownHeads:
@@ -38,22 +43,24 @@ class KnownHeads:
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
 
-    def request_in(self, data: bytes) -> HttpRequest | None:
-        """The request, if `data` is exactly one with a head that is known."""
+    def find(self, data: bytes) -> tuple[Head | None, int]:
+        """The head that `data` begins with, if it is known and no more follows than its body; and
+        where it ends.
+        """
         end = data.find(_END) + 4
         head = self._heads.get(data[:end])
-        if head is None or len(data) - end != head.announced:
-            return None
-        return HttpRequest(head.method, head.path, head.headers, data[end:])
+        if head is not None and len(data) - end > head.announced:
+            head = None
+        return head, end
 
-    def learn(self, data: bytes, head: Head) -> None:
-        """The last request of `data` began with this head.
+    def learn(self, data: bytes, head: Head, size: int) -> None:
+        """The last request of `data` has this head, and `size` bytes of its body came.
 
         It is kept if that was the only one, and its head is one that means the same each time.
         """
         end = data.find(_END) + 4
         # A head may end otherwise for llhttp: but not if what follows is all of the body.
-        if end != len(data) - head.announced or end > MAX_HEAD:
+        if end != len(data) - size or end > MAX_HEAD or not head.keep_alive:
             return
         if _OTHERWISE.isdisjoint(head.headers):
             if len(self._heads) >= MAX_HEADS:

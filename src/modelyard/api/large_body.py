@@ -24,7 +24,7 @@ class LargeBody:
         self._body = memory.data[start : start + size]
         self.size = 0
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Take a part that has been read already."""
         end = self.size + len(data)
         self._body[self.size : end] = data

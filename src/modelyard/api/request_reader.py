@@ -70,12 +70,14 @@ class RequestReader:
     """The request that comes.
 
     `between` requests nothing has been parsed of the next; `heading` is set from a request's
-    first byte to the end of its head. `large` is the buffer of a body that has one of its own,
+    first byte to the end of its head. `_left` of a body are read here and not by llhttp, since
+    its head was known. `large` is the buffer of a body that has one of its own,
     `size` what has come of a body, `chunks` in how many chunks.
     """
 
     _body: bytes | bytearray
     _first: bool
+    _head: Head
     _headers: Headers
     heading: bool
     large: LargeBody | None
@@ -85,16 +87,33 @@ class RequestReader:
         self._limits = limits
         self._heads = heads
         self._parser = httptools.HttpRequestParser(self)
-        self._known = self._keep_alive = False
+        self._known = False
+        self._left = 0
         self.between = True
         self._reset()
 
-    def feed(self, data: bytes) -> None:
+    def begin(self, head: Head, body: memoryview) -> None:
+        """A request begins that has a known head; so much has come of its body. Raises Refused."""
+        self.on_message_begin()
+        self.heading = False
+        self._head = head
+        self._await_body(head)
+        self._left = head.announced
+        if body:
+            self._take(body)
+
+    def feed(self, data: bytes) -> bytes:
         """Read on. Between requests, `data` begins as ours do.
+
+        Returns what has not been read: what comes after a request whose head was known.
 
         Raises:
             Refused: what comes is no request, or one that goes over a limit.
         """
+        if self._left:
+            left = self._left
+            self._take(data[:left])
+            return data[left:]
         begins = self._known = self.between
         try:
             self._parser.feed_data(data)
@@ -106,8 +125,9 @@ class RequestReader:
             raise
         except httptools.HttpParserError:
             raise Refused(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request") from None
-        if begins and self.between:
-            self._learn(data)
+        if begins and not (self.heading or self._offers):
+            self._heads.learn(data, self._head, self.size)
+        return b""
 
     def came_in_parts(self, size: int) -> bool:
         """So many bytes came, and the request is not whole: see that what it is made of ends.
@@ -127,9 +147,11 @@ class RequestReader:
         return False
 
     def large_body_received(self) -> None:
-        """The large body is whole. llhttp has not seen it: the next request has a new parser."""
+        """The large body is whole."""
+        if not self._left:
+            # llhttp has not seen the end of it: the next request has a new parser.
+            self._parser = httptools.HttpRequestParser(self)
         self.on_message_complete()
-        self._parser = httptools.HttpRequestParser(self)
 
     @property
     def received(self) -> int:
@@ -156,10 +178,10 @@ class RequestReader:
             raise url_too_long(self._limits)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head += len(name) + len(value)
+        self._head_size += len(name) + len(value)
         self._count += 1
         limits = self._limits
-        if self._head > limits.max_head or self._count > limits.max_headers:
+        if self._head_size > limits.max_head or self._count > limits.max_headers:
             raise head_too_large(limits)
         if self.heading:
             self._headers.setdefault(name.lower(), value)
@@ -176,26 +198,26 @@ class RequestReader:
         if b"upgrade" in headers and self._parser.should_upgrade():
             self._offers = True
             return
-        # llhttp has seen to it that this is a number, and of no more than 64 bits.
-        announced = int(headers.get(b"content-length", b"0"))
-        self._check_size(announced)
-        large = announced >= self._limits.large_body or b"transfer-encoding" in headers
-        self._reading.head_read(headers, announced, large=large)
-        if large and announced:
-            length = headers.get(b"inference-header-content-length", b"0")
-            offset = int(length) if length.isdigit() and len(length) < 10 else 0
-            self.large = LargeBody(announced, offset)
+        self._head = Head(
+            self._parser.get_method().decode(),
+            self._path(),
+            headers,
+            # llhttp has seen to it that this is a number, and of no more than 64 bits.
+            int(headers.get(b"content-length", b"0")),
+            self._parser.should_keep_alive(),
+        )
+        self._await_body(self._head)
 
     def on_chunk_header(self) -> None:
         self.chunks += 1
 
-    def on_body(self, body: bytes) -> None:
+    def on_body(self, body: bytes | memoryview) -> None:
         self.size += len(body)
         self._check_size(self.size)
         if self.large is not None:
             self.large.add(body)
         elif not self._body:
-            self._body = body
+            self._body = bytes(body)
         else:
             # The second part makes it one that can grow: many small parts must not be many.
             if isinstance(self._body, bytes):
@@ -206,21 +228,16 @@ class RequestReader:
         if self._offers:
             return
         self.between = True
+        self._left = 0
         large, self.large = self.large, None
-        request = HttpRequest(
-            self._parser.get_method().decode(),
-            self._path(),
-            self._headers,
-            bytes(self._body) if large is None else large.whole,
-        )
-        self._keep_alive = self._parser.should_keep_alive()
-        self._reading.request_read(request, keep_alive=self._keep_alive)
+        body = bytes(self._body) if large is None else large.whole
+        self._reading.request_read(self._head.request(body), keep_alive=self._head.keep_alive)
 
     # What it knows
 
     def _reset(self) -> None:
         self._url = b""
-        self._head = self._count = self._later = self.size = self.chunks = 0
+        self._head_size = self._count = self._later = self.size = self.chunks = 0
         self._headers = {}
         self._body = b""
         self.large = None
@@ -233,11 +250,22 @@ class RequestReader:
             path = unquote_to_bytes(path)
         return path.decode("utf-8", "replace")
 
-    def _learn(self, data: bytes) -> None:
-        """A request is whole with the `data` that it began with, or with the last of it."""
-        if self._keep_alive and self.size < self._limits.large_body:
-            method = self._parser.get_method().decode()
-            self._heads.learn(data, Head(method, self._path(), self._headers, self.size))
+    def _await_body(self, head: Head) -> None:
+        announced, headers = head.announced, head.headers
+        self._check_size(announced)
+        large = announced >= self._limits.large_body or b"transfer-encoding" in headers
+        self._reading.head_read(headers, announced, large=large)
+        if large and announced:
+            length = headers.get(b"inference-header-content-length", b"0")
+            offset = int(length) if length.isdigit() and len(length) < 10 else 0
+            self.large = LargeBody(announced, offset)
+
+    def _take(self, body: bytes | memoryview) -> None:
+        """Take the next part of a body whose head was known."""
+        self._left -= len(body)
+        self.on_body(body)
+        if not self._left:
+            self.on_message_complete()
 
     def _line(self) -> bytes:
         return b"%b %b" % (self._parser.get_method(), self._url)

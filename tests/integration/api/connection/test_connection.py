@@ -1,6 +1,7 @@
 """HTTP/1.1 as RFC 9112 has it, over real sockets."""
 
 import asyncio
+import itertools
 import socket
 import struct
 
@@ -409,3 +410,15 @@ async def test_a_body_that_comes_before_it_is_asked_for_is_not_asked_for(server:
     assert value(await wire.receive()) == 3000
     assert value(await wire.receive()) == 20
     assert value(await wire.ask(GOOD)) == 20
+
+
+async def test_known_heads_with_bodies_in_parts(server: Server) -> None:
+    wire = await server.connect()
+    data = GOOD + pick(2) + pick(0)
+    end = GOOD.index(b"\r\n\r\n") + 4
+    assert value(await wire.ask(GOOD)) == 20
+    # The head alone; with a part of the body; the rest of the body with the next request.
+    for cuts in ((end,), (end + 9,), (end, end + 9), (end, len(GOOD) + 9), (end, len(GOOD) + end)):
+        edges = (0, *cuts, len(data))
+        await wire.send(*(data[a:b] for a, b in itertools.pairwise(edges)))
+        assert [value(await wire.receive()) for _ in range(3)] == [20, 30, 10]
