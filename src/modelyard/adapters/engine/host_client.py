@@ -197,7 +197,7 @@ class HostClient:
                 if isinstance(runtime := self._runtime(key), RemoteRuntime):
                     runtime.cleared(digests)
 
-    def _runtime(self, key: ReplicaKey) -> RemoteRuntime | None:
+    def _runtime(self, key: ReplicaKey) -> RemoteRuntime | RemoteSpeaker | None:
         model = self._models.get(key)
         return None if model is None else model.runtime
 
