@@ -59,6 +59,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
         {
             "list": ("models:list_all", "List the models."),
             "show": ("models:show", "Show a model's versions, and the card of one."),
+            "check": ("check:check", "Try a model as an import would, without a server."),
             "import": (
                 "models:import_model",
                 "Register a model's file or folder as a new version.",
