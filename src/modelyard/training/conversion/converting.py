@@ -90,7 +90,7 @@ def _convert(
     signature = model.signature or _signature_from(model, sample)
     rows, native = _ask(model, signature, sample)
     if sample is None:
-        warnings.append("it was tried on made-up rows; import it with a sample of real ones")
+        warnings.append("it was tried on made-up rows; a sample of real ones proves more")
     warnings += _surprises(signature, native)
     best = _best_graph(manifest, model, signature, rows, native)
     graph = best.graph if best.parity.agreed else None
@@ -198,7 +198,7 @@ def _best_graph(
     """
     module = _CONVERTERS.get(manifest.format)
     if module is None or not isinstance(model, FunctionModel):
-        return _Trial(Parity(agreed=False, reason="models of this format are not converted"))
+        return _Trial(Parity(agreed=False, reason="models of this format are served as they are"))
     best: _Trial | None = None
     try:
         converter: Converter = importlib.import_module(
