@@ -359,7 +359,7 @@ def take_descriptors(_: Target) -> None:
     dups: list[int] = []
     try:
         while len(dups) < 100_000:
-            dups.append(os.dup(0))  # noqa: PERF401 - those before the failure have to be closed
+            dups.append(os.dup(0))  # one by one: those before the failure are closed
     finally:
         for descriptor in dups:
             os.close(descriptor)
