@@ -158,7 +158,10 @@ class Replica:
         except ModelyardError as error:
             end = End(Cause.REFUSED, error.message)
         except OSError as error:
-            end = End(Cause.REFUSED, f"its process could not be made: {error.strerror or error}")
+            end = End(Cause.REFUSED, f"it could not be started: {error.strerror or error}")
+        except Exception:  # noqa: BLE001 - it must not stay in the books for ever
+            _log.exception("a replica could not be started", extra={"replica": self.id})
+            end = End(Cause.REFUSED, "it could not be started")
         if self._process is not None:
             status = await asyncio.to_thread(self._process.kill)
             end = self._explain(end, self._process, status)

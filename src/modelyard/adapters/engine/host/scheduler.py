@@ -58,6 +58,8 @@ class Scheduler:
         self._peers: list[Peer] = []
         self._loop = asyncio.get_running_loop()
         self._due = False
+        self._cramped = False
+        """Whether somebody waits for memory that others have."""
         self._stopping = False
 
     @property
@@ -98,8 +100,11 @@ class Scheduler:
     def hear(self, peer: Peer, load: Load) -> None:
         """A gateway tells what it has to do."""
         found = self.sets.get(load.key)
-        if found is not None:
-            found.hear(peer, load, self._loop.time())
+        if found is None:
+            return
+        found.hear(peer, load, self._loop.time())
+        # These come often, and few of them change what is to be done now.
+        if found.demand > len(found.replicas) or (self._cramped and not found.load):
             self.look()
 
     def leave(self, peer: Peer) -> None:
@@ -190,6 +195,7 @@ class Scheduler:
 
     def _grow(self, now: float) -> None:
         """Start what is missing: first for those who wait, in their order, then to be prepared."""
+        self._cramped = False
         for each in sorted(self.sets.values(), key=lambda one: one.waiting_since):
             if now < each.recovery.not_before:
                 continue
@@ -230,6 +236,7 @@ class Scheduler:
             self._start(each, need)
             return True
         if urgent:
+            self._cramped = True
             self._make_room(need, now)
         return False
 
