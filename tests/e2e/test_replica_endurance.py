@@ -48,7 +48,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def replicas(server: Server) -> list[psutil.Process]:
     """The runtime host's children."""
     (host,) = of_kind(server.process.pid, "runtimes")
-    return host.children()
+    children: list[psutil.Process] = host.children()
+    return children
 
 
 class Clients:
@@ -126,6 +127,34 @@ def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server, tmp_p
     assert killed >= KILLS // 2
     assert [clients.wrong for clients in load.values()] == [[], [], []]
     assert sum(clients.statuses[503] for clients in load.values()) <= killed * CLIENTS
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_host_is_replaced_and_its_replicas_with_it(server: Server, tmp_path: Path) -> None:
+    with Client(server.url, server.admin_key) as client:
+        client.models.import_file("one", graphs.scaled(tmp_path / "one.onnx", 2.0))
+        client.deployments.put("one", "one")
+        client.deployments.wait_ready("one")
+    clients = Clients(server, "one", 2.0)
+    clients.start()
+    try:
+        for _ in range(2):
+            clients.answers_on()
+            orphans = replicas(server)
+            (host,) = of_kind(server.process.pid, "runtimes")
+            host.send_signal(signal.SIGKILL)
+            wait_until(lambda: not any(map(alive, orphans)), 10, "its replicas have died")  # noqa: B023
+            wait_until(lambda: bool(of_kind(server.process.pid, "runtimes")), 10, "a new host")
+            clients.answers_on()
+    finally:
+        clients.stop()
+    assert clients.wrong == []
+    assert clients.statuses[503] <= 2 * CLIENTS
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that nobody has taken note of yet does not."""
+    return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
 
 
 class Footprint:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from modelyard_client import Client
 from tests.e2e import graphs
 from tests.e2e.calls import Caller
 from tests.e2e.conftest import Server, kill_server, start_server, stop_server
+from tests.e2e.processes import of_kind
 
 MIB = 1 << 20
 MODELS = int(os.environ.get("MODELYARD_TEST_MODELS", "24"))
@@ -71,13 +71,6 @@ class Curve:
             sizes = [_pss(replica.pid) for replica in host.children()]
             self.bytes.append(sum(sizes))
             self.replicas.append(len(sizes))
-
-
-def of_kind(supervisor: int, kind: str) -> list[psutil.Process]:
-    """The supervisor's children of this kind."""
-    return [
-        child for child in psutil.Process(supervisor).children() if child.cmdline()[3:4] == [kind]
-    ]
 
 
 def _pss(pid: int) -> int:
