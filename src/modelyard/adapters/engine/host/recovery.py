@@ -8,7 +8,9 @@ FIRST_DELAY: Final = 0.1
 RETRY_SECONDS: Final = 30.0
 """Until a version that has failed is tried again."""
 HEALTHY_SECONDS: Final = 10.0
-"""A replica that served so long, or answered a call, is no sign of a version that cannot."""
+"""A replica that lived so long is no sign of a version that cannot be served."""
+PROVEN_SECONDS: Final = 30.0
+"""Nor is any, for so long after the version has answered a call."""
 DEATHS: Final = 3
 """So many replicas in a row that came to nothing are a version that has failed."""
 

@@ -18,7 +18,7 @@ from modelyard.adapters.engine.host.messages import (
     Refused,
     ReplicaSpec,
 )
-from modelyard.adapters.engine.host.recovery import HEALTHY_SECONDS, Recovery
+from modelyard.adapters.engine.host.recovery import HEALTHY_SECONDS, PROVEN_SECONDS, Recovery
 from modelyard.adapters.engine.host.replica import Replica
 from modelyard.core.profile import Profile
 
@@ -60,6 +60,8 @@ class ReplicaSet:
         self.profile: Profile | None = spec.profile
         self.orphaned_at = math.inf
         """Since when no gateway wants it any more."""
+        self.load = 0
+        """Requests that run or wait, in all gateways."""
         self._hold = Hold()
         self._loads: dict[Peer, Load] = {}
         self._used_at = float("-inf")
@@ -86,6 +88,7 @@ class ReplicaSet:
         if peer in self.peers:
             self.peers.remove(peer)
         self._loads.pop(peer, None)
+        self._add_up()
         self.asked = [one for one in self.asked if one.peer is not peer]
         if not self.peers:
             self.orphaned_at = now
@@ -107,6 +110,10 @@ class ReplicaSet:
             if one.peer is peer:
                 one.idle = not busy
         self._loads[peer] = load
+        self._add_up()
+
+    def _add_up(self) -> None:
+        self.load = sum(load.in_flight + load.waiting for load in self._loads.values())
 
     # What there is
 
@@ -116,13 +123,20 @@ class ReplicaSet:
         return [replica for replica in self.replicas if replica.ready]
 
     @property
-    def load(self) -> int:
-        """Requests that run or wait, in all gateways."""
-        return sum(load.in_flight + load.waiting for load in self._loads.values())
+    def engaged(self) -> bool:
+        """Whether there is anything about it that changes with time."""
+        return bool(self.replicas or self.asked)
+
+    @property
+    def cold(self) -> bool:
+        """Whether it is known to be served without a replica."""
+        return not self.replicas and isinstance(self._told, Prepared)
 
     @property
     def waiting_since(self) -> float:
         """Since when somebody waits for a replica; infinity if nobody does."""
+        if not self.asked:
+            return math.inf
         return min((one.since for one in self.asked if not one.idle), default=math.inf)
 
     @property
@@ -139,14 +153,14 @@ class ReplicaSet:
         )
 
     def healthy(self, replica: Replica, now: float) -> bool:
-        """Whether a replica that is gone was of use before."""
+        """Whether a replica that is gone was of use, or others were lately: it was bad luck."""
         served = now - replica.loaded_at
-        return served >= HEALTHY_SECONDS or self._answered_at >= replica.loaded_at
+        return served >= HEALTHY_SECONDS or now - self._answered_at <= PROVEN_SECONDS
 
     @property
     def demand(self) -> int:
         """Replicas that somebody waits for, or that must prove that the version can be served."""
-        wanted = replicas_for(self.spec.options, self.load)
+        wanted = replicas_for(self.spec.options, self.load) if self.load else 0
         if self.waiting_since < math.inf or self.profile is None:
             wanted = max(wanted, 1)
         return wanted

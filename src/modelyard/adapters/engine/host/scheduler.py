@@ -173,10 +173,10 @@ class Scheduler:
         self._due = False
         now = self._loop.time()
         for each in list(self.sets.values()):
-            each.answer_asked(now)
             if now - each.orphaned_at >= ORPHAN_SECONDS:
                 self._drop(each)
-            else:
+            elif each.engaged:
+                each.answer_asked(now)
                 self._shrink(each, now)
         self._make_room(0, now)
         self._grow(now)
@@ -196,28 +196,32 @@ class Scheduler:
     def _grow(self, now: float) -> None:
         """Start what is missing: first for those who wait, in their order, then to be prepared."""
         self._cramped = False
-        for each in sorted(self.sets.values(), key=lambda one: one.waiting_since):
-            if now < each.recovery.not_before:
-                continue
-            missing = each.demand - len(each.replicas)
-            for _ in range(missing):
-                if not self._place(each, now, urgent=True):
-                    if now - each.waiting_since >= _FAIR:
-                        # What becomes free is for this one.
-                        return
-                    break
-        for each in list(self.sets.values()):
-            if now >= each.recovery.not_before:
-                self._warm(each, now)
+        able = [one for one in self.sets.values() if now >= one.recovery.not_before]
+        short = [one for one in able if one.demand > len(one.replicas)]
+        for each in sorted(short, key=lambda one: one.waiting_since):
+            waited = now - each.waiting_since
+            if not self._fill(each, each.demand, now, urgent=True) and waited >= _FAIR:
+                # What becomes free is for this one.
+                return
+        room = True
+        for each in able:
+            # With many that are cold and no room, each look would ask for each of them in vain.
+            if room or not each.cold:
+                room = self._warm(each, now)
 
-    def _warm(self, each: ReplicaSet, now: float) -> None:
+    def _fill(self, each: ReplicaSet, count: int, now: float, *, urgent: bool) -> bool:
+        """Start what is missing of so many replicas; returns whether that was possible."""
+        missing = count - len(each.replicas)
+        return all(self._place(each, now, urgent=urgent) for _ in range(missing))
+
+    def _warm(self, each: ReplicaSet, now: float) -> bool:
         """Start what should be there before anybody asks, into memory that nobody uses."""
-        for _ in range(each.wanted - len(each.replicas)):
-            if not self._place(each, now, urgent=False):
-                break
-        if len(each.ready) == len(each.replicas) and self._starting(now) < self._starts:
+        room = self._fill(each, each.wanted, now, urgent=False)
+        loading = len(each.ready) < len(each.replicas)
+        if not loading and not each.cold and (room or self._starting(now) < self._starts):
             # What is not there now will not be there before there is work for it.
             each.tell_prepared()
+        return room
 
     def _place(self, each: ReplicaSet, now: float, *, urgent: bool) -> bool:
         """Start one more replica if there is room; only for who waits, others make room."""
