@@ -104,7 +104,7 @@ def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server, tmp_p
     chance = random.Random(5)
     with Client(server.url, server.admin_key) as client:
         for name, factor in FACTORS.items():
-            client.models.import_file(name, graphs.scaled(tmp_path / f"{name}.onnx", factor))
+            client.models.import_model(name, graphs.scaled(tmp_path / f"{name}.onnx", factor))
             client.deployments.put(name, name)
             client.deployments.wait_ready(name)
     load = {name: Clients(server, name, factor) for name, factor in FACTORS.items()}
@@ -132,7 +132,7 @@ def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server, tmp_p
 @pytest.mark.timeout(120)
 def test_a_killed_host_is_replaced_and_its_replicas_with_it(server: Server, tmp_path: Path) -> None:
     with Client(server.url, server.admin_key) as client:
-        client.models.import_file("one", graphs.scaled(tmp_path / "one.onnx", 2.0))
+        client.models.import_model("one", graphs.scaled(tmp_path / "one.onnx", 2.0))
         client.deployments.put("one", "one")
         client.deployments.wait_ready("one")
     clients = Clients(server, "one", 2.0)
@@ -174,7 +174,7 @@ def test_deployments_that_come_and_go_leave_nothing(server: Server, tmp_path: Pa
         Client(server.url, server.admin_key) as client,
         Caller(server.url, server.admin_key) as call,
     ):
-        client.models.import_file("passing", graphs.scaled(tmp_path / "m.onnx", 4))
+        client.models.import_model("passing", graphs.scaled(tmp_path / "m.onnx", 4))
 
         def cycle() -> None:
             client.deployments.put("passing", "passing")

@@ -84,7 +84,7 @@ def _pss(pid: int) -> int:
 def deploy(client: Client, folder: Path) -> dict[str, int]:
     """`MODELS` deployments, each with a replica of its own; their names and factors."""
     for factor in FACTORS:
-        client.models.import_file(f"times-{factor}", graphs.scaled(folder / "m.onnx", factor))
+        client.models.import_model(f"times-{factor}", graphs.scaled(folder / "m.onnx", factor))
     names = {f"model-{n}": FACTORS[n % len(FACTORS)] for n in range(MODELS)}
     for name, factor in names.items():
         client.deployments.put(name, f"times-{factor}")
