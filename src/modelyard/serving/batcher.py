@@ -16,6 +16,7 @@ from functools import partial
 
 from modelyard.core.errors import DeadlineExceeded, NotBegun, Unavailable
 from modelyard.core.tensors import Tensor
+from modelyard.serving.admission import Pace
 from modelyard.serving.batch import Batch, NotRowByRow, Outputs, Parts, Waiting
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.runner import Runner
@@ -42,6 +43,7 @@ class Batcher:
         self._starting: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
+        self._pace = Pace()
         self._loop = asyncio.get_running_loop()
         runner.attach(self)
 
@@ -58,6 +60,16 @@ class Batcher:
     def running(self) -> int:
         """How many requests are in the model's hands."""
         return sum(len(batch.requests) for batch in self._running)
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long a request that came now would take, by the calls so far; 0.0 if it need not
+        wait.
+        """
+        waiting, running = len(self._waiting), len(self._running)
+        if not waiting and self._runner.has_room(running):
+            return 0.0
+        return self._pace.expected(waiting, running, self._most_rows)
 
     def submit(
         self,
@@ -80,7 +92,8 @@ class Batcher:
             self._drop_the_gone()
         if len(self._waiting) >= self._max_queue:
             raise Unavailable(
-                f"{len(self._waiting)} requests already wait for this model; try again later"
+                f"{len(self._waiting)} requests already wait for this model; try again later",
+                retry_after=max(1, math.ceil(self.expected_seconds)),
             )
         now = time.monotonic()
         waiting = Waiting(inputs, rows, now, now + seconds, self._loop.create_future(), trace)
@@ -237,7 +250,9 @@ class Batcher:
                     each.trace.part(QUEUE, each.since, batch.began, {})
                     rows: Attributes = {"modelyard.batch.rows": batch.rows}
                     each.trace.part(INFERENCE, batch.began, batch.ended, rows)
-            self._metrics.ran(batch.rows, round((batch.ended - batch.began) * 1e6))
+            took = batch.ended - batch.began
+            self._metrics.ran(batch.rows, round(took * 1e6))
+            self._pace.ran(took, len(batch.requests), batch.rows)
 
     # Deadlines
 

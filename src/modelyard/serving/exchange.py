@@ -77,8 +77,12 @@ class Plane(Protocol):
         """The route that the request names. Raises NotFound or Unavailable."""
         ...
 
+    def admit(self, route: Route, key_id: str, timeout: float | None) -> None:
+        """See whether there is time for a request that is not read yet. Raises Unavailable."""
+        ...
+
     def infer(
-        self, route: Route, asked: Asked, rows: int
+        self, route: Route, asked: Asked, rows: int, key_id: str
     ) -> dict[str, Tensor] | asyncio.Future[dict[str, Tensor]]:
         """Run the model on checked inputs, now or later. Raises Invalid or Unavailable."""
         ...
@@ -130,13 +134,15 @@ class Exchange:
         try:
             self._route = route = self._plane.route(self._grant, name, version)
             route.metrics.begin()
+            if not route.inline_rows and route.cache is None:
+                self._plane.admit(route, self._grant.key_id, self._timeout)
             asked = self._codec.decode(route)
             if asked.timeout is None:
                 asked.timeout = self._timeout
             asked.trace = self._trace
             self.rows = rows = route.wanted.signature.check(asked.inputs)
             if route.cache is None:
-                outputs = self._plane.infer(route, asked, rows)
+                outputs = self._plane.infer(route, asked, rows, self._grant.key_id)
             else:
                 outputs = self._outputs(route.cache, route, asked)
             if isinstance(outputs, asyncio.Future):
@@ -158,7 +164,7 @@ class Exchange:
             self.cached = True
             route.metrics.hit()
             return found
-        outputs = self._plane.infer(route, asked, self.rows)
+        outputs = self._plane.infer(route, asked, self.rows, self._grant.key_id)
         if isinstance(outputs, asyncio.Future):
             outputs.add_done_callback(partial(_keep, cache, key))
         else:

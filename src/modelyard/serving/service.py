@@ -10,11 +10,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
 from modelyard.core.errors import NotFound
+from modelyard.serving.admission import Admission
 from modelyard.serving.batch import Outputs
 from modelyard.serving.batcher import Batcher
 from modelyard.serving.exchange import Asked
@@ -46,7 +47,7 @@ class InferenceService:
         self._hash_key = hash_key
         self._snapshot = Snapshot()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="infer")
-        self._batchers: dict[int, tuple[Route, Batcher]] = {}
+        self._queues: dict[int, _Queue] = {}
         self._loop = asyncio.get_running_loop()
         self._draining = False
 
@@ -102,12 +103,24 @@ class InferenceService:
             )
         return route
 
-    def infer(self, route: Route, asked: Asked, rows: int) -> Outputs | asyncio.Future[Outputs]:
+    def admit(self, route: Route, key_id: str, timeout: float | None) -> None:
+        """Refuse a request that would not be answered in time, by what is known before it is read.
+
+        Raises:
+            Unavailable: too much waits before it.
+        """
+        waiting = self._queues.get(id(route))
+        if waiting is not None:
+            waiting.admission.check(key_id, _seconds(route, timeout))
+
+    def infer(
+        self, route: Route, asked: Asked, rows: int, key_id: str
+    ) -> Outputs | asyncio.Future[Outputs]:
         """Run the model on checked inputs: here and now if that is cheap, else in its queue.
 
         Raises:
             Invalid: the model refuses the inputs.
-            Unavailable: the queue is full.
+            Unavailable: the queue is full, or too long for the time that there is.
             Poisonous: the same inputs have killed the model before.
         """
         inline = route.inline
@@ -121,19 +134,21 @@ class InferenceService:
                     INFERENCE, began / 1e9, ended / 1e9, {"modelyard.batch.rows": rows}
                 )
             return outputs
-        limit = route.wanted.options.timeout_ms / 1000
-        seconds = limit if asked.timeout is None else min(asked.timeout, limit)
-        return self._batcher(route).submit(asked.inputs, rows, seconds, asked.trace)
+        queue, seconds = self._queue(route), _seconds(route, asked.timeout)
+        queue.admission.check(key_id, seconds)
+        answer = queue.batcher.submit(asked.inputs, rows, seconds, asked.trace)
+        queue.admission.enter(key_id, answer)
+        return answer
 
-    def _batcher(self, route: Route) -> Batcher:
+    def _queue(self, route: Route) -> _Queue:
         """The queue of the route."""
-        present = self._batchers.get(id(route))
-        if present is not None:
-            return present[1]
-        batcher = Batcher(self._runner(route), route.wanted.options, route.metrics)
-        # As long as the route is held here, no other has its id.
-        self._batchers[id(route)] = (route, batcher)
-        return batcher
+        queue = self._queues.get(id(route))
+        if queue is None:
+            batcher = Batcher(self._runner(route), route.wanted.options, route.metrics)
+            queue = _Queue(route, batcher, Admission(batcher))
+            # As long as the route is held here, no other has its id.
+            self._queues[id(route)] = queue
+        return queue
 
     def _runner(self, route: Route) -> Runner:
         if route.inline is not None:
@@ -144,15 +159,29 @@ class InferenceService:
     def _let_go(self) -> None:
         """Forget the queues of routes that are in force no more, once they have answered."""
         current = {id(route) for route in self._snapshot.routes.values()}
-        gone = [key for key in self._batchers if key not in current]
+        gone = [key for key in self._queues if key not in current]
         for key in gone:
-            if self._batchers[key][1].idle:
-                del self._batchers[key]
-        if any(key in self._batchers for key in gone):
+            if self._queues[key].batcher.idle:
+                del self._queues[key]
+        if any(key in self._queues for key in gone):
             self._loop.call_later(LET_GO, self._let_go)
 
     def close(self) -> None:
         """Refuse what waits, stop what runs, and let go of the threads."""
-        for _, batcher in self._batchers.values():
-            batcher.close()
+        for queue in self._queues.values():
+            queue.batcher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Queue(NamedTuple):
+    """What a route's requests go through that are not answered at once."""
+
+    route: Route
+    batcher: Batcher
+    admission: Admission
+
+
+def _seconds(route: Route, timeout: float | None) -> float:
+    """How long a request may take: as its client says, but no longer than the deployment."""
+    limit = route.wanted.options.timeout_ms / 1000
+    return limit if timeout is None else min(timeout, limit)

@@ -162,9 +162,10 @@ class InferenceCalls:
         call = Call(self._request_ids.next(), len(message), trace)
         holding = self._capacity.hold()
         call.answer.add_done_callback(lambda _: holding.release())
+        seconds = context.time_remaining()
         try:
             holding.grow_to(len(message))
-            codec = GrpcCodec(message, context.time_remaining())
+            codec = GrpcCodec(message, seconds)
         except ModelyardError as error:
             if trace is not None:
                 tell_trace(trace, error)
@@ -178,6 +179,7 @@ class InferenceCalls:
             codec if trace is None else TracedCodec(codec, trace),
             call.request_id,
             call.done,
+            timeout=seconds,
             trace=trace,
         )
         call.exchange.begin(codec.request.model_name, codec.request.model_version or None)
