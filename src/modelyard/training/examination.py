@@ -14,7 +14,6 @@ from modelyard.core.errors import Invalid
 from modelyard.core.profile import Profile
 from modelyard.core.tasks import Progress, Report
 from modelyard.core.tensors import Signature
-from modelyard.registry.archives import ZipArchive, extract
 from modelyard.registry.artifact import Format
 from modelyard.registry.card import Card
 from modelyard.serving.runtimes.catalogue import load
@@ -24,7 +23,6 @@ from modelyard.training.conversion.sample import Sample
 from modelyard.training.spec import ExamineSpec
 from modelyard.training.trained import Examined
 
-CODE_FOLDER: Final = "code"
 ENDLESS: Final = 86_400.0
 """Seconds."""
 
@@ -85,9 +83,6 @@ def _sample(scratch: Path, spec: ExamineSpec) -> Sample | None:
 
 def _manifest(scratch: Path, spec: ExamineSpec) -> RuntimeManifest:
     files = {MODEL: spec.file}
-    if spec.format is Format.PYTHON:
-        extract(ZipArchive(scratch / spec.file), scratch / CODE_FOLDER)
-        files[MODEL] = CODE_FOLDER
     if spec.features is not None:
         files[FEATURES] = spec.features
     return RuntimeManifest(spec.format.value, files)

@@ -12,7 +12,8 @@ from modelyard.registry.artifact import Format
 from modelyard.registry.detection.file import find_format
 from modelyard.registry.detection.strangers import SUPPORTED
 
-CODE_FILE: Final = "model.py"
+CODE_FILES: Final = ("model.py", "modelyard.toml")
+"""Either makes a folder a custom Python model: its code, or what says where that is."""
 MLFLOW_FILE: Final = "MLmodel"
 _MAX_MLFLOW: Final = 1 << 20
 
@@ -39,7 +40,7 @@ def find_model(folder: Path) -> FolderModel:
     mlflow = (folder / MLFLOW_FILE).is_file()
     if mlflow:
         _check_mlflow(folder / MLFLOW_FILE)
-    elif (folder / CODE_FILE).is_file():
+    elif any((folder / name).is_file() for name in CODE_FILES):
         return FolderModel(Format.PYTHON, folder)
     found: dict[Path, Format] = {}
     last: ModelyardError | None = None

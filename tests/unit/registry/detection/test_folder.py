@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,10 @@ def test_an_archive_that_wraps_everything_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_python_model_is_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "declared").mkdir()
+    declared = folder(tmp_path / "declared", modelyard_dot_toml=b"", net_dot_py=b"...")
+    assert find_model(declared).format is Format.PYTHON
+    shutil.rmtree(declared)
     found = find_model(folder(tmp_path, top__model_dot_py=b"...", top__w_dot_pkl=PICKLE))
     assert (found.format, found.path) == (Format.PYTHON, tmp_path / "top")
 
