@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from modelyard.adapters.memory import MemoryControlPlane
@@ -101,15 +102,19 @@ def test_a_route_is_served_as_its_deployment_wants_it(store: AnyStore, control: 
     assert route.options == options
 
 
-def test_a_version_whose_graph_disagrees_is_served_as_it_came(
-    store: AnyStore, control: Control
+@pytest.mark.parametrize(("source", "served"), [("import", ["model.joblib"]), ("training", [])])
+def test_an_import_whose_graph_disagrees_is_served_as_it_came(
+    store: AnyStore, control: Control, source: str, served: list[str]
 ) -> None:
-    version = register(store, parity=Parity(agreed=False, reason="labels differ"))
+    new = a_version(parity=Parity(agreed=False, reason="labels differ"))
+    new = replace(new, lineage=replace(new.lineage, source=source))
     with store.begin() as tx:
+        tx.models(OURS).ensure("churn", START)
+        version = tx.models(OURS).add_version("churn", new, START)
         tx.deployments(OURS).put(a_deployment(target=version))
     (route,) = control.wanted().routes
-    assert [one.name for one in route.artifacts] == ["model.joblib"]
-    assert (route.format, route.trust) == ("joblib", Trust.CODE)
+    assert [one.name for one in route.artifacts] == served
+    assert (route.format, route.trust) == (("joblib", Trust.CODE) if served else ("", None))
 
 
 def test_a_version_that_has_failed_is_a_route_without_artifacts(

@@ -99,7 +99,8 @@ def target_of(version: ModelVersion) -> Target:
         Conflict: it has failed, or nothing of it can be served; the message says why.
     """
     if not version.served:
-        reason = version.reason or "nothing could tell what it takes and gives"
+        parity = "" if version.parity is None else version.parity.reason
+        reason = version.reason or parity or "it has no ONNX form"
         raise Conflict(
             f"version {version.number} of model '{version.model}' cannot be served: {reason}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from modelyard.core.trust import Trust
 from modelyard.registry.artifact import DATA_ONLY, TRUST, Artifact, Format
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
+
+TRAINING: Final = "training"
+IMPORT: Final = "import"
 
 
 class VersionState(StrEnum):
@@ -28,7 +31,7 @@ class Lineage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a version comes from: enough to make it again."""
 
     source: str
-    """`training` or `import`."""
+    """`TRAINING` or `IMPORT`."""
     code_version: str
     dataset: str = ""
     dataset_version: int = 0
@@ -76,13 +79,16 @@ class ModelVersion(msgspec.Struct, frozen=True):
         """The artifacts of the form that is served; empty when there is none.
 
         That is the ONNX graph with what belongs to it, unless it disagrees with the form that it
-        was made from: then it is that form.
+        was made from: then it is that form. What was trained here reads frames of our own, which
+        no runtime does: it is served as a graph or not at all.
         """
         if self.state is not VersionState.READY or self.signature is None:
             return ()
         agreed = self.parity is None or self.parity.agreed
         if agreed and any(artifact.format is Format.ONNX for artifact in self.artifacts):
             return tuple(one for one in self.artifacts if one.format in DATA_ONLY)
+        if self.lineage.source == TRAINING:
+            return ()
         return tuple(one for one in self.artifacts if one.format not in DATA_ONLY)[:1]
 
     @property

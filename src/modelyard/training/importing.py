@@ -31,7 +31,7 @@ from modelyard.registry.artifact import TRUST, Artifact, Format
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
 from modelyard.registry.service import RegistryService
-from modelyard.registry.version import Lineage, ModelVersion, NewVersion, VersionState
+from modelyard.registry.version import IMPORT, Lineage, ModelVersion, NewVersion, VersionState
 from modelyard.training.datasets import check_filename
 from modelyard.training.opening import FILES, SAMPLE_FILE
 from modelyard.training.outcomes import BROKEN, error_of, left_file, outcome_of, read_result
@@ -263,7 +263,7 @@ def _lineage(order: ImportOrder, libraries: dict[str, str], opened: Opened | Non
     if opened is not None:
         parameters["origin"] = opened.origin
     return Lineage(
-        source="import",
+        source=IMPORT,
         code_version=modelyard.__version__,
         parameters=parameters,
         libraries=libraries,

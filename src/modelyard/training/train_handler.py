@@ -14,7 +14,7 @@ from modelyard.core.ports import Blobs, Store
 from modelyard.core.tasks import SPEC_FILE
 from modelyard.registry.artifact import Artifact
 from modelyard.registry.service import RegistryService
-from modelyard.registry.version import Lineage, NewVersion
+from modelyard.registry.version import TRAINING, Lineage, NewVersion
 from modelyard.training.attempt import Completion
 from modelyard.training.dataset import DatasetVersion
 from modelyard.training.jobs import TrainOrder, read_train_spec
@@ -93,7 +93,7 @@ class TrainHandler:
 
 def _lineage(job: Job, dataset: DatasetVersion, trained: Trained) -> Lineage:
     return Lineage(
-        source="training",
+        source=TRAINING,
         code_version=modelyard.__version__,
         dataset=dataset.dataset,
         dataset_version=dataset.number,

@@ -220,9 +220,9 @@ def test_a_name_has_a_form(world: World, name: str) -> None:
         world.put("churn", name)
 
 
-def test_code_is_not_served_in_the_gateway(world: World) -> None:
+def test_what_was_trained_here_is_served_as_a_graph_or_not_at_all(world: World) -> None:
     world.version(kind=Format.JOBLIB)
-    with pytest.raises(Conflict, match=r"no data-only form .* sandboxed runtime"):
+    with pytest.raises(Conflict, match="cannot be served: it has no ONNX form"):
         world.put()
 
 
