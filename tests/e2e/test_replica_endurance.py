@@ -22,8 +22,8 @@ from tests.e2e.calls import Caller
 from tests.e2e.conftest import Server, kill_server, start_server, stop_server
 from tests.e2e.processes import of_kind, wait_until
 
-KILLS = int(os.environ.get("MODELYARD_TEST_KILLS", "5"))
-CYCLES = int(os.environ.get("MODELYARD_TEST_CYCLES", "8"))
+KILLS = int(os.environ.get("MODELYARD_TEST_KILLS", "4"))
+CYCLES = int(os.environ.get("MODELYARD_TEST_CYCLES", "5"))
 CLIENTS = 2
 """Of each deployment."""
 FACTORS = {"one": 2.0, "two": 3.0, "three": 5.0}
@@ -32,10 +32,10 @@ MIB = 1 << 20
 _log = logging.getLogger(__name__)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Gateways that keep no model to themselves."""
-    home = tmp_path / "home"
+    home = tmp_path_factory.mktemp("endurance") / "home"
     started = start_server(home, "--workers", "2", MODELYARD_INLINE_MEMORY_BYTES="0")
     try:
         yield started
@@ -50,6 +50,20 @@ def replicas(server: Server) -> list[psutil.Process]:
     (host,) = of_kind(server.process.pid, "runtimes")
     children: list[psutil.Process] = host.children()
     return children
+
+
+@pytest.fixture
+def deployed(server: Server, tmp_path: Path) -> Iterator[None]:
+    """The models of `FACTORS`, each with a replica."""
+    with Client(server.url, server.admin_key) as client:
+        for name, factor in FACTORS.items():
+            client.models.import_model(name, graphs.scaled(tmp_path / f"{name}.onnx", factor))
+            client.deployments.put(name, name)
+            client.deployments.wait_ready(name)
+        yield
+        for name in FACTORS:
+            client.deployments.delete(name)
+        wait_until(lambda: not replicas(server), 20, "their replicas are gone")
 
 
 class Clients:
@@ -100,13 +114,9 @@ class Clients:
 
 
 @pytest.mark.timeout(300)
-def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server) -> None:
     chance = random.Random(5)
-    with Client(server.url, server.admin_key) as client:
-        for name, factor in FACTORS.items():
-            client.models.import_model(name, graphs.scaled(tmp_path / f"{name}.onnx", factor))
-            client.deployments.put(name, name)
-            client.deployments.wait_ready(name)
     load = {name: Clients(server, name, factor) for name, factor in FACTORS.items()}
     for clients in load.values():
         clients.start()
@@ -130,12 +140,9 @@ def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server, tmp_p
 
 
 @pytest.mark.timeout(120)
-def test_a_killed_host_is_replaced_and_its_replicas_with_it(server: Server, tmp_path: Path) -> None:
-    with Client(server.url, server.admin_key) as client:
-        client.models.import_model("one", graphs.scaled(tmp_path / "one.onnx", 2.0))
-        client.deployments.put("one", "one")
-        client.deployments.wait_ready("one")
-    clients = Clients(server, "one", 2.0)
+@pytest.mark.usefixtures("deployed")
+def test_a_killed_host_is_replaced_and_its_replicas_with_it(server: Server) -> None:
+    clients = Clients(server, "one", FACTORS["one"])
     clients.start()
     try:
         for _ in range(2):

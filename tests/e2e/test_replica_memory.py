@@ -19,7 +19,7 @@ from tests.e2e.conftest import Server, kill_server, start_server, stop_server
 from tests.e2e.processes import of_kind
 
 MIB = 1 << 20
-MODELS = int(os.environ.get("MODELYARD_TEST_MODELS", "24"))
+MODELS = int(os.environ.get("MODELYARD_TEST_MODELS", "16"))
 """How many deployments; the issue's figure is 200."""
 ROUNDS = int(os.environ.get("MODELYARD_TEST_ROUNDS", "1"))
 BUDGET = 320 * MIB

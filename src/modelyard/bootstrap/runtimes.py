@@ -20,6 +20,7 @@ def run(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> int:
     from modelyard.adapters.blobs import local_blobs
+    from modelyard.adapters.engine.host.budget import Budget
     from modelyard.adapters.engine.host.files import ReplicaFiles
     from modelyard.adapters.engine.host.launching import Launcher
     from modelyard.adapters.engine.host.memory import default_budget
@@ -32,9 +33,9 @@ async def _serve(settings: Settings) -> int:
     home = open_home(settings)
     files = ReplicaFiles(home.replicas, local_blobs(home.blobs))
     await asyncio.to_thread(files.sweep)
-    budget = settings.replica_memory_bytes or default_budget()
+    budget = Budget(settings.replica_memory_bytes or default_budget())
     launcher = Launcher(Sandbox(await asyncio.to_thread(detect)), MODULE)
-    tally = Tally(home.metrics, budget)
+    tally = Tally(home.metrics, budget.size)
     scheduler = Scheduler(launcher, files, tally, budget, settings.drain_seconds)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

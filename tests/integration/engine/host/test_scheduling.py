@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
+from modelyard.adapters.engine.host.budget import used
 from modelyard.adapters.engine.host.memory import BASE
 from modelyard.adapters.engine.host.messages import Load, Refused, ReplicaSpec, Unwant
 from modelyard.serving.replica.messages import Answer
@@ -60,19 +61,18 @@ async def test_more_versions_than_memory_take_turns(tmp_path: Path) -> None:
         most = 0
         for factor, spec in enumerate(wanted, 1):
             await answers(gateway, spec, factor)
-            assert yard.scheduler.used <= yard.scheduler.budget
+            assert used(yard.scheduler.replicas.values()) <= yard.budget.size
             most = max(most, len(yard.scheduler.replicas))
         assert 3 <= most < VERSIONS
         assert not [m for m in gateway.heard if isinstance(m, Refused)]
 
 
 async def test_who_is_busy_or_pinned_stays(tmp_path: Path) -> None:
-    async with running(tmp_path, budget=3 * BASE - 1) as yard:
+    async with running(tmp_path, budget=2 * BASE + 2 * MIB) as yard:
         gateway = yard.gateway()
         pinned, busy, third = specs(yard, tmp_path, 3, memory_bytes=512 * MIB)
         # As large as they are said to be, however little they take.
         yard.scheduler.measured = lambda replica, size: None  # type: ignore[method-assign]
-        yard.scheduler.budget = 2 * BASE + 2 * MIB
         gateway.want(yard.with_options(pinned, pinned=True))
         await gateway.prepared(pinned.key)
         gateway.want(busy)

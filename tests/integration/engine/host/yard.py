@@ -14,6 +14,7 @@ import numpy as np
 
 from modelyard.adapters.blobs import local_blobs
 from modelyard.adapters.engine.host import address
+from modelyard.adapters.engine.host.budget import Budget
 from modelyard.adapters.engine.host.connection import FrameConnection
 from modelyard.adapters.engine.host.files import ReplicaFiles
 from modelyard.adapters.engine.host.launching import Launcher
@@ -198,7 +199,8 @@ class Yard:
         launcher = Launcher(Sandbox(detect()), "modelyard.bootstrap")
         (root / "metrics").mkdir()
         tally = Tally(root / "metrics", budget)
-        self.scheduler = Scheduler(launcher, self.files, tally, budget, grace)
+        self.budget = Budget(budget)
+        self.scheduler = Scheduler(launcher, self.files, tally, self.budget, grace)
         self.gateways: list[FakeGateway] = []
 
     def gateway(self) -> FakeGateway:

@@ -1,4 +1,4 @@
-"""The host's memory: what replicas may take together, and what each is expected to take."""
+"""The memory of this machine, and what a replica is expected to take of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ class Needs:
         self._seen: dict[str, int] = {}
 
     def of(self, spec: ReplicaSpec) -> int:
-        """The expected bytes."""
+        """The expected bytes; not more than the version may take at all."""
+        guess, most = self._guess(spec), spec.options.memory_bytes
+        return min(guess, most) if most else guess
+
+    def _guess(self, spec: ReplicaSpec) -> int:
         seen = self._seen.get(spec.key.version_id)
         if seen is not None:
             return seen

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
 from typing import Final
 
+from modelyard.adapters.engine.host.budget import Budget
 from modelyard.adapters.engine.host.files import ReplicaFiles
 from modelyard.adapters.engine.host.launching import Launcher
-from modelyard.adapters.engine.host.memory import MIB, Needs
+from modelyard.adapters.engine.host.memory import Needs
 from modelyard.adapters.engine.host.messages import (
     Accuse,
     Clear,
@@ -31,24 +31,22 @@ _SLOW_START: Final = 5.0
 """A replica that loads for longer does not keep others from starting."""
 _FAIR: Final = 5.0
 """Who waits for longer is not overtaken by others that need less memory."""
-_CAP_FACTOR: Final = 4
-_CAP_SPARE: Final = 1024 * MIB
 
 _log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Keeps the replicas in step with what gateways want and do, within `budget` bytes.
+    """Keeps the replicas in step with what gateways want and do, within the budget.
 
     A replica that is taken out of service has `grace` seconds to answer what it has.
     """
 
     def __init__(
-        self, launcher: Launcher, files: ReplicaFiles, tally: Tally, budget: int, grace: float
+        self, launcher: Launcher, files: ReplicaFiles, tally: Tally, budget: Budget, grace: float
     ) -> None:
         self.sets: dict[ReplicaKey, ReplicaSet] = {}
         self.replicas: dict[str, Replica] = {}
-        self.budget = budget
+        self._budget = budget
         self._needs = Needs()
         self._launcher = launcher
         self._files = files
@@ -61,11 +59,6 @@ class Scheduler:
         self._cramped = False
         """Whether somebody waits for memory that others have."""
         self._stopping = False
-
-    @property
-    def used(self) -> int:
-        """Bytes that the replicas take, or are expected to."""
-        return sum(replica.charge for replica in self.replicas.values())
 
     def want(self, peer: Peer, spec: ReplicaSpec) -> None:
         """A gateway wants the version."""
@@ -226,17 +219,13 @@ class Scheduler:
     def _place(self, each: ReplicaSet, now: float, *, urgent: bool) -> bool:
         """Start one more replica if there is room; only for who waits, others make room."""
         need = self._needs.of(each.spec)
-        if need > self.budget:
-            each.recovery.failed(
-                f"it needs about {need // MIB} MiB of memory, and all replicas together may have "
-                f"{self.budget // MIB} MiB (setting 'replica_memory_bytes')",
-                now,
-            )
+        if need > self._budget.size:
+            each.recovery.failed(self._budget.refusal(need), now)
             each.tell_failed(now)
             return False
         if self._starting(now) >= self._starts:
             return False
-        if self.used + need <= self.budget:
+        if self._budget.holds(need, self.replicas.values()):
             self._start(each, need)
             return True
         if urgent:
@@ -251,24 +240,9 @@ class Scheduler:
         )
 
     def _make_room(self, need: int, now: float) -> None:
-        """Take the least recently used of the idle replicas out of service, if that is enough."""
-        leaving = sum(one.charge for one in self.replicas.values() if one.draining is not None)
-        missing = self.used + need - self.budget - leaving
-        victims = []
-        for replica in self._idle(now):
-            if missing <= 0:
-                break
-            victims.append(replica)
-            missing -= replica.charge
-        if missing <= 0 or need == 0:
-            for replica in victims:
-                self._drain(replica, Cause.MEMORY)
-
-    def _idle(self, now: float) -> Iterator[Replica]:
-        sets = [one for one in self.sets.values() if not one.spec.options.pinned]
-        for each in sorted(sets, key=lambda one: one.used_at):
-            if each.idle(now):
-                yield from each.ready
+        """Take idle replicas out of service, so that there are `need` bytes, or none too many."""
+        for replica in self._budget.victims(need, self.replicas.values(), self.sets.values(), now):
+            self._drain(replica, Cause.MEMORY)
 
     def _start(self, each: ReplicaSet, need: int) -> None:
         replica = Replica(
@@ -280,8 +254,8 @@ class Scheduler:
         )
         self.replicas[replica.id] = replica
         each.replicas.append(replica)
-        most = min(self.budget, max(_CAP_FACTOR * need, need + _CAP_SPARE))
-        replica.start(self._files, self._launcher, each.spec.options.memory_bytes or most)
+        most = each.spec.options.memory_bytes or self._budget.bound(need)
+        replica.start(self._files, self._launcher, most)
 
     def _drain(self, replica: Replica, cause: Cause) -> None:
         """Take a replica out of service, and end it when its gateways have let go of it."""
