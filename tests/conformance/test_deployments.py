@@ -96,7 +96,13 @@ def test_the_board_shows_every_tenants_deployments(store: AnyStore) -> None:
 def test_a_status_is_set_for_the_generation_that_it_speaks_of(store: AnyStore) -> None:
     deployment = put(store, a_deployment())
     status = DeploymentStatus(
-        DeploymentState.READY, "", 1, Target("churn", 3, "ver_3"), gateways_ready=2, gateways=2
+        DeploymentState.READY,
+        "",
+        1,
+        Target("churn", 3, "ver_3"),
+        gateways_ready=2,
+        gateways=2,
+        replicas=3,
     )
     with store.begin() as tx:
         assert tx.board().observe(deployment.id, 1, status) is True

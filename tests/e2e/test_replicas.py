@@ -195,6 +195,7 @@ def test_replicas_that_are_killed_under_load_fail_only_what_they_have(
     deploy(client, "killed", graphs.scaled(tmp_path / "1.onnx", 5), ReplicaOptions(min=2, max=2))
     wait_until(lambda: len(replicas(server.process.pid)) == 2, 20, "both are there")
     mine = replicas(server.process.pid)
+    wait_until(lambda: client.deployments.get("killed").status.replicas == 2, 20, "it is told")
     deploy(client, "neighbour", graphs.scaled(tmp_path / "2.onnx", 7))
     theirs = replicas(server.process.pid) - mine
     with Load(server, "killed") as load, Load(server, "neighbour", 1) as beside:

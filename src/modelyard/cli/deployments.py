@@ -115,7 +115,7 @@ def show(name: str, /, *, json: Json = False) -> None:
                 ("queue", f"up to {options.max_queue} requests"),
                 ("time limit", f"{options.timeout_ms} ms"),
                 ("cache", "off" if options.cache is None else f"{options.cache.ttl_seconds:g} s"),
-                ("replicas", _replicas(options)),
+                ("replicas", _replicas(shown)),
                 ("generation", shown.generation),
                 ("created", shown.created_at),
                 ("changed", shown.updated_at),
@@ -177,14 +177,15 @@ def _range(text: str) -> dict[str, int]:
         ) from None
 
 
-def _replicas(options: ServingOptions) -> str:
-    chosen = options.replicas
-    if chosen is None:
-        return "as the server decides"
-    return (
-        f"{chosen.min} to {chosen.max}, one for {chosen.target_concurrency} requests at a time"
-        + (", pinned" if options.pinned else "")
-    )
+def _replicas(shown: Deployment) -> str:
+    options, now = shown.spec.options, shown.status.replicas
+    parts = ["none, in the gateways" if now is None else f"{now} now"]
+    if (chosen := options.replicas) is not None:
+        parts.append(f"{chosen.min} to {chosen.max}")
+        parts.append(f"one for {chosen.target_concurrency} requests at a time")
+    if options.pinned:
+        parts.append("pinned")
+    return ", ".join(parts)
 
 
 def _version(deployment: Deployment) -> str:

@@ -43,7 +43,9 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True):
-    """What is observed. `generation` is the one that the status speaks of."""
+    """What is observed. `generation` is the one that the status speaks of. `replicas` counts the
+    processes that serve it now, on one host; it is None where the gateways do so themselves.
+    """
 
     state: DeploymentState = DeploymentState.PENDING
     reason: str = ""
@@ -51,6 +53,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True):
     target: Target | None = None
     gateways_ready: int = 0
     gateways: int = 0
+    replicas: int | None = None
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -81,3 +84,4 @@ class ReplicaReport(msgspec.Struct, frozen=True):
     version_id: str
     state: ReplicaState
     reason: str = ""
+    replicas: int | None = None

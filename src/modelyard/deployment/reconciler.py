@@ -93,8 +93,11 @@ class Reconciler:
             for deployment, status in observed:
                 if not tx.board().observe(deployment.id, deployment.generation, status):
                     continue
-                if status.target != deployment.status.target:
+                before = deployment.status
+                if status.target != before.target:
                     tx.bump()
+                if (status.state, status.reason) == (before.state, before.reason):
+                    continue
                 _log.info(
                     "deployment observed",
                     extra={
@@ -116,4 +119,7 @@ def _observe(
         state, reason = DeploymentState.READY, ""
     else:
         state, reason = DeploymentState.PENDING, f"{ready} of {gateways} gateways serve it"
-    return DeploymentStatus(state, reason, generation, target, ready, gateways)
+    # Gateways of one host count the same replicas, or fewer while they do not have them all yet.
+    counts = [report.replicas for report in reports if report.replicas is not None]
+    replicas = max(counts, default=None)
+    return DeploymentStatus(state, reason, generation, target, ready, gateways, replicas)

@@ -15,6 +15,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from modelyard.core.clock import Clock
 from modelyard.core.errors import ModelyardError
 from modelyard.serving.metrics import Metrics
@@ -222,13 +224,17 @@ class Follower:
             serving = self._serving.get((route.tenant_id, route.name))
             failure = self._broken.get(route.key) or self._failures.get(route.key, ("",))[0]
             if serving is not None and serving.wanted == route:
-                outcomes.append(ReplicaOutcome(route.deployment_id, route.version_id))
+                remote = self._remote.get(route.key)
+                count = None if remote is None else remote.replicas
+                outcomes.append(ReplicaOutcome(*route.key, replicas=count))
             elif failure:
-                outcomes.append(ReplicaOutcome(route.deployment_id, route.version_id, failure))
-        if outcomes == self._said and now < self._reported + REPORT:
+                outcomes.append(ReplicaOutcome(*route.key, failure))
+        # Replicas come and go; that can wait for the next report.
+        news = [msgspec.structs.replace(outcome, replicas=None) for outcome in outcomes]
+        if news == self._said and now < self._reported + REPORT:
             return
         self._control.report(self._gateway_id, self._clock.now(), outcomes)
-        self._said, self._reported = outcomes, now
+        self._said, self._reported = news, now
 
 
 def _reason(route: WantedRoute, error: BaseException) -> str:

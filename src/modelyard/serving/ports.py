@@ -88,11 +88,15 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class ReplicaOutcome(msgspec.Struct, frozen=True):
-    """What became of loading one version for one deployment; `reason` is empty when it serves."""
+    """What became of loading one version for one deployment; `reason` is empty when it serves.
+
+    `replicas` counts its processes; None for a version that is loaded in the gateway.
+    """
 
     deployment_id: str
     version_id: str
     reason: str = ""
+    replicas: int | None = None
 
 
 class ControlPlane(Protocol):

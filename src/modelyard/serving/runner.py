@@ -36,11 +36,15 @@ class Queue(Protocol):
 
 @runtime_checkable
 class Runner(Loaded, Protocol):
-    """A loaded version that is asked in batches. Lives on one event loop, but for `failure`: why
-    it cannot be asked at present; empty while it can.
+    """A loaded version that is asked in batches. Lives on one event loop, but for two that any
+    thread may read: `failure`, why it cannot be asked at present, empty while it can; and
+    `replicas`, how many processes it has, None for this one.
     """
 
     failure: str
+
+    @property
+    def replicas(self) -> int | None: ...
 
     def attach(self, queue: Queue) -> None:
         """Have the queue told when there is room, or will be none. It is not kept alive by this."""
@@ -77,6 +81,7 @@ class ThreadRunner:
         self._runtime = runtime
         self._pool = pool
         self.failure = ""
+        self.replicas: int | None = None
         self.call_seconds = runtime.call_seconds
         self.row_seconds = runtime.row_seconds
         self.stackable = runtime.stackable

@@ -16,7 +16,7 @@ from modelyard.registry.artifact import Artifact, Format
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
 from modelyard.registry.service import RegistryService
-from modelyard.registry.version import Lineage, ModelVersion, NewVersion
+from modelyard.registry.version import Lineage, ModelVersion, NewVersion, VersionState
 from modelyard.serving.ports import ReplicaOutcome
 
 TENANT = "tnt_1"
@@ -224,6 +224,29 @@ def test_what_was_trained_here_is_served_as_a_graph_or_not_at_all(world: World) 
     world.version(kind=Format.JOBLIB)
     with pytest.raises(Conflict, match="cannot be served: it has no ONNX form"):
         world.put()
+
+
+def test_a_version_that_has_failed_is_not_deployed(world: World) -> None:
+    failed = NewVersion(
+        None, (), Lineage("import", "0"), Card("t", "a"),
+        state=VersionState.FAILED, reason="it is no model",
+    )  # fmt: skip
+    world.registry.register(TENANT, "churn", failed)
+    with pytest.raises(Conflict, match="cannot be served: it is no model"):
+        world.put("churn:1")
+
+
+def test_the_most_replicas_that_a_gateway_knows_of_are_shown(world: World) -> None:
+    version = world.version()
+    deployment = world.put()
+    for gateway, count in (("gwy_1", 2), ("gwy_2", 1)):
+        world.say(gateway, ReplicaOutcome(deployment.id, version.id, replicas=count))
+    world.look()
+    assert world.deployments.get(TENANT, "churn").status.replicas == 2
+    for gateway in ("gwy_1", "gwy_2"):
+        world.serve(deployment, version, gateway)
+    world.look()
+    assert world.deployments.get(TENANT, "churn").status.replicas is None
 
 
 def test_another_tenants_model_is_not_there(world: World) -> None:

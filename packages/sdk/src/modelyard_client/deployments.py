@@ -71,7 +71,9 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True):
-    """What the server observes. `state` is `pending`, `ready` or `failed`."""
+    """What the server observes. `state` is `pending`, `ready` or `failed`; `replicas` counts the
+    processes that serve it now, and is None where the gateways do so themselves.
+    """
 
     state: str = "pending"
     reason: str = ""
@@ -79,6 +81,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True):
     target: Target | None = None
     gateways_ready: int = 0
     gateways: int = 0
+    replicas: int | None = None
 
 
 class Deployment(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ class MemoryControlPlane:
                     outcome.version_id,
                     ReplicaState.FAILED if outcome.reason else ReplicaState.READY,
                     outcome.reason,
+                    outcome.replicas,
                 )
                 for outcome in outcomes
             )

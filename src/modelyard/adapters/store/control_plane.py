@@ -95,6 +95,7 @@ class SqlControlPlane:
                 "version_id": outcome.version_id,
                 "state": ReplicaState.FAILED if outcome.reason else ReplicaState.READY,
                 "reason": outcome.reason,
+                "replicas": outcome.replicas,
             }
             for outcome in outcomes
         ]

@@ -25,6 +25,7 @@ def deployment_of(row: Row[Any]) -> Deployment:
         target=target,
         gateways_ready=row.gateways_ready,
         gateways=row.gateways,
+        replicas=row.replicas,
     )
     return Deployment(
         id=row.id,
@@ -50,6 +51,7 @@ def status_values(status: DeploymentStatus) -> dict[str, Any]:
         "target_version_id": target and target.version_id,
         "gateways_ready": status.gateways_ready,
         "gateways": status.gateways,
+        "replicas": status.replicas,
     }
 
 

@@ -224,6 +224,7 @@ deployments: Final = Table(
     Column("target_version_id", Text),
     Column("gateways_ready", Integer, nullable=False),
     Column("gateways", Integer, nullable=False),
+    Column("replicas", Integer),
     UniqueConstraint("tenant_id", "name"),
 )
 
@@ -242,6 +243,7 @@ replicas: Final = Table(
     Column("version_id", Text, nullable=False),
     Column("state", Choice(ReplicaState), nullable=False),
     Column("reason", Prose, nullable=False),
+    Column("replicas", Integer),
     PrimaryKeyConstraint("gateway_id", "deployment_id", "version_id"),
 )
 

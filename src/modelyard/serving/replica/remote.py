@@ -84,6 +84,11 @@ class RemoteRuntime:
         self._telling: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def replicas(self) -> int:
+        """How many replicas there are, as far as this gateway knows."""
+        return len(self._channels)
+
     # What a batcher asks
 
     def attach(self, queue: Queue) -> None:

@@ -79,6 +79,11 @@ class RemoteSpeaker:
 
     # As a Runner
 
+    @property
+    def replicas(self) -> int:
+        """How many replicas there are, as far as this gateway knows."""
+        return len(self._channels)
+
     def attach(self, queue: Queue) -> None:
         """Have the queue told when there is a replica."""
         self._queues.append(queue)
