@@ -32,6 +32,7 @@ class Last(msgspec.Struct):
 
     body: bytes
     header_length: str | None = None
+    status: int = 0
 
 
 class Tally(msgspec.Struct):
@@ -82,7 +83,8 @@ class _Client(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         now = time.perf_counter()
-        if self._parser.get_status_code() == 200:
+        self.last.status = self._parser.get_status_code()
+        if self.last.status == 200:
             self.latencies.append((now - self._sent) * 1e6)
         else:
             self.failed += 1
