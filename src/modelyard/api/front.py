@@ -8,7 +8,6 @@ management app, with what the key grants in `scope["auth"]`.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -31,13 +30,11 @@ from modelyard.serving.exchange import Exchange
 from modelyard.serving.exposition import render
 from modelyard.serving.service import InferenceService
 
-START_PATIENCE: Final = 5.0
-"""Seconds that a request waits for the management API of a gateway that has just started."""
 _READABLE_BY_BROWSER: Final = ("/docs", "/docs/", "/openapi.json")
 
 
 class Front:
-    """The gateway's ASGI app. `management` may be set once it has been built."""
+    """The gateway's ASGI app. `management` has the rest of it, if it is set."""
 
     def __init__(
         self,
@@ -177,12 +174,8 @@ class Front:
         )
 
     async def _manage(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
-        end = time.monotonic() + START_PATIENCE
-        # Set once, by a thread.
-        while self.management is None and time.monotonic() < end:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
         if self.management is None:
-            error = Unavailable("the management API is starting", retry_after=1)
+            error = Unavailable("this gateway has no management API")
             await _refuse(send, error, scope["path"], inference=False)
             return
         scope["auth"] = grant

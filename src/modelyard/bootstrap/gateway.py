@@ -1,4 +1,4 @@
-"""A gateway: the data plane at once, the management API as soon as it is imported."""
+"""A gateway: the data plane at once, the management API when it is first asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import resource
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +52,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.adapters.store import SqlControlPlane
     from modelyard.api.capacity import Capacity
     from modelyard.api.connection import Connection
+    from modelyard.api.deferred import DeferredApp
     from modelyard.api.front import Front
     from modelyard.api.inference.extension_routes import ExtensionRoutes
     from modelyard.api.inference.extensions import Extensions
@@ -87,6 +87,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     front = Front(
         service, routes, home.metrics, capacity, max_request_bytes=max_body, openai=openai
     )
+    front.management = DeferredApp(partial(make_management, settings, home, store, service, tracer))
     loader = _loader(settings, home, gateway_id)
     follower = Follower(
         gateway_id,
@@ -106,14 +107,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         idle_seconds=settings.idle_seconds,
     )
     follower.start()
-    builder = threading.Thread(
-        target=lambda: setattr(
-            front, "management", make_management(settings, home, store, service, tracer)
-        ),
-        name="management",
-        daemon=True,
-    )
-    builder.start()
     # Until then the other gateways, or the socket's queue, take what comes.
     await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
     grpc = asyncio.create_task(

@@ -95,6 +95,8 @@ def _export(settings: Settings) -> None:
     """Hand the settings to the children, which read them from their environment."""
     for name, value in msgspec.structs.asdict(settings).items():
         os.environ[PREFIX + name.upper()] = str(value)
+    # An arena of memory for each of a gateway's many threads is more than its few models.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     # It has done its work, and nobody but the first start needs it.
     del os.environ[f"{PREFIX}ADMIN_KEY"]
 

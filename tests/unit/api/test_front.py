@@ -1,6 +1,5 @@
 """Default deny: nothing but the two probes is answered without a good key."""
 
-import asyncio
 import base64
 import itertools
 import json
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from modelyard.api import front
 from modelyard.api.asgi import Receive, Send, respond
 from modelyard.api.asgi import Scope as AsgiScope
 from modelyard.core.access import Grant, Scope
@@ -270,20 +268,7 @@ async def test_metrics_need_manage_and_show_a_tenant_its_own(gateway: Gateway) -
 
 
 @pytest.mark.asyncio
-async def test_a_request_waits_for_a_management_api_that_is_starting(gateway: Gateway) -> None:
-    app, gateway.front.management = gateway.front.management, None
-    waiting = asyncio.create_task(call(gateway.front, "GET", "/api/v1/keys", key="my_manager"))
-    await asyncio.sleep(0.1)
-    assert not waiting.done()
-    gateway.front.management = app
-    assert (await waiting).status == 200
-
-
-@pytest.mark.asyncio
-async def test_a_management_api_that_does_not_come_is_unavailable(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(front, "START_PATIENCE", 0.1)
+async def test_a_gateway_without_a_management_api_says_so(gateway: Gateway) -> None:
     gateway.front.management = None
     answer = await call(gateway.front, "GET", "/api/v1/keys", key="my_manager")
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
