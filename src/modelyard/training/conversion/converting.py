@@ -27,7 +27,7 @@ from modelyard.serving.runtimes.onnx import OnnxRuntime, open_model
 from modelyard.training.conversion.agreement import compare
 from modelyard.training.conversion.convertible import Graph
 from modelyard.training.conversion.report import ConversionReport
-from modelyard.training.conversion.sample import Sample, synthesize
+from modelyard.training.conversion.sample import Sample, synthesize, with_gaps
 
 GRAPH_FILE: Final = "converted.onnx"
 FEATURES_FILE: Final = "converted.features.json"
@@ -137,9 +137,9 @@ def _ask(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The rows and the model's answer: the canary. Made-up rows may be refused; zeros then do."""
     if sample is not None:
-        rows = sample.fit(signature.inputs)
+        rows = with_gaps(signature.inputs, sample.fit(signature.inputs))
         return rows, _answer(model, rows)
-    rows = synthesize(signature.inputs)
+    rows = with_gaps(signature.inputs, synthesize(signature.inputs))
     try:
         return rows, model.infer(rows)
     except (Invalid, ModelFailed):

@@ -40,7 +40,7 @@ def _link(estimator: Any, columns: int) -> str:
 
 def _node(row: Any) -> Node:
     if row["is_leaf"]:
-        return Node(value=float(row["value"]))
+        return Node(values=(float(row["value"]),))
     if row["is_categorical"]:
         raise NotConvertible("trees that split by category are not converted")
     return Node(

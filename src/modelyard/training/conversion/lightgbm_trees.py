@@ -83,7 +83,7 @@ def _nodes(block: dict[str, str], scale: float) -> list[Node]:
     """Splits first, as LightGBM numbers them, then leaves; the root is the first node."""
     if block.get("is_linear", "0") != "0":
         raise NotConvertible("trees with linear leaves are not converted")
-    leaves = [Node(value=float(one) * scale) for one in block["leaf_value"].split()]
+    leaves = [Node(values=(float(one) * scale,)) for one in block["leaf_value"].split()]
     if int(block["num_leaves"]) == 1:
         return leaves[:1]
     rows = list(

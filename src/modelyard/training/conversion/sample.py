@@ -20,6 +20,8 @@ from modelyard.serving.runtimes.estimator import FEATURES
 MAX_BYTES: Final = 16 << 20
 MAX_ROWS: Final = 1000
 SYNTHETIC_ROWS: Final = 64
+GAP_ROWS: Final = 32
+"""How many rows are asked again with values missing."""
 _UNNAMED: Final = ""
 _WORDS: Final = ("", "yes", "some words", "never seen 4711 ünknown")
 
@@ -97,8 +99,29 @@ class Sample:
         return _cast(tensor, spec)
 
 
+def with_gaps(inputs: Sequence[TensorSpec], rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The rows, and some of them again with values missing, wherever the model takes that.
+
+    A form that knows no gaps would go unnoticed on rows that have none.
+    """
+    shared = all(spec.shape[:1] == (-1,) for spec in inputs)
+    if not shared or not any(spec.nullable for spec in inputs):
+        return dict(rows)
+    count = min(GAP_ROWS, *(len(rows[spec.name]) for spec in inputs))
+    generator = np.random.default_rng(1)
+    joined = {}
+    for spec in inputs:
+        again = np.array(rows[spec.name][:count])
+        if spec.nullable:
+            gaps = generator.random(again.shape) < 0.5
+            gaps[0] = True
+            again[gaps] = "" if spec.datatype is Datatype.BYTES else np.nan
+        joined[spec.name] = np.concatenate([rows[spec.name], again])
+    return joined
+
+
 def synthesize(inputs: Sequence[TensorSpec], rows: int = SYNTHETIC_ROWS) -> dict[str, Tensor]:
-    """Made-up rows: numbers of several sizes and signs, words, gaps where they are allowed."""
+    """Made-up rows: numbers of several sizes and signs, and words."""
     generator = np.random.default_rng(0)
     scale = np.geomspace(0.01, 1000, rows)
     made = {}
@@ -114,8 +137,6 @@ def synthesize(inputs: Sequence[TensorSpec], rows: int = SYNTHETIC_ROWS) -> dict
             values = generator.standard_normal(shape)
             if spec.shape[:1] == (-1,):
                 values *= scale.reshape(-1, *(1 for _ in shape[1:]))
-            if spec.nullable:
-                values[generator.random(shape) < 0.1] = np.nan
             made[spec.name] = values.astype(NUMPY[spec.datatype])
     return made
 

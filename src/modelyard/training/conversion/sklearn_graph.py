@@ -1,8 +1,8 @@
 """Estimators of scikit-learn's kind as ONNX.
 
 A pipeline is cut in up to three: a text vectorizer in front, which becomes counts outside the graph
-and a weighting inside; whatever skl2onnx converts; and boosted trees at the end, which it does not
-know or writes wrongly.
+and a weighting inside; whatever skl2onnx converts; and trees at the end, which it does not know or
+writes wrongly.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from modelyard.serving.runtimes.estimator import feature_names
 from modelyard.serving.runtimes.text import TextInput, TextSpec
 from modelyard.training.conversion import (
     boosted,
+    forest_trees,
     histogram_trees,
     lightgbm_trees,
     xgboost_trees,
@@ -88,7 +89,9 @@ def _ensemble(estimator: Any) -> Ensemble | None:
         return xgboost_trees.ensemble_of(estimator.get_booster())
     if library == "lightgbm" and hasattr(estimator, "booster_"):
         return lightgbm_trees.ensemble_of(estimator.booster_)
-    if type(estimator).__name__.startswith("HistGradientBoosting"):
+    if library == "sklearn" and type(estimator).__name__ in forest_trees.KINDS:
+        return forest_trees.ensemble_of(estimator)
+    if library == "sklearn" and type(estimator).__name__.startswith("HistGradientBoosting"):
         return histogram_trees.ensemble_of(estimator)
     return None
 

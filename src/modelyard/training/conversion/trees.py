@@ -19,7 +19,8 @@ _LEAF: Final = "LEAF"
 class Node(msgspec.Struct, frozen=True):
     """A split: values that compare with `threshold` go to the `yes` node, others to the `no` one.
 
-    A missing value goes to `yes` if `missing_yes`. A leaf has no children and gives `value`.
+    A missing value goes to `yes` if `missing_yes`. A leaf has no children and gives `values`: one
+    for its tree's column, or one for each column from there on.
     """
 
     feature: int = 0
@@ -27,7 +28,7 @@ class Node(msgspec.Struct, frozen=True):
     yes: int = -1
     no: int = -1
     missing_yes: bool = False
-    value: float = 0.0
+    values: tuple[float, ...] = ()
 
     @property
     def leaf(self) -> bool:
@@ -38,9 +39,9 @@ class Node(msgspec.Struct, frozen=True):
 class Ensemble(msgspec.Struct, frozen=True):
     """Trees, the first node of each being its root.
 
-    Row by row, the leaves of tree i are added up in the column `targets[i]`, each column starting
-    at its `base`. `mode` is how values are compared: `LESS` or `LESS_OR_EQUAL` than the threshold.
-    `link` makes what the model answers out of the sums.
+    Row by row, the leaves of tree i are added up from the column `targets[i]` on, each column
+    starting at its `base`. `mode` is how values are compared: `LESS` or `LESS_OR_EQUAL` than the
+    threshold. `link` makes what the model answers out of the sums.
     """
 
     trees: Sequence[Sequence[Node]]
@@ -68,8 +69,8 @@ class Ensemble(msgspec.Struct, frozen=True):
                 )
                 for name, value in zip(_NODE_FIELDS, row, strict=True):
                     nodes[name].append(value)
-                if node.leaf:
-                    leaf = (place, number, target, node.value)
+                for column, weight in enumerate(node.values, target):
+                    leaf = (place, number, column, weight)
                     for name, value in zip(_LEAF_FIELDS, leaf, strict=True):
                         leaves[name].append(value)
         return builder.node(

@@ -107,7 +107,7 @@ def _nodes(tree: dict[str, Any], weight: float) -> list[Node]:
         strict=True,
     )
     return [
-        Node(value=condition * weight)
+        Node(values=(condition * weight,))
         if left < 0
         else Node(feature, condition, left, right, bool(default))
         for feature, condition, left, right, default in rows

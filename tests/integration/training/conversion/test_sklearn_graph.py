@@ -16,10 +16,12 @@ from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
+    ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     IsolationForest,
     RandomForestClassifier,
+    RandomForestRegressor,
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
@@ -27,8 +29,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 from modelyard.core.errors import Invalid
+from modelyard.training.conversion.sample import GAP_ROWS
 from tests.integration.training.conversion.converted import (
     assert_served_as_native,
     converted,
@@ -45,6 +49,8 @@ CLASSIFIERS = {
     "logistic": LogisticRegression(max_iter=1000),
     "scaled": make_pipeline(StandardScaler(), SVC()),
     "forest": RandomForestClassifier(10, random_state=0),
+    "tree": DecisionTreeClassifier(random_state=0),
+    "scaled extra trees": make_pipeline(StandardScaler(), ExtraTreesClassifier(10, random_state=0)),
     "histogram": HistGradientBoostingClassifier(max_iter=5),
     "scaled xgboost": make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=5)),
     "lightgbm": lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1),
@@ -59,7 +65,8 @@ def test_classifiers_agree(name: str, tmp_path: Path) -> None:
         path = pickled(own, tmp_path)
         report = converted(path, "pickle", rows.tolist())
         assert report.parity.agreed, report.parity
-        assert report.parity.rows == len(rows)
+        gaps = GAP_ROWS if report.signature.inputs[0].nullable else 0
+        assert report.parity.rows == len(rows) + gaps
         assert report.parity.label_agreement == 1.0
         assert report.served is not None
         assert not report.warnings
@@ -70,11 +77,11 @@ def test_classifiers_agree(name: str, tmp_path: Path) -> None:
     "model",
     [
         Ridge(),
+        RandomForestRegressor(10, random_state=0),
         HistGradientBoostingRegressor(max_iter=5),
         HistGradientBoostingRegressor(loss="poisson", max_iter=5),
         PCA(3),
         KMeans(3, n_init=1),
-        IsolationForest(n_estimators=5),
     ],
 )
 def test_others_agree(model: Any, tmp_path: Path) -> None:
@@ -198,3 +205,21 @@ def test_a_sample_of_other_inputs_is_refused(tmp_path: Path) -> None:
     path = pickled(LogisticRegression(max_iter=1000).fit(*IRIS), tmp_path)
     with pytest.raises(Invalid, match=r"shape \[1, 3\], expected \[-1, 4\]"):
         converted(path, "pickle", [[1, 2, 3]])
+
+
+def test_gaps_go_the_way_that_they_go_in_a_forest(tmp_path: Path) -> None:
+    rows, target = np.array(CANCER[0]), CANCER[1]
+    rows[::5, ::3] = np.nan
+    own = RandomForestClassifier(10, random_state=0).fit(rows, target)
+    report = converted(pickled(own, tmp_path), "pickle")
+    assert report.parity.agreed, report.parity
+    answer = served(tmp_path, report, {"features": rows.astype(np.float32)})
+    np.testing.assert_allclose(answer["probabilities"], own.predict_proba(rows), atol=1e-5)
+
+
+def test_a_graph_that_knows_no_gaps_is_not_served(tmp_path: Path) -> None:
+    own = IsolationForest(n_estimators=5, random_state=0).fit(DIABETES[0])
+    report = converted(pickled(own, tmp_path), "pickle", DIABETES[0].tolist())
+    assert report.signature.inputs[0].nullable
+    assert not report.parity.agreed
+    assert "'label' is the same in" in report.parity.reason

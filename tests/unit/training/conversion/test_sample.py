@@ -12,7 +12,7 @@ import pytest
 from modelyard.core.errors import Invalid, TooLarge
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.training.conversion import sample as samples
-from modelyard.training.conversion.sample import Sample, synthesize
+from modelyard.training.conversion.sample import Sample, synthesize, with_gaps
 
 MATRIX = (TensorSpec("features", Datatype.FP32, (-1, 2), ("a", "b"), nullable=True),)
 COLUMNS = (TensorSpec("a", Datatype.FP32, (-1,)), TensorSpec("b", Datatype.BYTES, (-1,)))
@@ -126,6 +126,18 @@ def test_made_up_rows_fit_their_signature_and_are_the_same_each_time() -> None:
     )
     rows = synthesize(inputs)
     assert Signature(inputs, ()).check(rows) == samples.SYNTHETIC_ROWS
-    assert np.isnan(rows["features"]).any()
     again = synthesize(inputs)
     np.testing.assert_array_equal(rows["features"], again["features"])
+
+
+def test_gaps_are_made_where_they_are_taken_and_nowhere_else() -> None:
+    texts = TensorSpec("b", Datatype.BYTES, (-1,), nullable=True)
+    whole = TensorSpec("c", Datatype.FP32, (-1,))
+    rows = synthesize((*MATRIX, texts, whole))
+    gapped = with_gaps((*MATRIX, texts, whole), rows)
+    added = samples.GAP_ROWS
+    assert np.isnan(gapped["features"][-added:]).any(axis=0).all()
+    assert not np.isnan(gapped["features"][:-added]).any()
+    assert gapped["b"][-added] == ""
+    np.testing.assert_array_equal(gapped["c"][-added:], rows["c"][:added])
+    assert with_gaps((whole,), {"c": rows["c"]})["c"] is rows["c"]
