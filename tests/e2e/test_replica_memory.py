@@ -127,5 +127,9 @@ def test_models_that_do_not_fit_into_memory_take_turns(server: Server, tmp_path:
     _log.info("median %.2f s, most %.2f s", seconds[len(seconds) // 2], seconds[-1])
     assert wrong == []
     assert len(seconds) == len(turns)
+    with Caller(server.url, server.admin_key) as call:
+        seen = call("GET", "/metrics").body.decode()
+    assert 'cause="memory"' in seen
+    assert f"modelyard_replica_memory_budget_bytes{{}} {BUDGET}" in seen
     assert max(curve.replicas) >= 5
     assert max(curve.bytes) <= BUDGET

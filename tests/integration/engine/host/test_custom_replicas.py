@@ -12,6 +12,7 @@ import pytest
 
 from modelyard.adapters.engine.host.messages import Misbehaved, ReplicaSpec
 from modelyard.core.trust import Trust
+from modelyard.serving.replica.frames import BrokenFrame
 from modelyard.serving.replica.messages import Answer, Failure, Part
 from tests.integration.engine.host.yard import MIB, Channel, FakeGateway, Yard, rows, running, until
 
@@ -30,7 +31,7 @@ class Wild(Model):
 
     def predict(self, inputs):
         doing = {10: self.grow, 11: self.end, 12: self.leave, 13: self.print, 14: self.fail,
-                 15: self.hang}.get(int(inputs["x"][0, 0]))
+                 15: self.hang, 16: self.babble}.get(int(inputs["x"][0, 0]))
         if doing is not None:
             doing()
         return {"y": inputs["x"] * 2}
@@ -62,8 +63,16 @@ class Wild(Model):
     def hang(self):
         while True:
             pass
+
+    def babble(self):
+        # Whatever it can write to, the sockets of its host and its gateways among them.
+        for descriptor in range(3, 30):
+            try:
+                os.write(descriptor, bytes(range(256)) * 64)
+            except OSError:
+                pass
 """
-GROW, END, LEAVE, PRINT, FAIL, HANG = range(10, 16)
+GROW, END, LEAVE, PRINT, FAIL, HANG, BABBLE = range(10, 17)
 
 
 def wild(yard: Yard, folder: Path, **options: Any) -> ReplicaSpec:
@@ -162,3 +171,18 @@ async def test_a_model_that_hangs_is_ended_on_a_gateways_word(tmp_path: Path) ->
                 await channel.hear()
         gateway.say(Misbehaved(replica_id, "it does not answer"))
         await until(lambda: replica_id not in yard.scheduler.replicas, "it is gone")
+
+
+async def test_a_model_that_babbles_on_all_its_sockets_is_ended(tmp_path: Path) -> None:
+    async with running(tmp_path) as yard:
+        gateway, channel = await serving(yard, tmp_path)
+        (replica_id,) = yard.scheduler.replicas
+        await channel.send(rows(BABBLE, 0))
+        with pytest.raises((BrokenFrame, ConnectionResetError)):
+            await channel.hear()
+        await until(lambda: replica_id not in yard.scheduler.replicas, "it is gone")
+        gateway.release(replica_id)
+        (spec,) = (each.spec for each in yard.scheduler.sets.values())
+        fresh = await gateway.connect(spec.key)
+        answer, _ = await fresh.ask(rows(1, 2))
+        assert isinstance(answer, Answer)

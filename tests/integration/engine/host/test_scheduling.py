@@ -162,7 +162,7 @@ async def test_nothing_is_left_of_versions_that_come_and_go(tmp_path: Path) -> N
     me = psutil.Process()
     async with running(tmp_path) as yard:
         gateway = yard.gateway()
-        wanted = specs(yard, tmp_path, 3)
+        wanted = specs(yard, tmp_path, 2)
 
         async def cycle() -> None:
             for factor, spec in enumerate(wanted, 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -16,6 +18,8 @@ from modelyard.core.ports import Blobs
 _MODEL: Final = "model"
 _WORK: Final = "work"
 _LONGEST_NAME: Final = 200
+
+_log = logging.getLogger(__name__)
 
 
 class ReplicaFolder(msgspec.Struct, frozen=True):
@@ -49,7 +53,7 @@ class ReplicaFiles:
         """Remove what an earlier host has left. Nobody uses the folders before this host does."""
         if self._root.exists():
             _remove(self._root)
-        self._root.mkdir(mode=0o700, parents=True)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def fetch(self, replica_id: str, spec: ReplicaSpec) -> ReplicaFolder:
         """Make a replica's folder. Takes as long as reading the files does.
@@ -92,11 +96,17 @@ def _plain(name: str) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder, whatever modes somebody has given to what is in it."""
-    for folder in [path, *(one for one in path.rglob("*") if _is_folder(one))]:
-        folder.chmod(0o700)
-    shutil.rmtree(path)
+    """Remove a folder, whatever modes somebody has given to what is in it.
 
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    What cannot be removed stays until the next sweep: somebody may still write there.
+    """
+    try:
+        path.chmod(0o700)
+        for folder, names, _ in os.walk(path):
+            for name in names:
+                inner = Path(folder, name)
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
+        shutil.rmtree(path)
+    except OSError as error:
+        _log.warning("a replica's folder stays", extra={"folder": path.name, "error": str(error)})

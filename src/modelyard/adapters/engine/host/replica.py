@@ -20,6 +20,7 @@ from modelyard.adapters.engine.host.output import ReplicaOutput
 from modelyard.adapters.engine.status import describe
 from modelyard.core.errors import ModelyardError
 from modelyard.core.profile import Profile
+from modelyard.serving.replica.answers import said
 from modelyard.serving.replica.control import FROM_REPLICA, Loaded, NotLoaded, Order, Serve
 from modelyard.serving.runtimes.contract import RuntimeManifest
 
@@ -149,7 +150,6 @@ class Replica:
 
     async def _live(self, files: ReplicaFiles, launcher: Launcher, memory: int) -> None:
         output = ReplicaOutput()
-        status: int | None = None
         try:
             folder = await asyncio.to_thread(files.fetch, self.id, self.spec)
             if not self._ends.done():
@@ -162,6 +162,13 @@ class Replica:
         except Exception:  # noqa: BLE001 - it must not stay in the books for ever
             _log.exception("a replica could not be started", extra={"replica": self.id})
             end = End(Cause.REFUSED, "it could not be started")
+        try:
+            end = await self._clear(end, output, files)
+        finally:
+            self._on_gone(self, End(end.cause, end.reason[:_MOST_REASON]))
+
+    async def _clear(self, end: End, output: ReplicaOutput, files: ReplicaFiles) -> End:
+        """Leave nothing of it; returns what is known now of how it ended."""
         if self._process is not None:
             status = await asyncio.to_thread(self._process.kill)
             end = self._explain(end, self._process, status)
@@ -172,7 +179,7 @@ class Replica:
             end = End(end.cause, f"{end.reason}; the last that it said: {output.last_line}")
         await asyncio.to_thread(files.remove, self.id)
         self._note(end, output)
-        self._on_gone(self, End(end.cause, end.reason[:_MOST_REASON]))
+        return end
 
     def _launch(
         self, folder: ReplicaFolder, launcher: Launcher, memory: int, output: ReplicaOutput
@@ -220,7 +227,7 @@ class Replica:
         if self.profile is not None:
             self.kill(End(Cause.MISBEHAVED, "it says more than once that it is loaded"))
         elif isinstance(message, NotLoaded):
-            self.kill(End(Cause.REFUSED, message.reason))
+            self.kill(End(Cause.REFUSED, said(message.reason)))
         else:
             self.profile = _believable(message.profile)
             self.loaded_at = self._loop.time()
