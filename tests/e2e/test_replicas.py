@@ -20,7 +20,7 @@ import pytest
 
 from modelyard.api.grpc.generated import inference_pb2 as messages
 from modelyard.api.grpc.service import SERVICE
-from modelyard_client import Client, ReplicaOptions, ServingOptions
+from modelyard_client import Client, DeploymentFailed, ReplicaOptions, ServingOptions
 from tests.e2e import graphs
 from tests.e2e.calls import Answer, Caller
 from tests.e2e.conftest import Server, kill_server, start_server, stop_server
@@ -178,6 +178,9 @@ def test_a_model_that_nobody_asks_has_no_process_and_wakes_when_it_is_asked(
         for _ in range(2):
             wait_until(lambda: not replicas(server.process.pid), 30, "it is asleep")
             assert call("GET", "/v2/models/sleeper/ready").status == 200
+            assert call("POST", "/v2/repository/models/sleeper/load").status == 200
+            wait_until(lambda: len(replicas(server.process.pid)) == 1, 30, "it wakes")
+            wait_until(lambda: not replicas(server.process.pid), 30, "it is asleep again")
             with ThreadPoolExecutor(8) as pool:
                 answers = list(pool.map(lambda n: _once(server, "sleeper", n), range(8)))
             assert [answer.status for answer in answers] == [200] * 8
@@ -218,16 +221,25 @@ def test_a_version_switches_and_a_deployment_goes_without_a_failed_request(
     server: Server, client: Client, tmp_path: Path
 ) -> None:
     deploy(client, "moving", graphs.scaled(tmp_path / "1.onnx", 10))
-    second = client.models.import_model("moving", graphs.scaled(tmp_path / "2.onnx", 20)).number
+    second, third = (
+        client.models.import_model("moving", graphs.scaled(tmp_path / f"{n}.onnx", 10 * n))
+        for n in (2, 3)
+    )
+    digest = third.artifacts[0].digest
+    (server.home / "blobs" / "sha256" / digest[:2] / digest).unlink()
     with Load(server, "moving") as load:
         wait_until(lambda: load.factors[10.0] > 50, 20, "the old version answers")
-        client.deployments.put("moving", f"moving:{second}")
+        client.deployments.put("moving", f"moving:{second.number}")
         wait_until(lambda: load.factors[20.0] > 50, 20, "the new version answers")
         client.deployments.wait_ready("moving")
         # Other options are no reason to fail either.
         options = ServingOptions(replicas=ReplicaOptions(min=2, max=2), max_batch_size=4)
-        client.deployments.put("moving", f"moving:{second}", options)
+        client.deployments.put("moving", f"moving:{second.number}", options)
         client.deployments.wait_ready("moving")
+        # A version that does not load leaves the one before.
+        client.deployments.put("moving", f"moving:{third.number}")
+        with pytest.raises(DeploymentFailed):
+            client.deployments.wait_ready("moving")
         answered = load.factors[20.0]
         wait_until(lambda: load.factors[20.0] > answered + 100, 20, "it goes on")
     assert load.failures == []

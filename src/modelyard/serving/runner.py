@@ -65,6 +65,10 @@ class Runner(Loaded, Protocol):
         """
         ...
 
+    def wake(self) -> None:
+        """Have it loaded, if it is not; there may be work soon."""
+        ...
+
     def run(self, batch: Batch) -> asyncio.Future[Parts]:
         """Run it. Only where there is room.
 
@@ -96,6 +100,9 @@ class ThreadRunner:
     def has_room(self, running: int) -> bool:
         """Whether nothing runs."""
         return not running
+
+    def wake(self) -> None:
+        """It never sleeps."""
 
     def run(self, batch: Batch) -> asyncio.Future[Parts]:
         """Run it on a thread. Raises Unavailable when the threads are gone."""

@@ -103,6 +103,11 @@ class InferenceService:
             )
         return route
 
+    def wake(self, route: Route) -> None:
+        """Have a model of replicas loaded that has none at present. Does not wait for it."""
+        if isinstance(route.runtime, Runner):
+            route.runtime.wake()
+
     def admit(self, route: Route, key_id: str, timeout: float | None) -> None:
         """Refuse a request that would not be answered in time, by what is known before it is read.
 

@@ -1,8 +1,8 @@
 """What Triton's clients ask beyond the Open Inference Protocol, in words of no wire.
 
-Deployments are changed by the management API alone. So loading and unloading change nothing
-here, the settings can be read and not changed, and shared memory, which would let a client name
-memory of this host, is refused for good.
+Deployments are changed by the management API alone. So loading wakes a model at most, unloading
+changes nothing, the settings can be read and not changed, and shared memory, which would let a
+client name memory of this host, is refused for good.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from modelyard.api.inference.platforms import backend_of, platform_of
 from modelyard.core.access import Grant
 from modelyard.core.errors import Invalid, NotFound
 from modelyard.core.tensors import Datatype, TensorSpec
@@ -18,8 +19,6 @@ from modelyard.serving.service import InferenceService
 from modelyard.serving.slots import Series
 from modelyard.serving.snapshot import Route
 
-PLATFORM: Final = "onnxruntime_onnx"
-BACKEND: Final = "onnxruntime"
 NAMES: Final = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 
 TRACE_SETTINGS: Final[Mapping[str, Any]] = {
@@ -76,7 +75,7 @@ class Extensions:
         return sorted([*serving, *missing], key=lambda model: model["name"])
 
     def load(self, grant: Grant, name: str, parameters: Mapping[str, Any]) -> None:
-        """Nothing, if the deployment serves.
+        """Wake the deployment's model, if it serves and sleeps.
 
         Raises:
             Invalid: a configuration or files are sent along.
@@ -88,7 +87,7 @@ class Extensions:
                 "a model is loaded as it was deployed: import and deploy another version by the "
                 "management API"
             )
-        self._plane.route(grant, name)
+        self._plane.wake(self._plane.route(grant, name))
 
     def unload(self, grant: Grant, name: str) -> None:
         """Raises Invalid, or NotFound where there is nothing to unload."""
@@ -105,8 +104,8 @@ class Extensions:
         options = route.wanted.options
         config: dict[str, Any] = {
             "name": route.wanted.name,
-            "platform": PLATFORM,
-            "backend": BACKEND,
+            "platform": platform_of(route.wanted.format),
+            "backend": backend_of(route.wanted.format),
             "version_policy": {"specific": {"versions": [route.wanted.version]}},
             "max_batch_size": options.max_batch_size if batches else 0,
             "input": [_tensor(spec, batches=batches) for spec in route.signature.inputs],

@@ -10,9 +10,10 @@ import orjson
 from msgspec import UNSET
 
 from modelyard.api.http import HttpRequest, HttpResponse
-from modelyard.api.inference.extensions import NAMES, PLATFORM
+from modelyard.api.inference.extensions import NAMES
 from modelyard.api.inference.failures import failure
 from modelyard.api.inference.infer_request import InferRequest, RequestInput, decode_request
+from modelyard.api.inference.platforms import platform_of
 from modelyard.api.inference.requested import refuse_unserved, requested_outputs
 from modelyard.api.inference.tensors import decode_tensor, encode_data
 from modelyard.core.elements import from_raw, to_raw
@@ -189,7 +190,7 @@ def model_metadata(route: Route) -> dict[str, Any]:
     return {
         "name": route.wanted.name,
         "versions": [str(route.wanted.version)],
-        "platform": PLATFORM,
+        "platform": platform_of(route.wanted.format),
         "inputs": [_describe(spec) for spec in route.signature.inputs],
         "outputs": [_describe(spec) for spec in route.signature.outputs],
     }

@@ -110,6 +110,11 @@ class RemoteRuntime:
             self._ask()
         return False
 
+    def wake(self) -> None:
+        """Ask for a replica if there is none."""
+        if not self._channels:
+            self._ask()
+
     def run(self, batch: Batch) -> asyncio.Future[Parts]:
         """Send it to a free replica."""
         outcome: asyncio.Future[Parts] = self._loop.create_future()

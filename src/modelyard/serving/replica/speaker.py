@@ -98,6 +98,11 @@ class RemoteSpeaker:
         """There is always room: whoever cannot run yet waits here."""
         return True
 
+    def wake(self) -> None:
+        """Ask for a replica if there is none."""
+        if not self._channels:
+            self._ask()
+
     def run(self, batch: Batch) -> asyncio.Future[Parts]:
         """The likeliest answer to each prompt."""
         outcome: asyncio.Future[Parts] = self._loop.create_future()
