@@ -113,6 +113,7 @@ class Clients:
                     self.wrong.append(answer)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("deployed")
 def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server) -> None:
@@ -139,6 +140,7 @@ def test_a_kill_every_second_costs_only_what_was_in_flight(server: Server) -> No
     assert sum(clients.statuses[503] for clients in load.values()) <= killed * CLIENTS
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("deployed")
 def test_a_killed_host_is_replaced_and_its_replicas_with_it(server: Server) -> None:
@@ -175,6 +177,7 @@ class Footprint:
         self.resident = [process.memory_info().rss for process in self.processes]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_deployments_that_come_and_go_leave_nothing(server: Server, tmp_path: Path) -> None:
     with (

@@ -93,6 +93,7 @@ def deploy(client: Client, folder: Path) -> dict[str, int]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_models_that_do_not_fit_into_memory_take_turns(server: Server, tmp_path: Path) -> None:
     with Client(server.url, server.admin_key) as client, Curve(server) as curve:
