@@ -130,8 +130,11 @@ class Pipeline:
             self._respond(pending, cast(HttpResponse, pending.response))
             return
 
-        pending.exchange = self._door.answer(pending.request, partial(self._respond, pending))
-        if self._pending and self._pending[0] is pending:
+        pending.exchange = exchange = self._door.answer(
+            pending.request, partial(self._respond, pending)
+        )
+        # One that has its answer waits for no more than the journal's next write.
+        if exchange is not None and exchange.waits:
             self._hold(pending)
 
     def _respond(self, pending: Pending, response: HttpResponse) -> None:

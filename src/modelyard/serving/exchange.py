@@ -129,6 +129,11 @@ class Exchange:
         self._start = time.perf_counter_ns()
         self.id = request_id
 
+    @property
+    def waits(self) -> bool:
+        """Whether the model has yet to answer."""
+        return self._pending is not None
+
     def begin(self, name: str, version: str | None) -> None:
         """Find the route, read the request, and run the model or queue for it."""
         try:
