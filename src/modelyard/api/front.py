@@ -59,7 +59,7 @@ class Front:
         try:
             grant = authenticate(self._service, presented_key(request.headers))
         except ModelyardError as error:
-            done(refusal(error))
+            done(self._inference.refusal(request.path, error))
             return None
         return self._inference.answer(request, grant, done)
 
@@ -85,7 +85,7 @@ class Front:
         try:
             grant = self._grant(scope, path)
         except ModelyardError as error:
-            if self._openai.takes(path):
+            if self._openai.speaks(path):
                 await self._openai.refuse(send, error)
             else:
                 await _refuse(send, error, path, inference=inference)

@@ -18,7 +18,13 @@ from modelyard.api.large_body import LargeBody
 from modelyard.api.limits import ConnectionLimits
 from modelyard.api.statuses import error_body
 
-OURS: Final = (b"POST /v2/models/", b"POST /v1/models/", b"GET /v2", b"GET /v1/models")
+OURS: Final = (
+    b"POST /v2/models/",
+    b"POST /v1/models/",
+    b"POST /v1/embeddings",
+    b"GET /v2",
+    b"GET /v1/models",
+)
 """How the requests begin that are answered on connections of our own."""
 
 _CHUNK_FRAME: Final = 64

@@ -33,6 +33,8 @@ class Format(StrEnum):
     KERAS_H5 = "keras_h5"
     PYTHON = "python"
     """A ZIP of a folder with a subclass of `modelyard.model.Model`."""
+    EMBEDDER = "embedder"
+    """A ZIP of a sentence embedder's graph, its tokenizer and their configuration."""
 
 
 TRUST: Final[Mapping[Format, Trust]] = {
@@ -42,6 +44,7 @@ TRUST: Final[Mapping[Format, Trust]] = {
     Format.LIGHTGBM: Trust.DATA,
     Format.SAFETENSORS: Trust.DATA,
     Format.GGUF: Trust.DATA,
+    Format.EMBEDDER: Trust.DATA,
     Format.PICKLE: Trust.CODE,
     Format.JOBLIB: Trust.CODE,
     Format.SKOPS: Trust.CODE,

@@ -40,11 +40,14 @@ class Asked(msgspec.Struct):
 
 
 class Answer(msgspec.Struct):
-    """A request, answered. `status` is HTTP's, `size` is in bytes, `content` is the edge's."""
+    """A request, answered. `status` is HTTP's, `size` is in bytes, `content` is the edge's.
+    `prompt_tokens` are those of its texts, where the model counts them.
+    """
 
     status: int
     content: Any
     size: int
+    prompt_tokens: int = 0
 
 
 class Codec(Protocol):
@@ -226,6 +229,7 @@ class Exchange:
             answer.size,
             duration,
             self.cached,
+            answer.prompt_tokens,
         )
         route.metrics.observe(answer.status, duration)
         self._answer = answer

@@ -20,6 +20,7 @@ from modelyard.serving.runtimes.catalogue import load
 from modelyard.serving.runtimes.contract import FEATURES, MODEL, LoadedModel, RuntimeManifest
 from modelyard.training.conversion.converting import convert
 from modelyard.training.conversion.sample import Sample
+from modelyard.training.language import examine_embedder, examine_language_model
 from modelyard.training.spec import ExamineSpec
 from modelyard.training.trained import Examined
 
@@ -44,6 +45,10 @@ def examine_model(scratch: Path, spec: ExamineSpec, report: Report) -> Examined:
         told = import_file(scratch / spec.file, spec.filename)
         examined = _load(scratch, spec, told.signature, told.card)
         return msgspec.structs.replace(examined, libraries=told.libraries)
+    if spec.format is Format.GGUF:
+        return examine_language_model(scratch, _manifest(scratch, spec))
+    if spec.format is Format.EMBEDDER:
+        return examine_embedder(scratch, _manifest(scratch, spec))
     return _convert(scratch, spec)
 
 

@@ -30,6 +30,7 @@ FILES: Final[Mapping[Format, str]] = {
     Format.KERAS: "model.keras",
     Format.KERAS_H5: "model.h5",
     Format.PYTHON: "model.zip",
+    Format.EMBEDDER: "model.zip",
 }
 """What the model's file is called from here on, whatever its owner calls it."""
 
@@ -63,7 +64,7 @@ def _unpack(archive: Archive, scratch: Path) -> Opened:
     model = find_model(folder)
     target = scratch / FILES[model.format]
     sample = ""
-    if model.format is Format.PYTHON:
+    if model.path.is_dir():
         pack(model.path, target)
     else:
         sample = _example(model.path.parent, scratch) if model.mlflow else ""

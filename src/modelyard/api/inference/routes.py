@@ -15,6 +15,8 @@ from modelyard.api.inference import v2
 from modelyard.api.inference.compression import compressed, decompressed
 from modelyard.api.inference.extension_routes import ExtensionRoutes
 from modelyard.api.inference.failures import not_allowed, refusal
+from modelyard.api.inference.openai import embeddings
+from modelyard.api.inference.openai.embeddings import EmbeddingCodec
 from modelyard.api.inference.timeouts import client_timeout
 from modelyard.api.inference.traces import begin_trace, tell_trace
 from modelyard.api.inference.v1 import V1Codec
@@ -29,6 +31,7 @@ from modelyard.serving.traced_codec import TracedCodec
 from modelyard.serving.tracing import Tracer
 
 _PREDICT: Final = ":predict"
+_EMBEDDINGS: Final = "/v1/embeddings"
 
 
 class InferenceRoutes:
@@ -68,6 +71,11 @@ class InferenceRoutes:
             return None
         return self._infer(call, request, grant, done)
 
+    @staticmethod
+    def refusal(path: str, error: ModelyardError) -> HttpResponse:
+        """The answer to a request whose key is not good, in the protocol of its path."""
+        return embeddings.refusal(error) if path == _EMBEDDINGS else refusal(error)
+
     def _infer(
         self,
         call: Call,
@@ -75,15 +83,18 @@ class InferenceRoutes:
         grant: Grant,
         done: Callable[[HttpResponse], None],
     ) -> Exchange | None:
-        codec, trace = call.codec(request), None
+        codec, name, trace = call.codec(request), call.name, None
+        named = codec if isinstance(codec, EmbeddingCodec) else None
         if self._tracer is not None:
             trace = begin_trace(self._tracer, request, call.route)
             codec = TracedCodec(codec, trace)
         try:
             timeout = client_timeout(request.headers)
             decompressed(request, self._max_request_bytes, self._capacity)
+            if named is not None:
+                name = named.model
         except ModelyardError as error:
-            response = refusal(error)
+            response: HttpResponse = codec.fail(error).content
             if trace is not None:
                 tell_trace(trace, response)
                 trace.end(response.status)
@@ -92,7 +103,7 @@ class InferenceRoutes:
         request_id = self._request_ids.next()
 
         def finish(answer: Answer, *, cached: bool) -> None:
-            response: HttpResponse = answer.content
+            response = answer.content
             response.headers = [(b"x-request-id", request_id.encode()), *response.headers]
             if cached:
                 response.headers.append((b"x-cache", b"hit"))
@@ -103,7 +114,7 @@ class InferenceRoutes:
         exchange = Exchange(
             self._service, grant, codec, request_id, finish, timeout=timeout, trace=trace
         )
-        exchange.begin(call.name, call.version)
+        exchange.begin(name, call.version)
         return exchange
 
     def _description(self, request: HttpRequest, grant: Grant) -> HttpResponse:
@@ -133,20 +144,26 @@ class InferenceRoutes:
                 described = v2.model_metadata(route(grant, name))
             case ["v2", "models", name, "versions", version]:
                 described = v2.model_metadata(route(grant, name, version))
-            case ["v2", "models", name, "ready"] | ["v1", "models", name]:
+            case ["v2", "models", name, "ready"]:
                 described = _ready(route(grant, name))
+            case ["v1", "models", name]:
+                described = _ready(route(grant, name)) | _openai_model(name)
             case ["v2", "models", name, "versions", version, "ready"]:
                 described = _ready(route(grant, name, version))
             case ["v1", "models"]:
+                # KServe's clients read `models`, OpenAI's read `data`.
                 names = [each.wanted.name for each in self._service.routes(grant)]
-                described = {"models": names}
+                data = [_openai_model(name) for name in names]
+                described = {"models": names, "object": "list", "data": data}
             case _:
                 raise NotFound("there is no such route")
         return described
 
 
 class Call(msgspec.Struct, frozen=True):
-    """An inference path, taken apart, its template, and the protocol that it speaks."""
+    """An inference path, taken apart, its template, and the protocol that it speaks. The name is
+    empty where it is not in the path.
+    """
 
     name: str
     version: str | None
@@ -166,7 +183,13 @@ def _call(path: str) -> Call | None:
         case ["", "v1", "models", name] if name.endswith(_PREDICT):
             template = "/v1/models/{model}:predict"
             return Call(name[: -len(_PREDICT)], None, V1Codec, template)
+        case ["", "v1", "embeddings"]:
+            return Call("", None, EmbeddingCodec, _EMBEDDINGS)
     return None
+
+
+def _openai_model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "modelyard"}
 
 
 def _ready(route: Route) -> dict[str, Any]:

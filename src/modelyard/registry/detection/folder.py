@@ -14,12 +14,13 @@ from modelyard.registry.detection.strangers import SUPPORTED
 
 CODE_FILES: Final = ("model.py", "modelyard.toml")
 """Either makes a folder a custom Python model: its code, or what says where that is."""
+EMBEDDER_FILES: Final = ("model.onnx", "tokenizer.json")
 MLFLOW_FILE: Final = "MLmodel"
 _MAX_MLFLOW: Final = 1 << 20
 
 
 class FolderModel(msgspec.Struct, frozen=True):
-    """The model of a folder. `path` is its file's, or the folder's with a model in Python.
+    """The model of a folder. `path` is its file's, or the folder's with a model of many files.
 
     `mlflow`: MLflow wrote the folder.
     """
@@ -42,6 +43,8 @@ def find_model(folder: Path) -> FolderModel:
         _check_mlflow(folder / MLFLOW_FILE)
     elif any((folder / name).is_file() for name in CODE_FILES):
         return FolderModel(Format.PYTHON, folder)
+    elif all((folder / name).is_file() for name in EMBEDDER_FILES):
+        return FolderModel(Format.EMBEDDER, folder)
     found: dict[Path, Format] = {}
     last: ModelyardError | None = None
     for path in sorted(folder.rglob("*")):

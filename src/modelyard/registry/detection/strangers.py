@@ -10,7 +10,8 @@ from modelyard.core.errors import UnsupportedFormat
 SUPPORTED: Final = (
     "Supported are ONNX; XGBoost (JSON, UBJSON) and LightGBM (text) as save_model writes them; "
     "scikit-learn as pickle, joblib or skops; PyTorch as torch.export or TorchScript; Keras "
-    "(.keras, .h5); a folder, ZIP or tar with one of these, such as MLflow's; and a folder with a "
+    "(.keras, .h5); language models in GGUF; a folder, ZIP or tar with one of these, such as "
+    "MLflow's; a folder with a sentence embedder's model.onnx and tokenizer.json; and one with a "
     "custom Python model in model.py."
 )
 

@@ -28,6 +28,7 @@ _RUNTIMES: Final[Mapping[str, tuple[str, str]]] = {
     "python": ("python_model", ""),
     "onnx": ("onnx", ""),
     "gguf": ("gguf", "llm"),
+    "embedder": ("embedder", "llm"),
 }
 """By format: the module beside this one, and the extra that installs its library."""
 

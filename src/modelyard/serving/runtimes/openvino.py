@@ -150,7 +150,7 @@ class OpenVinoModel(TextModel):
             for number, logprob in tokens:
                 raw = self._bytes.get(number, b"")
                 text += pieces.add(raw)
-                if sampling.logprobs:
+                if sampling.logprobs and raw:
                     told.append(TokenLogprob(raw.decode("utf-8", "replace"), logprob))
             completion += len(tokens)
             waiting += len(tokens)

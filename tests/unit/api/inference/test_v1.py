@@ -158,9 +158,9 @@ async def test_models_are_listed_and_described_for_their_tenant(gateway: Gateway
     assert names == sorted(names)
     assert "table" in names
     theirs = await call(gateway.front, "GET", "/v1/models", key="my_stranger")
-    assert theirs.json() == {"models": []}
+    assert theirs.json() == {"models": [], "object": "list", "data": []}
     ready = await call(gateway.front, "GET", "/v1/models/table", key=KEY)
-    assert ready.json() == {"name": "table", "ready": True}
+    assert (ready.json()["name"], ready.json()["ready"]) == ("table", True)
     hidden = await call(gateway.front, "GET", "/v1/models/table", key="my_stranger")
     assert hidden.status == 404
 

@@ -41,6 +41,10 @@ class OpenAiApp:
         """Whether this is one of its routes."""
         return path in self._routes
 
+    def speaks(self, path: str) -> bool:
+        """Whether answers of this route have OpenAI's form."""
+        return self.takes(path) or path == "/v1/embeddings"
+
     async def refuse(self, send: Send, error: ModelyardError) -> None:
         """Answer a request that may not be answered."""
         reply = Reply(self._request_ids.next())
