@@ -33,7 +33,7 @@ class Server(NamedTuple):
     grpc_url: str
 
 
-def start_server(home: Path, *options: str, **environ: str) -> Server:
+def start_server(home: Path, *options: str, port: str = "0", **environ: str) -> Server:
     """Start `modelyard up` and wait until it answers. Whoever starts it stops it.
 
     Raises:
@@ -41,7 +41,7 @@ def start_server(home: Path, *options: str, **environ: str) -> Server:
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home.with_name(f"{home.name}.log")
-    command = [sys.executable, "-m", "modelyard", "up", "--port", "0", "--home", str(home)]
+    command = [sys.executable, "-m", "modelyard", "up", "--port", port, "--home", str(home)]
     with log.open("ab") as target:
         process = subprocess.Popen(
             [*command, *options],

@@ -18,6 +18,8 @@ EXPIRY: Final = 24 * 3600.0
 """Seconds without a byte after which the beginning of an upload is dropped."""
 MOST: Final = 16
 """How many uploads a tenant may have begun; a further one drops the oldest."""
+WORTH_RESUMING: Final = 1 << 20
+"""Bytes. What is shorter is sent again as quickly, and is not kept when the server starts."""
 _SWEEP: Final = 600.0
 _PIECE: Final = 1 << 20
 
@@ -74,7 +76,8 @@ class PartialUploads:
             Unavailable: another connection is sending it.
             TooLarge: the tenant's other uploads take all the room that one tenant may have.
         """
-        self.sweep()
+        if time.monotonic() - self._swept > _SWEEP:
+            self._sweep()
         self._make_room(tenant_id, digest)
         path = self._path(tenant_id, digest)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -97,15 +100,18 @@ class PartialUploads:
             return False
         return True
 
-    def sweep(self, *, now: bool = False) -> None:
-        """Drop what has waited too long. Cheap: it looks every few minutes at most."""
-        if not now and time.monotonic() - self._swept < _SWEEP:
-            return
+    def begin(self) -> None:
+        """Drop what nobody will come back for: the server has just started."""
+        self._sweep(WORTH_RESUMING)
+
+    def _sweep(self, least: int = 0) -> None:
+        """Drop what has waited too long, and what is shorter than `least` bytes."""
         self._swept = time.monotonic()
         oldest = time.time() - EXPIRY
         for path in self._folder.glob(f"*{SUFFIX}"):
             with suppress(FileNotFoundError):
-                if path.stat().st_mtime < oldest:
+                told = path.stat()
+                if told.st_mtime < oldest or told.st_size < least:
                     _drop_unlocked(path)
 
     def _make_room(self, tenant_id: str, digest: str) -> None:

@@ -62,7 +62,7 @@ class UploadReceiver:
         self._clock = clock
         self._max_bytes = max_bytes
         self._partials = PartialUploads(folder, ROOM * max_bytes)
-        self._partials.sweep(now=True)
+        self._partials.begin()
 
     def state(self, tenant_id: str, digest: str) -> Received:
         """What is there of a file.

@@ -181,20 +181,38 @@ async def test_one_connection_at_a_time_sends_a_file(inbox: Inbox) -> None:
     assert (await inbox.receiver.receive("tnt_1", digest, Part(1 << 20), rest)).created
 
 
-async def test_what_waits_too_long_is_dropped(inbox: Inbox) -> None:
-    old, fresh = _digest(b"old"), _digest(b"new")
-    for digest in (old, fresh):
+async def test_a_start_drops_what_is_old_or_short(inbox: Inbox) -> None:
+    old, fresh, short = _digest(b"old"), _digest(b"new"), _digest(b"short")
+    for digest, size in ((old, 1 << 20), (fresh, 1 << 20), (short, 9)):
         with pytest.raises(Interrupted):
-            await inbox.receiver.receive("tnt_1", digest, Part(), _broken(b"x"))
+            await inbox.receiver.receive("tnt_1", digest, Part(), _broken(bytes(size)))
     day_ago = time.time() - partials.EXPIRY - 1
     os.utime(inbox.folder / f"tnt_1-{old}.part", (day_ago, day_ago))
+    # While the server runs, the short one can be resumed like any other.
+    assert inbox.receiver.state("tnt_1", short).offset == 9
     again = UploadReceiver(inbox.store, inbox.blobs, ManualClock(), inbox.folder, MAX)
-    with pytest.raises(NotFound):
-        again.state("tnt_1", old)
+    assert [path.name for path in inbox.folder.iterdir()] == [f"tnt_1-{fresh}.part"]
     again.drop("tnt_1", fresh)
     with pytest.raises(NotFound):
         again.drop("tnt_1", fresh)
     assert list(inbox.folder.iterdir()) == []
+
+
+async def test_a_start_leaves_alone_what_another_process_is_writing(inbox: Inbox) -> None:
+    begun = asyncio.Event()
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"x"
+        begun.set()
+        await asyncio.Event().wait()
+
+    upload = asyncio.create_task(inbox.receiver.receive("tnt_1", _digest(b""), Part(), stalling()))
+    await begun.wait()
+    UploadReceiver(inbox.store, inbox.blobs, ManualClock(), inbox.folder, MAX)
+    assert len(list(inbox.folder.iterdir())) == 1
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
 
 
 async def test_a_tenant_begins_so_many_uploads_at_most(inbox: Inbox) -> None:
