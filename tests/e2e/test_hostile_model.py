@@ -173,7 +173,6 @@ def test_whatever_it_tries_fails_and_it_says_how(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("start_threads", "threads"),
         ("fill_disk", "on disk"),
         ("take_memory", "of memory"),
         *([("other_machine", "SIGSYS")] if hostile.X86 else []),

@@ -397,7 +397,7 @@ def fork_bomb(_: Target) -> None:
 def start_threads(_: Target) -> None:
     threading.stack_size(64 << 10)
     for _number in range(100_000):
-        threading.Thread(target=time.sleep, args=(300,)).start()
+        threading.Thread(target=time.sleep, args=(300,), daemon=True).start()
 
 
 def fill_disk(_: Target) -> None:
