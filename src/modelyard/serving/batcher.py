@@ -206,7 +206,7 @@ class Batcher:
                     each.answer.set_result(outputs)
         elif isinstance(error, NotBegun):
             self._put_back(batch.requests, error)
-        elif len(batch.requests) > 1 and not isinstance(error, Unavailable):
+        elif len(batch.requests) > 1 and not isinstance(error, Unavailable | DeadlineExceeded):
             self._divide(batch.requests, error)
         else:
             _fail(batch.requests, error)
