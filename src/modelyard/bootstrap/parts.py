@@ -72,11 +72,13 @@ def judge_sandbox(settings: Settings) -> None:
 
 
 def open_sandbox() -> Sandbox:
-    """As `judge_sandbox` found it, in this process or in the one that started it."""
+    """As `judge_sandbox` found it in the process that started this one, or else as it is now."""
+    from modelyard.adapters.engine.sandbox.detection import detect
     from modelyard.adapters.engine.sandbox.sandbox import Sandbox
     from modelyard.core.sandboxing import Capabilities
 
-    return Sandbox(msgspec.json.decode(os.environ[CAPABILITIES], type=Capabilities))
+    found = os.environ.get(CAPABILITIES)
+    return Sandbox(msgspec.json.decode(found, type=Capabilities) if found else detect())
 
 
 def task_runner(settings: Settings, seconds: float | None) -> TaskRunner:
