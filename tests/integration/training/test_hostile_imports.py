@@ -44,7 +44,7 @@ def test_the_payload_works(marker: Path) -> None:
     assert marker.exists()
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_a_pickle_is_run_in_the_sandbox_alone(room: Room, marker: Path, protocol: int) -> None:
     upload = room.upload(pickle.dumps(files.Marks(marker), protocol))
     version = room.imports.import_model(OURS, "evil", ImportOrder(upload, "model.onnx"))
