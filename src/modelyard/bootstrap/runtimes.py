@@ -6,7 +6,7 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING
 
-from modelyard.bootstrap.parts import MODULE, open_home
+from modelyard.bootstrap.parts import MODULE, open_home, open_sandbox
 
 if TYPE_CHECKING:
     from modelyard.core.settings import Settings
@@ -27,14 +27,12 @@ async def _serve(settings: Settings) -> int:
     from modelyard.adapters.engine.host.scheduler import Scheduler
     from modelyard.adapters.engine.host.server import RuntimeHost
     from modelyard.adapters.engine.host.tally import Tally
-    from modelyard.adapters.engine.sandbox.detection import detect
-    from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 
     home = open_home(settings)
     files = ReplicaFiles(home.replicas, local_blobs(home.blobs))
     await asyncio.to_thread(files.sweep)
     budget = Budget(settings.replica_memory_bytes or default_budget())
-    launcher = Launcher(Sandbox(await asyncio.to_thread(detect)), MODULE)
+    launcher = Launcher(await asyncio.to_thread(open_sandbox), MODULE)
     tally = Tally(home.metrics, budget.size)
     scheduler = Scheduler(launcher, files, tally, budget, settings.drain_seconds)
     stop = asyncio.Event()
