@@ -146,8 +146,9 @@ class LanguageChannel:
         elif isinstance(message, Part):
             call.piece(read_event(message.details))
         else:
+            finish = call.counted(read_event(message.details))
             del self._calls[message.id]
-            call.finish(read_event(message.details))
+            call.finish(finish)
 
     # Ending
 
@@ -198,13 +199,21 @@ class RemoteCall:
         self._tokens += event.tokens
         self._listener.piece(event)
 
-    def finish(self, event: Piece | Finish) -> None:
-        """The end has come. What it says of tokens is what has come, or it is not believed."""
+    def counted(self, event: Piece | Finish) -> Finish:
+        """The end, if what it says of tokens is what has come; else it is not believed.
+
+        Raises:
+            BrokenFrame: it is not.
+        """
         if isinstance(event, Piece):
             raise BrokenFrame("it went on after the end")
         if event.completion != self._tokens or not 0 <= event.cached <= event.prompt <= MAX_COUNT:
             raise BrokenFrame(f"it counted {event.completion} tokens where {self._tokens} came")
-        self._listener.finished(event)
+        return event
+
+    def finish(self, finish: Finish) -> None:
+        """The end has come."""
+        self._listener.finished(finish)
 
     def break_off(self, failure: Failure) -> None:
         """It has failed."""
