@@ -16,7 +16,7 @@ from modelyard.serving.ports import Runtime
 _TRIALS: Final = 5
 _SAMPLE_ROWS: Final = 64
 _SAMPLE_TEXT: Final = "some words of the length that people write " * 3
-_ROWS: Final = ((1, 3), (1, 0))
+_ROWS: Final = ((3, -2), (1, 3), (1, 0))
 """What the rows hold by which it is found out whether a model mixes its rows."""
 
 _SLOW: Final = 0.02
@@ -51,8 +51,9 @@ def _answers_row_by_row(runtime: Runtime, signature: Signature) -> bool:
     """
     if not all(spec.shape[:1] == (-1,) for spec in (*signature.inputs, *signature.outputs)):
         return False
-    # Two rows unlike each other, and neither of zeros, which a sum over the batch would hide. As
-    # indices the large numbers may be out of range: then smaller ones must do.
+    # Two rows unlike each other, of either sign, for a model may decide by that, and neither of
+    # zeros, which a sum over the batch would hide. As indices they may be out of range: then others
+    # must do.
     for one, other in _ROWS:
         rows = [{s.name: _sample(s, value) for s in signature.inputs} for value in (one, other)]
         try:
@@ -82,6 +83,7 @@ def _sample(spec: TensorSpec, value: int) -> Tensor:
     if spec.datatype is Datatype.BYTES:
         row[...] = "some words " * value
     else:
+        value = abs(value) if row.dtype.kind in "bu" else value
         row[...] = np.linspace(0, value, row.size).reshape(row.shape).astype(row.dtype)
         row[..., :1] = value
     return row

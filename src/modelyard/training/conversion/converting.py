@@ -17,7 +17,7 @@ import numpy as np
 
 from modelyard.core.errors import Invalid, ModelFailed, ModelyardError
 from modelyard.core.profile import Profile
-from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
+from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec, datatype_of
 from modelyard.registry.parity import Parity
 from modelyard.serving.runtimes.catalogue import load
 from modelyard.serving.runtimes.contract import LoadedModel, RuntimeManifest
@@ -128,8 +128,7 @@ def _signature_from(model: LoadedModel, sample: Sample | None) -> Signature:
 
 
 def _output_spec(name: str, tensor: Tensor) -> TensorSpec:
-    datatypes = {dtype: datatype for datatype, dtype in NUMPY.items()}
-    return TensorSpec(name, datatypes[tensor.dtype], (-1, *tensor.shape[1:]))
+    return TensorSpec(name, datatype_of(tensor), (-1, *tensor.shape[1:]))
 
 
 def _ask(

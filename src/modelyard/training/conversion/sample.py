@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from modelyard.core.errors import Invalid, TooLarge
-from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec
+from modelyard.core.tensors import NUMPY, Datatype, Signature, Tensor, TensorSpec, datatype_of
 from modelyard.serving.runtimes.estimator import FEATURES
 
 MAX_BYTES: Final = 16 << 20
@@ -187,11 +187,7 @@ def _array(values: Any) -> Tensor:
 
 
 def _spec(name: str, tensor: Tensor) -> TensorSpec:
-    datatype = Datatype.BYTES if tensor.dtype.kind == "O" else _DATATYPES[tensor.dtype]
-    return TensorSpec(name, datatype, (-1, *tensor.shape[1:]))
-
-
-_DATATYPES: Final = {dtype: datatype for datatype, dtype in NUMPY.items()}
+    return TensorSpec(name, datatype_of(tensor), (-1, *tensor.shape[1:]))
 
 
 def _cast(tensor: Tensor, spec: TensorSpec) -> Tensor:

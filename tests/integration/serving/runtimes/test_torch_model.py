@@ -140,6 +140,8 @@ def test_a_script_that_decides_by_its_values_keeps_both_ways(tmp_path: Path) -> 
         np.testing.assert_allclose(model.infer(rows)["output"], expected)
         if report.converted:
             np.testing.assert_allclose(served(tmp_path, report, rows)["output"], expected)
+    # One row decides for all that are in its call.
+    assert not model.stackable
 
 
 class Halves(torch.nn.Module):  # type: ignore[misc]
