@@ -30,6 +30,7 @@ _ALONE: Final[Mapping[str, tuple[str, str, str]]] = {
     "train": (PUBLISH, "train:train", "Train a version of a model from a dataset."),
     "deploy": (PUBLISH, "deployments:deploy", "Serve a version of a model under a name."),
     "predict": (USE, "predict:predict", "Call a deployed model with the rows of a file."),
+    "chat": (USE, "chat:chat", "Talk to a language model from the terminal."),
     "usage": (USE, "usage:usage", "Show what was used and what it costs."),
 }
 

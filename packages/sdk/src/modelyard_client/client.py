@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from modelyard_client.billing import Prices, Usage
+from modelyard_client.chat import Chat
 from modelyard_client.datasets import Datasets
 from modelyard_client.deployments import Deployments
 from modelyard_client.inference import Inference, InferenceResponse, Tensor
@@ -47,6 +48,7 @@ class Client:
         self.prices = Prices(transport)
         self.usage = Usage(transport)
         self.inference = Inference(transport)
+        self.chat = Chat(transport)
         self._transport = transport
 
     def predict(self, deployment: str, instances: Sequence[Any]) -> Sequence[Any]:

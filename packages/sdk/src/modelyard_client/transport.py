@@ -28,11 +28,18 @@ _MAX_DETAIL: Final = 2000
 
 
 class _Problem(msgspec.Struct):
-    """The fields that we read of an RFC 9457 problem, or of the data plane's `{"error": ...}`."""
+    """The fields that we read of an RFC 9457 problem, or of the data plane's `{"error": ...}`,
+    where OpenAI's API has an object.
+    """
 
     detail: str = ""
     code: str = ""
-    error: str = ""
+    error: str | _Error = ""
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    code: str | None = None
 
 
 class Transport:
@@ -114,16 +121,22 @@ class Transport:
         return response
 
     @contextmanager
-    def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[Iterator[str]]:
-        """The `data` of each server-sent event of a GET, as it comes.
+    def stream(
+        self, path: str, params: Mapping[str, Any] | None = None, *, body: Any = None
+    ) -> Iterator[Iterator[str]]:
+        """The `data` of each server-sent event of a GET, or with a body of a POST, as it comes.
 
         Raises:
             ApiError, Unreachable, TimedOut: as `request` does, also from the iterator.
             UnexpectedAnswer: the answer is no event stream.
         """
         with self._translated():
-            headers = {"accept": "text/event-stream"}
-            with self._open().stream("GET", path, params=params, headers=headers) as response:
+            headers = {"accept": "text/event-stream", "content-type": "application/json"}
+            content = None if body is None else msgspec.json.encode(body)
+            method = "GET" if body is None else "POST"
+            with self._open().stream(
+                method, path, params=params, content=content, headers=headers
+            ) as response:
                 if response.status_code >= 400:
                     response.read()
                     raise _error(response)
@@ -240,10 +253,12 @@ def _error(response: httpx2.Response) -> ApiError:
         problem = msgspec.json.decode(response.content, type=_Problem)
     except msgspec.DecodeError:
         problem = _Problem()
-    detail = problem.detail or problem.error or f"HTTP {response.status_code}"
+    error = problem.error
+    told, code = (error, problem.code) if isinstance(error, str) else (error.message, error.code)
+    detail = problem.detail or told or f"HTTP {response.status_code}"
     return ApiError(
         response.status_code,
-        problem.code,
+        code or "",
         detail[:_MAX_DETAIL],
         retry_after=_retry_after(response),
     )
