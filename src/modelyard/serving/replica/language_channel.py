@@ -20,11 +20,9 @@ from modelyard.core.errors import (
 from modelyard.serving.language.generation import (
     ContextOverflow,
     Finish,
-    Generation,
     Piece,
     Reason,
     read_event,
-    written,
 )
 from modelyard.serving.language.ports import Listener
 from modelyard.serving.replica.answers import said
@@ -68,15 +66,17 @@ class LanguageChannel:
         """How many calls are under way."""
         return len(self._calls)
 
-    def speak(self, asked: Generation, seconds: float, listener: Listener) -> RemoteCall:
-        """Begin a generation. The listener hears of every end, this channel's own too."""
+    def speak(self, asked: bytes, seconds: float, listener: Listener) -> RemoteCall:
+        """Begin a generation, as it is written. The listener hears of every end, also of this
+        channel's own.
+        """
         self._number += 1
         call = RemoteCall(self, self._number, listener)
         if not self._calls:
             self._heard = self._loop.time()
         self._calls[call.number] = call
         milliseconds = max(1, round(seconds * 1000))
-        self._send(Call(call.number, (), milliseconds, stream=True, options=written(asked)))
+        self._send(Call(call.number, (), milliseconds, stream=True, options=asked))
         if self._alarm is None:
             self._alarm = self._loop.call_later(self._patience, self._look)
         return call

@@ -19,7 +19,13 @@ from modelyard.core.errors import DeadlineExceeded, ModelyardError, Unavailable
 from modelyard.core.tensors import Tensor
 from modelyard.serving.batch import Batch, Parts, join, share
 from modelyard.serving.language.answers import Answers
-from modelyard.serving.language.generation import Finish, Generation, Reason
+from modelyard.serving.language.generation import (
+    ContextOverflow,
+    Finish,
+    Generation,
+    Reason,
+    written,
+)
 from modelyard.serving.language.model import PROMPT, TEXT, question
 from modelyard.serving.language.ports import Listener, Spoken
 from modelyard.serving.replica.channel import Terms
@@ -27,6 +33,8 @@ from modelyard.serving.replica.language_channel import LanguageChannel, RemoteCa
 from modelyard.serving.replica.remote import FOR_GOOD, REPORT, ReplicaHost
 from modelyard.serving.runner import Queue
 
+MAX_ASKED: Final = 768 << 10
+"""Bytes of a generation as it is sent: it has to fit into the head of a frame."""
 MOST_CALLS: Final = 256
 """Calls that run or wait, of one model in one gateway; more are refused."""
 LEAST_PATIENCE: Final = 60.0
@@ -48,7 +56,6 @@ class RemoteSpeaker:
         self._channels: dict[str, LanguageChannel] = {}
         self._draining: set[str] = set()
         self._waiting: deque[_Held] = deque()
-        self._queues: list[Queue] = []
         self._asked = self._retired = False
         self._refusal = Unavailable("")
         self._refused_until = 0.0
@@ -61,13 +68,20 @@ class RemoteSpeaker:
         """Begin a generation at the replica that has least to do, or once there is one.
 
         Raises:
+            ContextOverflow: it is far longer than any context.
             Unavailable: there is nobody to run it, nor will be soon, or too many wait already.
         """
+        sent = written(asked)
+        if len(sent) > MAX_ASKED:
+            raise ContextOverflow(
+                f"the request has {len(sent)} bytes; a model's context holds far fewer than "
+                f"{MAX_ASKED}"
+            )
         if self._refuses:
             raise self._refusal
         if self._in_flight + len(self._waiting) >= MOST_CALLS:
             raise Unavailable("too many requests wait for this model already", retry_after=1)
-        held = _Held(asked, self._loop.time() + seconds, _Counted(self, listener))
+        held = _Held(sent, self._loop.time() + seconds, _Counted(self, listener))
         self._tell_soon()
         channel = self._free()
         if channel is not None:
@@ -85,8 +99,7 @@ class RemoteSpeaker:
         return len(self._channels)
 
     def attach(self, queue: Queue) -> None:
-        """Have the queue told when there is a replica."""
-        self._queues.append(queue)
+        """Nobody needs to be told: there is always room."""
 
     def admit(self, inputs: Mapping[str, Tensor]) -> object:
         """Raises Unavailable when there is nobody, nor will be soon."""
@@ -273,7 +286,7 @@ class _Counted:
 class _Held:
     """A call that waits for a replica, and then is one of it."""
 
-    def __init__(self, asked: Generation, deadline: float, listener: _Counted) -> None:
+    def __init__(self, asked: bytes, deadline: float, listener: _Counted) -> None:
         self._asked = asked
         self._deadline = deadline
         self._listener = listener

@@ -196,6 +196,17 @@ async def test_a_prompt_that_does_not_fit_keeps_its_name(replica: socket.socket)
 
 
 @pytest.mark.asyncio
+async def test_what_no_frame_could_carry_is_too_long_for_any_context() -> None:
+    speaker, host = made()
+
+    with pytest.raises(ContextOverflow, match="800"):
+        speaker.speak(asked("x" * 800_000), 30, Heard())
+
+    assert host.asked == 0
+    speaker.close()
+
+
+@pytest.mark.asyncio
 async def test_calls_wait_for_a_replica_and_not_for_ever() -> None:
     speaker, host = made()
     late, gone, refused = Heard(), Heard(), Heard()
