@@ -1,7 +1,7 @@
 """Logs: one form for every library, on stderr, with secrets hidden.
 
-Everything logs through the standard library; structlog renders: JSON for machines, lines for a
-terminal.
+Everything logs through the standard library. Machines get JSON, a terminal gets lines that
+structlog renders.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import sys
 import threading
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Final, Literal, TextIO
+from typing import Final, Literal, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor
-
+from modelyard.adapters.telemetry.json_lines import JsonLines
 from modelyard.adapters.telemetry.redaction import Redactor
 
 LogFormat = Literal["auto", "json", "console"]
@@ -28,7 +26,6 @@ _QUIETER: Final = {
     "asyncio": logging.WARNING,
 }
 _OWN_HANDLERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "sqlalchemy", "alembic")
-_MANY_LINES: Final = frozenset({"exception", "stack"})
 
 logger = logging.getLogger(__name__)
 
@@ -61,25 +58,14 @@ def make_handler(
     console = log_format == "console" or (log_format == "auto" and terminal)
     redactor = Redactor(secrets)
     handler = _Handler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[
-                structlog.stdlib.add_log_level,
-                structlog.stdlib.add_logger_name,
-                structlog.stdlib.ExtraAdder(),
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-            ],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.StackInfoRenderer(),
-                _without_colours,
-                _redact(redactor),
-                *(_console(colors=terminal) if console else _json()),
-            ],
-        )
-    )
+    handler.setFormatter(_console(redactor, colors=terminal) if console else JsonLines(redactor))
     return handler
+
+
+def _console(redactor: Redactor, *, colors: bool) -> logging.Formatter:
+    from modelyard.adapters.telemetry.console_lines import make_formatter
+
+    return make_formatter(redactor, colors=colors)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -93,51 +79,6 @@ class _Handler(logging.StreamHandler[TextIO]):
         except (OSError, ValueError):
             # The stream itself is gone; there is nowhere left to say so.
             return
-
-
-def _redact(redactor: Redactor) -> Processor:
-    def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        return redactor.fields(event)
-
-    return redact
-
-
-def _without_colours(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Uvicorn sends each message twice, once with escapes for a terminal."""
-    event.pop("color_message", None)
-    return event
-
-
-def _json() -> tuple[Processor, ...]:
-    return (
-        structlog.processors.EventRenamer("message"),
-        structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False),
-    )
-
-
-def _console(*, colors: bool) -> tuple[Processor, ...]:
-    return (
-        _one_line,
-        structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-        ),
-    )
-
-
-def _one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """No value may forge a line of its own or speak to the terminal."""
-    return {
-        name: _printable(value, "\n\t" if name in _MANY_LINES else "")
-        for name, value in event.items()
-    }
-
-
-def _printable(value: Any, also: str) -> Any:
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join(
-        c if c.isprintable() or c in also else c.encode("unicode_escape").decode() for c in value
-    )
 
 
 def _log_uncaught(
