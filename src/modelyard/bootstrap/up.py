@@ -6,7 +6,7 @@ import http.client
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from modelyard.core.settings import PREFIX
 if TYPE_CHECKING:
     from modelyard.adapters.home import Home
     from modelyard.core.settings import Settings
+
+HEAD_START: Final = 1.5
+"""Seconds that the gateways have for their start before the background's work begins."""
 
 
 def run(settings: Settings) -> int:
@@ -58,11 +61,11 @@ def _supervise(settings: Settings, home: Home) -> int:
             ChildSpec(
                 "gateway", (*COMMAND, "gateway"), settings.gateways, listens=True, grace=grace
             ),
-            ChildSpec("worker", (*COMMAND, "worker"), settings.job_workers),
+            ChildSpec("worker", (*COMMAND, "worker"), settings.job_workers, yields=HEAD_START),
             # After the gateways, whose requests its replicas answer.
             ChildSpec("runtimes", (*COMMAND, "runtimes"), stop_order=1),
             # Last, so that it takes in what the gateways have recorded until their end.
-            ChildSpec("controller", (*COMMAND, "controller"), stop_order=2),
+            ChildSpec("controller", (*COMMAND, "controller"), stop_order=2, yields=HEAD_START),
         ],
         listener=listener,
         ready=lambda: _answers(listener) and (shared is None or _accepts(shared)),

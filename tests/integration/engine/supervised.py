@@ -61,6 +61,8 @@ def main(story: Path, *kinds: str) -> int:
         "stubborn": ChildSpec(
             "stubborn", (python, "-c", WORKER, "stubborn", str(story)), stop_order=2, grace=3.0
         ),
+        "later": ChildSpec("later", (python, "-c", WORKER, "later", str(story)), yields=60.0),
+        "soon": ChildSpec("soon", (python, "-c", WORKER, "soon", str(story)), yields=0.2),
         "broken": ChildSpec("broken", (python, "-c", BROKEN, str(story)), stop_order=3),
         "absent": ChildSpec("absent", ("/nowhere/at-all",), stop_order=3),
     }

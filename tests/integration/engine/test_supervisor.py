@@ -80,6 +80,18 @@ def test_children_share_one_socket_and_stop_in_order(story: Path) -> None:
     assert words[4] == ["asked", "worker"]
 
 
+def test_a_child_that_yields_starts_once_the_others_are_ready(story: Path) -> None:
+    with supervised(story, "later", "server"):
+        until(lambda: len(told(story, "started")) == 3)
+    assert [name for _, name, _ in told(story, "started")] == ["server", "server", "later"]
+
+
+def test_a_child_does_not_yield_for_longer_than_it_may(story: Path) -> None:
+    # Nothing but it would ever be ready.
+    with supervised(story, "soon"):
+        until(lambda: len(told(story, "started")) == 1)
+
+
 def test_a_dead_child_is_replaced(story: Path) -> None:
     with supervised(story, "server", "worker") as (_, port):
         until(lambda: len(told(story, "started")) == 3)

@@ -39,7 +39,9 @@ class ChildSpec(msgspec.Struct, frozen=True):
     """`count` processes of one command.
 
     With `listens` the command gets a last argument `--socket-fd=N`, the socket to accept from.
-    Children of the lowest `stop_order` are asked to stop first, and have `grace` seconds.
+    Children of the lowest `stop_order` are asked to stop first, and have `grace` seconds. One that
+    `yields` leaves the processor to the others until they are ready, but no longer than so many
+    seconds.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     listens: bool = False
     stop_order: int = 0
     grace: float = 10.0
+    yields: float = 0.0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -115,10 +118,12 @@ class Supervisor:
         return 0
 
     def _keep_running(self, stop: StopFlag) -> None:
-        ready = False
+        ready, began = False, time.monotonic()
         while not stop.wait(TICK):
+            now = time.monotonic()
             for child in self._children:
-                child.attend(time.monotonic())
+                if ready or now - began >= child.spec.yields:
+                    child.attend(now)
             if not ready and self._ready():
                 ready = True
                 self._on_ready()
