@@ -172,6 +172,7 @@ class Exchange:
             self.cached = True
             route.metrics.hit()
             return found
+        route.metrics.miss()
         outputs = self._plane.infer(route, asked, self.rows, self._grant.key_id)
         if isinstance(outputs, asyncio.Future):
             outputs.add_done_callback(partial(_keep, cache, key))

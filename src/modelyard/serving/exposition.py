@@ -19,6 +19,7 @@ from modelyard.serving.slots import (
     DURATION,
     HITS,
     INFERENCE,
+    MISSES,
     QUEUED,
     SIZE,
     SIZES,
@@ -120,9 +121,12 @@ def _in_flight(name: str, series: Series, total: list[int]) -> Iterator[str]:
     yield _sample(name, _labels(series), max(total[BEGUN] - sum(total[:DURATION]), 0))
 
 
-def _hits(name: str, series: Series, total: list[int]) -> Iterator[str]:
-    if total[HITS]:
-        yield _sample(name, _labels(series), total[HITS])
+def _count(slot: int) -> Callable[[str, Series, list[int]], Iterator[str]]:
+    def samples(name: str, series: Series, total: list[int]) -> Iterator[str]:
+        if total[slot]:
+            yield _sample(name, _labels(series), total[slot])
+
+    return samples
 
 
 def _histogram(
@@ -173,7 +177,13 @@ _FAMILIES: Final = (
     ),
     ("batch_rows", "histogram", "Rows in one call of the model.", _sizes),
     ("requests_in_flight", "gauge", "Requests that are being answered.", _in_flight),
-    ("cache_hits_total", "counter", "Requests answered from the response cache.", _hits),
+    ("cache_hits_total", "counter", "Requests answered from the response cache.", _count(HITS)),
+    (
+        "cache_misses_total",
+        "counter",
+        "Requests that the response cache had no answer to.",
+        _count(MISSES),
+    ),
 )
 _REPLICA_FAMILIES: Final = (
     ("replicas", "gauge", "Replicas in processes of their own, by state.", _states),

@@ -21,8 +21,10 @@ from modelyard.serving.slots import (
     BEGUN,
     CODE_SLOT,
     DURATION,
+    FAILED,
     HITS,
     INFERENCE,
+    MISSES,
     QUEUED,
     SIZE,
     WIDTH,
@@ -119,6 +121,8 @@ class Totals(msgspec.Struct, frozen=True):
     inference_duration: int = 0
     rows: int = 0
     hits: int = 0
+    misses: int = 0
+    failed_duration: int = 0
 
 
 def read_totals(folder: Path, tenant_id: str) -> dict[Series, Totals]:
@@ -147,6 +151,8 @@ def _totals(row: list[int]) -> Totals:
         inference_duration=row[SIZE - 1],
         rows=row[BEGUN - 1],
         hits=row[HITS],
+        misses=row[MISSES],
+        failed_duration=row[FAILED],
     )
 
 

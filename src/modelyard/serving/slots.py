@@ -21,6 +21,7 @@ CODES: Final = (200, 400, 401, 403, 404, 413, 415, 429, 499, 500, 503, 504)
 
 CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 CODE_SLOT: Final = {code: slot for slot, code in enumerate(CODES)}
+_SUCCESS: Final = 200
 _BOUNDS_US: Final = [bound * 1000 for bound in BUCKETS]
 TIME_WIDTH: Final = len(BUCKETS) + 2
 """Slots of a histogram: a bucket for each bound, one for what is beyond, the sum."""
@@ -31,7 +32,11 @@ INFERENCE: Final = QUEUED + TIME_WIDTH
 SIZE: Final = INFERENCE + TIME_WIDTH
 BEGUN: Final = SIZE + len(SIZES) + 2
 HITS: Final = BEGUN + 1
-WIDTH: Final = HITS + 1
+MISSES: Final = HITS + 1
+FAILED: Final = MISSES + 1
+"""Microseconds that requests took which were not answered with 200."""
+
+WIDTH: Final = FAILED + 1
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -63,6 +68,8 @@ class RouteMetrics:
         slots[at + (len(CODES) + status // 100 - 1 if code is None else code)] += 1
         slots[at + DURATION + bisect_left(_BOUNDS_US, microseconds)] += 1
         slots[at + DURATION + TIME_WIDTH - 1] += microseconds
+        if status != _SUCCESS:
+            slots[at + FAILED] += microseconds
 
     def queued(self, microseconds: int) -> None:
         """It has waited so long for the model."""
@@ -81,3 +88,7 @@ class RouteMetrics:
     def hit(self) -> None:
         """The answer came from the cache."""
         self._slots[self._at + HITS] += 1
+
+    def miss(self) -> None:
+        """The cache had no answer."""
+        self._slots[self._at + MISSES] += 1

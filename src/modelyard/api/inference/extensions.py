@@ -172,15 +172,14 @@ def _statistics(route: Route, counted: Mapping[Series, Totals]) -> dict[str, Any
         "inference_count": totals.rows,
         "execution_count": totals.calls,
         "inference_stats": {
-            # Times are not kept apart by outcome: all of it stands with the successes.
-            "success": spent(totals.succeeded, totals.duration),
-            "fail": spent(totals.failed),
+            "success": spent(totals.succeeded, totals.duration - totals.failed_duration),
+            "fail": spent(totals.failed, totals.failed_duration),
             "queue": spent(totals.queued, totals.queue_duration),
             "compute_input": spent(0),
             "compute_infer": spent(totals.calls, totals.inference_duration),
             "compute_output": spent(0),
             "cache_hit": spent(totals.hits),
-            "cache_miss": spent(0),
+            "cache_miss": spent(totals.misses),
         },
         "batch_stats": [],
     }

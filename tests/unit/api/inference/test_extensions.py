@@ -106,6 +106,7 @@ async def test_statistics_count_outcomes_rows_and_calls(gateway: Gateway) -> Non
     assert model["inference_stats"]["success"]["count"] == 1
     assert model["inference_stats"]["success"]["ns"] > 0
     assert model["inference_stats"]["fail"]["count"] == 1
+    assert model["inference_stats"]["fail"]["ns"] > 0
     every = (await ask(gateway, "GET", "/v2/models/stats")).json()["model_stats"]
     assert [each["name"] for each in every] == ["several", "table"]
 

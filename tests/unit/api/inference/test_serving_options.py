@@ -67,6 +67,8 @@ async def test_equal_inputs_are_answered_once(gateway: Gateway, inline_rows: int
     assert "modelyard_cache_hits_total" in text
     (hits,) = [line for line in text.splitlines() if line.startswith("modelyard_cache_hits_total")]
     assert hits.endswith(" 2")
+    (misses,) = [each for each in text.splitlines() if each.startswith("modelyard_cache_misses")]
+    assert int(misses.rpartition(" ")[2]) >= 1
 
 
 async def test_errors_are_not_kept(gateway: Gateway) -> None:
