@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from functools import partial
 from typing import cast
 
 import httptools
 import msgspec
 import uvloop
 
-MOST_CONNECTIONS = 1000
-"""Fewer than a gateway takes from one address."""
+CONNECTIONS = 600
+"""Open before the first request is due: clients keep theirs."""
 
 
 class Arrivals(msgspec.Struct):
@@ -61,7 +62,6 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.send(self.due)
 
     def send(self, due: float) -> None:
         self.due, self._retry = due, False
@@ -91,14 +91,13 @@ class _Crowd:
         self.request = f"POST {order.path} HTTP/1.1\r\n{head}\r\n".encode() + order.body
         self.free: list[_Client] = []
         self._order = order
-        self._connections = 0
-        self._connecting: set[asyncio.Task[object]] = set()
         self._fate = Fate(order.seconds)
         self._good: list[float] = []
         self._shed: list[float] = []
 
     async def run(self) -> Fate:
         """Send them all, and wait for the last answers."""
+        await self._connect()
         start, order, fate = time.perf_counter(), self._order, self._fate
         total = round(order.rate * order.seconds)
         for number in range(total):
@@ -114,23 +113,19 @@ class _Crowd:
         fate.shed_p99 = _part(self._shed, 0.99)
         return fate
 
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(CONNECTIONS):
+            client = _Client(self)
+            await loop.create_connection(partial(_same, client), "127.0.0.1", self._order.port)
+            self.free.append(client)
+
     def _send(self, due: float) -> None:
-        fate = self._fate
         if self.free:
             self.free.pop().send(due)
-        elif self._connections < MOST_CONNECTIONS:
-            self._connections += 1
-            client = _Client(self)
-            client.due = due
-            loop = asyncio.get_running_loop()
-            made = loop.create_connection(lambda: client, "127.0.0.1", self._order.port)
-            task = loop.create_task(made)
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            self._fate.sent += 1
         else:
-            fate.unsent += 1
-            return
-        fate.sent += 1
+            self._fate.unsent += 1
 
     def answered(self, status: int, due: float, *, retry: bool) -> None:
         latency = time.perf_counter() - due
@@ -143,11 +138,14 @@ class _Crowd:
             self._fate.failed += 1
 
     def lost(self, client: _Client) -> None:
-        self._connections -= 1
         if client.due:
             self._fate.failed += 1
         elif client in self.free:
             self.free.remove(client)
+
+
+def _same(client: _Client) -> _Client:
+    return client
 
 
 def _part(values: list[float], part: float) -> float:

@@ -36,13 +36,15 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def _timed(server: Server, seconds: float, answers: list[tuple[Answer, float]]) -> None:
-    """Ask again as soon as there is an answer."""
+    """Ask again as soon as there is an answer, or a moment after a refusal."""
     end = time.monotonic() + seconds
     with Caller(server.url, server.admin_key) as call:
         while time.monotonic() < end:
             began = time.monotonic()
             answer = call("POST", "/v2/models/turns/infer", BODY)
             answers.append((answer, time.monotonic() - began))
+            if answer.status == 503:
+                time.sleep(0.2)
 
 
 def test_a_model_under_overload_answers_as_many_as_before(server: Server) -> None:
@@ -61,8 +63,8 @@ def test_a_model_under_overload_answers_as_many_as_before(server: Server) -> Non
     statuses = [answer.status for answer, _ in answers]
     assert set(statuses) <= {200, 503, 504}
     good = [took for answer, took in answers if answer.status == 200]
-    # What is measured on machines like ours is in the documentation; here it must not collapse.
-    assert len(good) > SECONDS / (SECONDS / 2) * len(alone) * 0.4
+    # How many, is measured where nothing else runs; here it must not collapse.
+    assert len(good) > len(alone) / 4
     assert statuses.count(504) < len(good)
     shed = [answer for answer, _ in answers if answer.status == 503]
     assert shed

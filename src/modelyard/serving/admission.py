@@ -17,11 +17,12 @@ from typing import Final, Protocol
 from modelyard.core.errors import Unavailable
 from modelyard.serving.batch import Outputs
 
-BUSY: Final = 0.7
-"""The part of a request's time that the queue before it may take. More would be cut close: calls
-do not all take equally long."""
+BUSY: Final = 0.5
+"""The part of a request's time that it may be expected to take. The other is for what cannot be
+expected: calls do not all take equally long, and a busy event loop is late to read and to answer.
+A longer queue would not make the model any faster."""
 
-FULL: Final = 0.9
+FULL: Final = 0.7
 """The same for a key that has less than its share of the queue: no key can fill it alone."""
 
 _CALLS: Final = 9

@@ -58,9 +58,9 @@ def test_a_call_out_of_the_ordinary_does_not_count() -> None:
 
 def test_whoever_would_be_late_is_told_when_to_come_back() -> None:
     admission = Admission(Line(6.0))
-    admission.check("key", 10.0)
+    admission.check("key", 12.0)
     with pytest.raises(Unavailable, match="about 6 s") as told:
-        admission.check("key", 5.0)
+        admission.check("key", 6.0)
     assert told.value.retry_after == 3
     with pytest.raises(Unavailable) as told:
         admission.check("key", 0.1)
@@ -69,7 +69,7 @@ def test_whoever_would_be_late_is_told_when_to_come_back() -> None:
 
 @pytest.mark.asyncio
 async def test_one_key_cannot_fill_the_queue_for_others() -> None:
-    line = Line(0.8)
+    line = Line(0.6)
     admission, answers = Admission(line), []
     for _ in range(10):
         answers.append(asyncio.get_running_loop().create_future())
@@ -78,10 +78,10 @@ async def test_one_key_cannot_fill_the_queue_for_others() -> None:
         admission.check("loud", 1.0)
     # The other has room beyond, until it has as much as the first or the queue is full.
     admission.check("quiet", 1.0)
-    line.expected_seconds = 0.95
+    line.expected_seconds = 0.75
     with pytest.raises(Unavailable):
         admission.check("quiet", 1.0)
-    line.expected_seconds = 0.8
+    line.expected_seconds = 0.6
     for _ in range(10):
         answers.append(asyncio.get_running_loop().create_future())
         admission.enter("quiet", answers[-1])
