@@ -139,4 +139,4 @@ def _is_refusal(answer: Answer) -> bool:
         return False
     if answer.status == 401:
         return "www-authenticate" in answer.headers
-    return answer.status == 400 and answer.body == b"Invalid HTTP request received."
+    return answer.status == 400 and b"this is not an HTTP/1.1 request" in answer.body

@@ -95,6 +95,10 @@ async def test_options_are_given_kept_and_taken_back(yard: Yard) -> None:
             "max_queue": 256,
             "timeout_ms": 250,
             "cache": {"max_bytes": 64 << 20, "ttl_seconds": 1.5},
+            "replicas": None,
+            "pinned": False,
+            "idle_seconds": 300.0,
+            "memory_bytes": 0,
         }
         assert (status, options) == (201, whole)
         # Another version is served in the same way.
