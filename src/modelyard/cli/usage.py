@@ -55,6 +55,7 @@ def usage_table(
             *([names.get(line.group, "")] if names else []),
             line.requests,
             line.errors,
+            line.cached,
             line.rows,
             size(line.bytes_in),
             size(line.bytes_out),
@@ -66,10 +67,11 @@ def usage_table(
     if len(lines) > 1:
         name = [""] if names else []
         sums = totals(lines)
-        rows.extend(("total", *name, None, None, None, "", "", "", each) for each in sums)
+        blank = (None, None, None, None, "", "", "")
+        rows.extend(("total", *name, *blank, each) for each in sums)
     named = ["NAME"] if names else []
-    headings = (by.upper(), *named, "REQUESTS", "ERRORS", "ROWS", "IN", "OUT", "MEAN MS", "COST")
-    return table(headings, rows)
+    counts = ("REQUESTS", "ERRORS", "CACHED", "ROWS")
+    return table((by.upper(), *named, *counts, "IN", "OUT", "MEAN MS", "COST"), rows)
 
 
 def totals(lines: Sequence[UsageLine]) -> list[str]:

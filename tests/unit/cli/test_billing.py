@@ -46,6 +46,16 @@ def test_usage_shows_the_exact_cost(run: Run, server: ScriptedServer) -> None:
     assert "since=2026-11-01T00%3A00%3A00%2B00%3A00" in server.asked[0].path
 
 
+def test_usage_shows_what_the_cache_answered(run: Run, server: ScriptedServer) -> None:
+    other = {**LINE, "group": "2026-11-23"}
+    server.answers = [Answer(200, {"items": [{**LINE, "cached": 2}, other]})]
+    heading, first, second, total = run("usage").out.splitlines()
+    assert heading.split()[1:5] == ["REQUESTS", "ERRORS", "CACHED", "ROWS"]
+    assert first.split()[1:5] == ["3", "1", "2", "300"]
+    assert second.split()[1:5] == ["3", "1", "0", "300"]
+    assert total.split() == ["total", *"----", "0.006000000000000002", "USD"]
+
+
 def test_usage_for_programs_keeps_amounts_as_text(run: Run, server: ScriptedServer) -> None:
     server.answers = [Answer(200, {"items": [LINE]})]
     assert json.loads(run("usage", "--json").out) == [LINE]

@@ -76,7 +76,10 @@ def _decode_instances(body: bytes | memoryview, route: Route) -> dict[str, Tenso
     if isinstance(instances[0], dict):
         return _from_records(instances, signature, fields)
     if len(signature.inputs) == 1:
-        return _from_values(instances, signature.inputs[0])
+        spec = signature.inputs[0]
+        if spec.columns:
+            _check_rows(instances, spec.columns)
+        return {spec.name: _stack(spec, instances)}
     return _from_records(_named(instances, fields), signature, fields)
 
 
@@ -114,8 +117,11 @@ def _fields(signature: Signature) -> dict[str, tuple[TensorSpec, int]]:
 
 
 def _named(rows: Sequence[Any], fields: dict[str, tuple[TensorSpec, int]]) -> list[dict[str, Any]]:
-    names = list(fields)
-    records = []
+    _check_rows(rows, list(fields))
+    return [dict(zip(fields, row, strict=True)) for row in rows]
+
+
+def _check_rows(rows: Sequence[Any], names: Sequence[str]) -> None:
     for at, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             found = f"has {len(row)} values" if isinstance(row, list) else f"is {kind_of(row)}"
@@ -123,8 +129,6 @@ def _named(rows: Sequence[Any], fields: dict[str, tuple[TensorSpec, int]]) -> li
                 f"instance {at} {found}, expected a record or a list of {len(names)}: "
                 + ", ".join(names)
             )
-        records.append(dict(zip(names, row, strict=True)))
-    return records
 
 
 def _from_records(
@@ -173,10 +177,6 @@ def _value(value: Any, spec: TensorSpec) -> Any:
         # A yes-or-no column of a table: training read it as 0 and 1.
         return float(value)
     return check_value(spec.name, spec.datatype, value, nullable=spec.nullable)
-
-
-def _from_values(instances: Sequence[Any], spec: TensorSpec) -> dict[str, Tensor]:
-    return {spec.name: _stack(spec, instances)}
 
 
 def _stack(spec: TensorSpec, values: Sequence[Any]) -> Tensor:

@@ -23,6 +23,7 @@ from tests.dataplane import (
 )
 
 KEY = "my_caller"
+ROW = "expected a record or a list of 3: age, income, member"
 
 
 @pytest_asyncio.fixture
@@ -99,14 +100,18 @@ async def test_instances_become_predictions(
         ("table", b'{"instances": [' + b"[" * 100_000, "not a predict request|too deeply"),
         ("table", b"[" * (LIMIT - 1), "not a predict request|too deeply"),
         ("table", [], "instances is empty"),
-        ("table", [None], r"shape \[1\], expected \[-1, 3\]"),
-        ("table", ["a"], "a string where FP32"),
-        ("table", [5], r"shape \[1\], expected \[-1, 3\]"),
-        ("table", [[1, 2]], r"shape \[1, 2\], expected \[-1, 3\]"),
-        ("table", [[1, 2, 3], [1, 2]], "rows differ in length at element 1"),
-        ("table", [[1, 2, 3], 5], "rows differ in length at element 1"),
-        ("table", [[[1, 2, 3]]], r"shape \[1, 1, 3\]"),
-        ("table", [[[[[[1]]]]]], "a list where FP32"),
+        ("table", [None], "instance 0 is null, " + ROW),
+        ("table", ["a"], "instance 0 is a string, " + ROW),
+        ("table", [5], "instance 0 is a number, " + ROW),
+        ("table", [[1, 2]], "instance 0 has 2 values, " + ROW),
+        ("table", [[1, 2, 3], [1, 2]], "instance 1 has 2 values, " + ROW),
+        ("table", [[1, 2, 3], 5], "instance 1 is a number, " + ROW),
+        ("table", [[[1, 2, 3]]], "instance 0 has 1 values, " + ROW),
+        ("table", [[[1], [2], [3]]], r"shape \[1, 3, 1\]"),
+        ("table", [[[[[[1]]]]]], "instance 0 has 1 values, " + ROW),
+        ("table", [[[[1]], 2, 3]], "a list where FP32|rows differ"),
+        ("echo-fp32", [[[1, 2], [3]]], "rows differ in length at element 1 of depth 2"),
+        ("echo-fp32", [[[[[1]]]]], "a list where FP32|shape"),
         ("table", [[1, 2, "3"]], "a string where FP32"),
         ("table", [{"age": "old"}], "instance 0: 'age' is a string, expected FP32"),
         ("table", [{"age": 1}, {"age": {}}], "instance 1: 'age' is an object, expected FP32"),
@@ -116,7 +121,7 @@ async def test_instances_become_predictions(
         ("table", [{"agee": 1}], "instance 0: 'agee' is unknown; the model takes age, income, mem"),
         ("table", [{"age": 1}, [1, 2, 3]], "instance 1 is a list, expected a record"),
         ("table", [{"age": 1}, None], "instance 1 is null, expected a record"),
-        ("table", [[1, 2, 3], {"age": 1}], "rows differ in length at element 1"),
+        ("table", [[1, 2, 3], {"age": 1}], "instance 1 is an object, " + ROW),
         ("classifier", [{"age": "1"}], "instance 0: 'age' is a string, expected FP32"),
         ("classifier", [{"city": 5}], "instance 0: 'city' is a number, expected BYTES"),
         ("classifier", [{"city": True}], "instance 0: 'city' is a boolean, expected BYTES"),
