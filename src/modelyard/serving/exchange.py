@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from modelyard.core.access import Grant
-from modelyard.core.errors import ModelyardError
+from modelyard.core.errors import DeadlineExceeded, ModelyardError
 from modelyard.core.events import GONE, PredictionMade
 from modelyard.core.tensors import Tensor
 from modelyard.serving.cache import ResponseCache
@@ -102,7 +102,7 @@ class Done(Protocol):
 class Exchange:
     """The course of one request. `done` gets the answer once it is recorded, at most once.
 
-    `timeout` is in seconds and holds unless the request itself says otherwise.
+    `timeout` is in seconds from here on, and holds unless the request itself says otherwise.
     """
 
     _answer: Answer
@@ -145,10 +145,9 @@ class Exchange:
             if not route.inline_rows and route.cache is None:
                 self._plane.admit(route, self._grant.key_id, self._timeout)
             asked = self._codec.decode(route)
-            if asked.timeout is None:
-                asked.timeout = self._timeout
             asked.trace = self._trace
             self.rows = rows = route.wanted.signature.check(asked.inputs)
+            asked.timeout = self._left(asked.timeout)
             if route.cache is None:
                 outputs = self._plane.infer(route, asked, rows, self._grant.key_id)
             else:
@@ -161,6 +160,17 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - told apart in _failed
             answer = self._failed(error)
         self._record(answer)
+
+    def _left(self, timeout: float | None) -> float | None:
+        """Seconds that are left of what the request may take; reading it has taken some."""
+        if timeout is None:
+            timeout = self._timeout
+        if timeout is None:
+            return None
+        left = timeout - (time.perf_counter_ns() - self._start) / 1e9
+        if left <= 0:
+            raise DeadlineExceeded("the request's time was over before the model had answered")
+        return left
 
     def _outputs(
         self, cache: ResponseCache, route: Route, asked: Asked

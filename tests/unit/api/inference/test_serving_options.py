@@ -122,6 +122,25 @@ async def test_time_is_limited_by_whoever_allows_least(
     assert [(event.status, event.rows) for event in gateway.events()] == [(504, 0), (200, 1)]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "headers"),
+    [({"timeout": 1}, {}), ({}, {"x_request_timeout_ms": "1"})],
+)
+@pytest.mark.parametrize("inline_rows", [0, 1_000_000])
+async def test_reading_a_request_takes_of_its_time(
+    gateway: Gateway, inline_rows: int, parameters: dict[str, int], headers: dict[str, str]
+) -> None:
+    gateway.deploy(picker(), inline_rows=inline_rows)
+    gateway.publish()
+    # Reading that much takes many milliseconds.
+    body = tensor("at", *[1] * 300_000, parameters=parameters)
+    assert (await ask(gateway, "picker", body, **headers)).status == 504
+    assert [(event.status, event.rows) for event in gateway.events()] == [(504, 0)]
+    text = render(gateway.folder / "metrics", None)
+    (calls,) = [line for line in text.splitlines() if line.startswith(COUNT)]
+    assert calls.endswith(" 0")
+
+
 async def test_a_hundred_impatient_requests_run_the_model_hardly_ever(gateway: Gateway) -> None:
     gateway.deploy(looping(), inline_rows=0, options=ServingOptions(max_batch_size=1))
     gateway.publish()
