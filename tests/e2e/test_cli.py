@@ -148,7 +148,7 @@ def test_a_key_reaches_as_far_as_its_scope_until_it_is_revoked(
 def test_usage_is_priced(modelyard: Shell, deployed: str) -> None:
     made = modelyard.ok("keys", "create", "--name", "cli-priced", "--json").json()
     modelyard.ok("prices", "set", deployed, "--per", "row=0.01")
-    assert "0.01 USD" in modelyard.ok("prices", "list").out.replace("0.01  ", "0.01 ")
+    assert "row 0.01 USD" in " ".join(modelyard.ok("prices", "list").out.split())
     rows = json.dumps([{"size": 50, "district": "south"}] * 3)
     arguments = ("predict", deployed, "--input", "-")
     modelyard.ok(*arguments, stdin=rows, MODELYARD_API_KEY=made["key"])
