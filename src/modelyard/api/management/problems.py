@@ -24,15 +24,19 @@ _REASONS: Final[Mapping[int, str]] = {
     401: "No key, or one that is not in force.",
     403: "The key's scope does not reach this route.",
     404: "There is no such thing, or not for this tenant.",
+    408: "The request did not come in time.",
     409: "Not in the state that things are in, or the same Idempotency-Key is at work.",
     413: "The body is over the bound.",
+    414: "The path is over the bound.",
     415: "The body's media type, or the file's format, is not one that is taken.",
     422: "The Idempotency-Key was used before with another request.",
+    429: "Too many connections from one address.",
+    431: "The headers are over the bound.",
     501: "The server lacks an optional extra; the detail names it.",
     503: "Not now; try again after Retry-After seconds.",
     507: "The server has no room left; nothing that it had is lost.",
 }
-_ALWAYS: Final = (400, 401, 403, 503)
+_ALWAYS: Final = (400, 401, 403, 408, 414, 429, 431, 503)
 _CODES: Final[Mapping[int, str]] = {
     400: "invalid",
     404: "not_found",
