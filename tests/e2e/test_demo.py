@@ -32,7 +32,7 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     said = "\n".join(line.rstrip() for line in ended.stdout.splitlines())
 
     # Two calls at 0.001 each.
-    assert re.search(r"^ *tumours +2 +0 +6 .* 0\.002 USD$", said, re.M)
+    assert re.search(r"^ *tumours +2 +0 +0 +6 .* 0\.002 USD$", said, re.M)
     assert re.search(r"it says (malignant|benign), with probability [01]\.\d{3}", said)
     answers = re.findall(r"^ *\d +(malignant|benign) +(malignant|benign) +(yes|no)$", said, re.M)
     assert len(answers) == 5
