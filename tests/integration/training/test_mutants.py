@@ -23,7 +23,7 @@ from tests.integration.training import model_files as files
 from tests.integration.training.mutants import Order
 from tests.integration.training.room import OURS, Room
 
-COUNT = int(os.environ.get("MODELYARD_TEST_MUTANTS", "60"))
+COUNT = int(os.environ.get("MODELYARD_TEST_MUTANTS", "30"))
 MEMORY = 8 << 30
 SCRIPT = str(Path(__file__).with_name("mutants.py"))
 
