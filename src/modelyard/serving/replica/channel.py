@@ -7,7 +7,8 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -21,10 +22,9 @@ from modelyard.core.errors import (
 )
 from modelyard.core.tensors import Signature, Tensor
 from modelyard.serving.replica import answers
-from modelyard.serving.replica.frames import BrokenFrame, Buffer, FrameReader, pack
+from modelyard.serving.replica.frames import BrokenFrame, pack
 from modelyard.serving.replica.memory import MOST, WORTHWHILE, SharedMemory
 from modelyard.serving.replica.messages import (
-    FROM_REPLICA,
     Answer,
     Call,
     Cancel,
@@ -33,11 +33,9 @@ from modelyard.serving.replica.messages import (
     lay_out,
     read_tensors,
 )
+from modelyard.serving.replica.replica_socket import ReplicaSocket
 
 Outputs = dict[str, Tensor]
-
-_CHUNK: Final = 1 << 16
-_MOST_BUFFERS: Final = 512
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -54,44 +52,38 @@ class Terms(msgspec.Struct, frozen=True):
     max_answer: int
 
 
-Closed = Callable[["Channel", str], None]
-"""Told once that a channel is over, and what the replica did wrong: empty if nothing."""
-
-
-class Channel:
+class Channel(ReplicaSocket):
     """Lives on one event loop. `last_used` is when the last call was answered, on its clock.
 
     Where the replica ends, or breaks the protocol, the call fails and `closed` is told.
     """
 
-    def __init__(self, sock: socket.socket, replica_id: str, terms: Terms, closed: Closed) -> None:
-        sock.setblocking(False)
-        self.replica_id = replica_id
+    def __init__(
+        self,
+        sock: socket.socket,
+        replica_id: str,
+        terms: Terms,
+        closed: Callable[[Channel, str], None],
+    ) -> None:
+        super().__init__(
+            sock,
+            replica_id,
+            max_payload=terms.max_answer,
+            patience=terms.patience,
+            closed=partial(closed, self),
+        )
         self.last_used = 0.0
-        self._sock = sock
         self._terms = terms
-        self._closed: Closed | None = closed
-        self._loop = asyncio.get_running_loop()
-        self._reader: FrameReader[Any] = FrameReader(FROM_REPLICA, terms.max_answer)
-        self._out: list[memoryview] = []
         self._memory: SharedMemory | None = None
         self._number = 0
         self._call: asyncio.Future[Outputs] | None = None
         self._rows = 0
         self._sent = True
-        self._since = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._loop.add_reader(sock.fileno(), self._readable)
 
     @property
     def busy(self) -> bool:
         """Whether a call is under way; it may be one that nobody waits for any more."""
         return self._call is not None
-
-    @property
-    def open(self) -> bool:
-        """Whether calls can be made."""
-        return self._closed is not None
 
     def call(
         self, inputs: Mapping[str, Tensor], rows: int, seconds: float
@@ -116,18 +108,13 @@ class Channel:
         shared = WORTHWHILE <= size <= MOST and self._share(size, payload)
         call = Call(self._number, heads, max(1, round(seconds * 1000)), shared=shared)
         self._send(pack(call, () if shared else payload))
-        if self._alarm is None:
-            self._alarm = self._loop.call_later(self._terms.patience, self._lose_patience)
+        self._be_patient()
         return future
 
     def cancel(self, call: asyncio.Future[Outputs]) -> None:
         """Nobody waits for it any more. The channel is busy until the replica has said so too."""
         if self._call is call:
             self._send(pack(Cancel(self._number)))
-
-    def close(self) -> None:
-        """End it; what is under way fails."""
-        self._end("")
 
     # Sending
 
@@ -157,51 +144,16 @@ class Channel:
         self._memory.write(payload)
         return True
 
-    def _send(self, buffers: list[Buffer]) -> None:
-        waiting = bool(self._out)
-        self._out += [memoryview(each).cast("B") for each in buffers if len(each)]
-        if not waiting:
-            self._flush()
-
     def _flush(self) -> None:
-        try:
-            while self._out:
-                sent = self._sock.sendmsg(self._out[:_MOST_BUFFERS])
-                while sent:
-                    first = self._out[0]
-                    if sent < first.nbytes:
-                        self._out[0] = first[sent:]
-                        break
-                    sent -= first.nbytes
-                    del self._out[0]
+        super()._flush()
+        if not self._out:
             self._sent = True
-        except BlockingIOError:
-            self._loop.add_writer(self._sock.fileno(), self._writable)
-        except OSError:
-            # Its end is read, too; whoever made the call has its future by then.
-            self._loop.call_soon(self._end, "")
-
-    def _writable(self) -> None:
-        self._loop.remove_writer(self._sock.fileno())
-        self._flush()
 
     # Receiving
 
-    def _readable(self) -> None:
-        try:
-            data = self._sock.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._end("")
-            return
-        try:
-            for message, payload in self._reader.feed(data):
-                self._take(message, payload)
-        except BrokenFrame as error:
-            self._end(error.message)
+    def _receive(self, data: bytes) -> None:
+        for message, payload in self._reader.feed(data):
+            self._take(message, payload)
 
     def _take(self, message: Any, payload: memoryview) -> None:
         """One message of the replica's. Raises BrokenFrame for one that is not due."""
@@ -247,26 +199,10 @@ class Channel:
 
     # Ending
 
-    def _lose_patience(self) -> None:
-        self._alarm = None
-        if self._call is None:
-            return
-        left = self._since + self._terms.patience - time.monotonic()
-        if left <= 0:
-            self._end(f"it did not answer within {self._terms.patience:g} seconds")
-        else:
-            self._alarm = self._loop.call_later(left, self._lose_patience)
+    def _too_late(self) -> str:
+        return f"it did not answer within {self._patience:g} seconds"
 
-    def _end(self, wrong: str) -> None:
-        closed, self._closed = self._closed, None
-        if closed is None:
-            return
-        self._loop.remove_reader(self._sock.fileno())
-        self._loop.remove_writer(self._sock.fileno())
-        self._sock.close()
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+    def _over(self, tell: Callable[[], None]) -> None:
         if self._memory is not None:
             self._memory.close()
             self._memory = None
@@ -274,8 +210,7 @@ class Channel:
         if call is not None:
             # What was not sent to the end cannot have begun.
             call.set_exception(_died() if self._sent else NotBegun("the model's process ended"))
-        self._out.clear()
-        closed(self, wrong)
+        tell()
 
 
 def _died() -> ReplicaDied:

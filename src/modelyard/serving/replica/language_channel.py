@@ -4,10 +4,11 @@ answered in parts. Nothing is believed unseen.
 
 from __future__ import annotations
 
-import asyncio
 import socket
+import time
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from modelyard.core.errors import (
     DeadlineExceeded,
@@ -26,17 +27,17 @@ from modelyard.serving.language.generation import (
 )
 from modelyard.serving.language.ports import Listener
 from modelyard.serving.replica.answers import said
-from modelyard.serving.replica.frames import BrokenFrame, FrameReader, pack
-from modelyard.serving.replica.messages import FROM_REPLICA, Answer, Call, Cancel, Failure, Part
+from modelyard.serving.replica.frames import BrokenFrame, pack
+from modelyard.serving.replica.messages import Answer, Call, Cancel, Failure, Part
+from modelyard.serving.replica.replica_socket import ReplicaSocket
 
 MAX_TEXT: Final = 1 << 16
 """Characters of one piece of text; a token has a few."""
 MAX_COUNT: Final = 1 << 26
-_CHUNK: Final = 1 << 16
 _CANCELLED: Final = "cancelled"
 
 
-class LanguageChannel:
+class LanguageChannel(ReplicaSocket):
     """Lives on one event loop. `closed` is told once that it is over, and what the replica did
     wrong: empty if nothing. A replica that says nothing for `patience` seconds has ended.
     """
@@ -48,23 +49,20 @@ class LanguageChannel:
         patience: float,
         closed: Callable[[LanguageChannel, str], None],
     ) -> None:
-        sock.setblocking(False)
-        self.replica_id = replica_id
-        self._sock = sock
-        self._patience = patience
-        self._closed: Callable[[LanguageChannel, str], None] | None = closed
-        self._reader: FrameReader[Any] = FrameReader(FROM_REPLICA, 0)
-        self._out = bytearray()
+        super().__init__(
+            sock, replica_id, max_payload=0, patience=patience, closed=partial(closed, self)
+        )
         self._calls: dict[int, RemoteCall] = {}
         self._number = 0
-        self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._loop.add_reader(sock.fileno(), self._readable)
 
     def __len__(self) -> int:
         """How many calls are under way."""
         return len(self._calls)
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are under way."""
+        return bool(self._calls)
 
     def speak(self, asked: bytes, seconds: float, listener: Listener) -> RemoteCall:
         """Begin a generation, as it is written. The listener hears of every end, also of this
@@ -73,65 +71,24 @@ class LanguageChannel:
         self._number += 1
         call = RemoteCall(self, self._number, listener)
         if not self._calls:
-            self._heard = self._loop.time()
+            self._since = time.monotonic()
         self._calls[call.number] = call
         milliseconds = max(1, round(seconds * 1000))
-        self._send(Call(call.number, (), milliseconds, stream=True, options=asked))
-        if self._alarm is None:
-            self._alarm = self._loop.call_later(self._patience, self._look)
+        self._send(pack(Call(call.number, (), milliseconds, stream=True, options=asked)))
+        self._be_patient()
         return call
 
     def cancel(self, number: int) -> None:
         """Nobody listens any more; the replica says what it had generated."""
         if number in self._calls:
-            self._send(Cancel(number))
-
-    def close(self) -> None:
-        """End it; what is under way breaks off."""
-        self._end("")
-
-    # Sending
-
-    def _send(self, message: Call | Cancel) -> None:
-        waiting = bool(self._out)
-        for buffer in pack(message):
-            self._out += buffer
-        if not waiting and self._closed is not None:
-            self._flush()
-
-    def _flush(self) -> None:
-        try:
-            while self._out:
-                sent = self._sock.send(self._out)
-                del self._out[:sent]
-        except BlockingIOError:
-            self._loop.add_writer(self._sock.fileno(), self._writable)
-        except OSError:
-            # Whoever made the call holds it by then.
-            self._loop.call_soon(self._end, "")
-
-    def _writable(self) -> None:
-        self._loop.remove_writer(self._sock.fileno())
-        self._flush()
+            self._send(pack(Cancel(number)))
 
     # Receiving
 
-    def _readable(self) -> None:
-        try:
-            data = self._sock.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._end("")
-            return
-        self._heard = self._loop.time()
-        try:
-            for message, _ in self._reader.feed(data):
-                self._take(message)
-        except (BrokenFrame, Invalid) as error:
-            self._end(error.message)
+    def _receive(self, data: bytes) -> None:
+        self._since = time.monotonic()
+        for message, _ in self._reader.feed(data):
+            self._take(message)
 
     def _take(self, message: Answer | Part | Failure) -> None:
         """One message. Raises BrokenFrame or Invalid for one that cannot be."""
@@ -152,27 +109,12 @@ class LanguageChannel:
 
     # Ending
 
-    def _look(self) -> None:
-        self._alarm = None
-        if not self._calls:
-            return
-        left = self._heard + self._patience - self._loop.time()
-        if left <= 0:
-            self._end(f"it said nothing for {self._patience:g} seconds")
-        else:
-            self._alarm = self._loop.call_later(left, self._look)
+    def _too_late(self) -> str:
+        return f"it said nothing for {self._patience:g} seconds"
 
-    def _end(self, wrong: str) -> None:
-        closed, self._closed = self._closed, None
-        if closed is None:
-            return
-        self._loop.remove_reader(self._sock.fileno())
-        self._loop.remove_writer(self._sock.fileno())
-        self._sock.close()
-        if self._alarm is not None:
-            self._alarm.cancel()
+    def _over(self, tell: Callable[[], None]) -> None:
         calls, self._calls = list(self._calls.values()), {}
-        closed(self, wrong)
+        tell()
         for call in calls:
             call.lose()
 
