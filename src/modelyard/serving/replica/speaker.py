@@ -30,7 +30,7 @@ from modelyard.serving.language.model import PROMPT, TEXT, question
 from modelyard.serving.language.ports import Listener, Spoken
 from modelyard.serving.replica.channel import Terms
 from modelyard.serving.replica.language_channel import LanguageChannel, RemoteCall
-from modelyard.serving.replica.remote import FOR_GOOD, REPORT, ReplicaHost
+from modelyard.serving.replica.remote_model import RemoteModel, ReplicaHost
 from modelyard.serving.runner import Queue
 
 MAX_ASKED: Final = 768 << 10
@@ -40,29 +40,16 @@ MOST_CALLS: Final = 256
 LEAST_PATIENCE: Final = 60.0
 
 
-class RemoteSpeaker:
-    """A `Speaker`, and a `Runner` for those who ask it as any other model.
-
-    `failure` tells why it cannot be asked at present; empty while it can.
-    """
+class RemoteSpeaker(RemoteModel[LanguageChannel]):
+    """A `Speaker`, and a `Runner` for those who ask it as any other model."""
 
     def __init__(self, terms: Terms, host: ReplicaHost) -> None:
+        super().__init__(host)
         self.call_seconds = math.inf
         self.row_seconds = 0.0
         self.stackable = False
-        self.failure = ""
         self._patience = max(terms.patience, LEAST_PATIENCE)
-        self._host = host
-        self._channels: dict[str, LanguageChannel] = {}
-        self._draining: set[str] = set()
         self._waiting: deque[_Held] = deque()
-        self._asked = self._retired = False
-        self._refusal = Unavailable("")
-        self._refused_until = 0.0
-        self._answered = 0
-        self._told = 0.0
-        self._telling: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
 
     def speak(self, asked: Generation, seconds: float, listener: Listener) -> Spoken:
         """Begin a generation at the replica that has least to do, or once there is one.
@@ -93,11 +80,6 @@ class RemoteSpeaker:
 
     # As a Runner
 
-    @property
-    def replicas(self) -> int:
-        """How many replicas there are, as far as this gateway knows."""
-        return len(self._channels)
-
     def attach(self, queue: Queue) -> None:
         """Nobody needs to be told: there is always room."""
 
@@ -110,11 +92,6 @@ class RemoteSpeaker:
     def has_room(self, running: int) -> bool:
         """There is always room: whoever cannot run yet waits here."""
         return True
-
-    def wake(self) -> None:
-        """Ask for a replica if there is none."""
-        if not self._channels:
-            self._ask()
 
     def run(self, batch: Batch) -> asyncio.Future[Parts]:
         """The likeliest answer to each prompt."""
@@ -145,71 +122,20 @@ class RemoteSpeaker:
     # What the runtime host says
 
     def prepared(self, terms: Terms) -> None:
-        """It can be asked, or again."""
+        """It can be asked, or again; on these terms from the next replica on."""
         self._patience = max(terms.patience, LEAST_PATIENCE)
-        self.failure = ""
-        self._refused_until = 0.0
-
-    def connected(self, replica_id: str, sock: socket.socket) -> None:
-        """Here is a channel to a replica, asked for or not."""
-        self._asked = False
-        if replica_id in self._channels:
-            sock.close()
-            return
-        channel = LanguageChannel(sock, replica_id, self._patience, self._gone)
-        self._channels[replica_id] = channel
-        waiting, self._waiting = self._waiting, deque()
-        for held in waiting:
-            held.begin(self._free() or channel, self._loop.time())
-
-    def refused(self, reason: str, retry_after: float) -> None:
-        """There is no channel to be had for now: whoever waits for one waits in vain."""
-        self._asked = False
-        seconds = retry_after or FOR_GOOD
-        self._refusal = Unavailable(reason, retry_after=max(1, math.ceil(seconds)))
-        self._refused_until = self._loop.time() + seconds
-        if not self._channels:
-            self._fail_waiting(self._refusal)
-
-    def failed(self, reason: str, retry_after: float) -> None:
-        """The model cannot be loaded, or does not stay alive."""
-        self.failure = reason
-        self.refused(reason, retry_after)
-
-    def drain(self, replica_id: str) -> None:
-        """Give the replica nothing more, and let go of it when it has answered."""
-        channel = self._channels.get(replica_id)
-        if channel is None:
-            self._host.released(replica_id, "")
-        elif len(channel):
-            self._draining.add(replica_id)
-        else:
-            channel.close()
+        super().prepared(terms)
 
     def forget(self) -> None:
         """The runtime host is gone, and its replicas with it: whatever was asked is asked anew."""
-        self._asked = False
-        for channel in list(self._channels.values()):
-            channel.close()
+        super().forget()
         if self._waiting:
             self._ask()
 
-    def retire(self) -> None:
-        """No new request comes. Once those that are here have been answered, let go of all."""
-        self._retired = True
-        self._tell_soon()
-
-    def revive(self) -> None:
-        """Requests come again."""
-        self._retired = False
-
     def close(self) -> None:
         """Let go of all replicas."""
-        for channel in list(self._channels.values()):
-            channel.close()
+        super().close()
         self._fail_waiting(Unavailable("this gateway is stopping; send the request again"))
-        if self._telling is not None:
-            self._telling.cancel()
 
     def ended(self) -> None:
         """A call has ended."""
@@ -219,10 +145,17 @@ class RemoteSpeaker:
             if channel is not None and not len(channel):
                 channel.close()
 
-    def _gone(self, channel: LanguageChannel, wrong: str) -> None:
-        self._channels.pop(channel.replica_id, None)
-        self._draining.discard(channel.replica_id)
-        self._host.released(channel.replica_id, wrong)
+    def _open(self, sock: socket.socket, replica_id: str) -> LanguageChannel:
+        return LanguageChannel(sock, replica_id, self._patience, self._gone)
+
+    def _resume(self) -> None:
+        if self._refuses:
+            self._fail_waiting(self._refusal)
+            return
+        channel = self._free()
+        while channel is not None and self._waiting:
+            self._waiting.popleft().begin(channel, self._loop.time())
+            channel = self._free()
 
     def _fail_waiting(self, error: ModelyardError) -> None:
         waiting, self._waiting = self._waiting, deque()
@@ -237,33 +170,10 @@ class RemoteSpeaker:
     def _in_flight(self) -> int:
         return sum(len(channel) for channel in self._channels.values())
 
-    @property
-    def _refuses(self) -> bool:
-        return not self._channels and self._loop.time() < self._refused_until
-
-    def _ask(self) -> None:
-        if not self._asked:
-            self._asked = True
-            self._host.connect()
-
-    def _tell_soon(self) -> None:
-        if self._telling is None:
-            since = self._loop.time() - self._told
-            self._telling = self._loop.call_later(max(0.0, REPORT - since), self._tell)
-
-    def _tell(self) -> None:
-        self._telling = None
-        self._told = self._loop.time()
-        self._waiting = deque(held for held in self._waiting if not held.is_over(self._told))
-        waiting, in_flight = len(self._waiting), self._in_flight
-        self._host.load(in_flight, waiting, self._answered)
-        if self._retired and not (waiting or in_flight):
-            self.close()
-            self._host.unwant()
-            return
-        if waiting or in_flight or self._answered:
-            self._tell_soon()
-        self._answered = 0
+    def _load(self) -> tuple[int, int]:
+        now = self._loop.time()
+        self._waiting = deque(held for held in self._waiting if not held.is_over(now))
+        return self._in_flight, len(self._waiting)
 
 
 class _Counted:

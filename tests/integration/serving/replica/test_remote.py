@@ -23,7 +23,7 @@ from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.batcher import Batcher
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.options import ServingOptions
-from modelyard.serving.replica import remote as module
+from modelyard.serving.replica import remote_model as module
 from modelyard.serving.replica import suspects
 from modelyard.serving.replica.channel import Terms
 from modelyard.serving.replica.remote import RemoteRuntime
