@@ -10,13 +10,12 @@ from typing import NamedTuple
 import pytest
 
 from modelyard_client import Client
-from tests.e2e.calls import Answer, Caller
+from tests.e2e.calls import LEAKS, Answer, Caller
 from tests.e2e.conftest import Server
 
 OPEN = {"/livez", "/readyz"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUUX")
 CRAWLED = Path(__file__).with_name("crawled.txt").read_text().split()
-LEAKS = re.compile(rb"Traceback|File \"|my_[A-Za-z0-9_-]{20}|/home/|/tmp/|site-packages")
 
 
 class Keys(NamedTuple):

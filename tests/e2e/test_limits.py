@@ -16,15 +16,12 @@ import pytest
 
 from modelyard_client import Client
 from tests.e2e import graphs, processes
-from tests.e2e.calls import Caller, serve
+from tests.e2e.calls import LEAKS, Caller, serve
 from tests.e2e.conftest import Server, start_server, stop_server
 
 MIB = 1 << 20
 MOST_GROWTH = 50 * MIB
 MOST_CONNECTIONS = 40
-LEAKS = re.compile(
-    rb"Traceback|File \"|my_[A-Za-z0-9_-]{20}|/home/|/root/|/tmp/|site-packages|\.py"
-)
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,11 @@ import pytest
 
 from modelyard_client import Client
 from tests.e2e import graphs, processes
-from tests.e2e.calls import Answer, Caller, serve
+from tests.e2e.calls import LEAKS, Answer, Caller, serve
 from tests.e2e.conftest import Server, start_server, stop_server
 
 MOST = 1 << 20
 MOST_GROWTH = 50 << 20
-LEAKS = re.compile(
-    rb"Traceback|File \"|my_[A-Za-z0-9_-]{20}|/home/|/root/|/tmp/|site-packages|\.py"
-)
 
 
 @pytest.fixture(scope="module")
