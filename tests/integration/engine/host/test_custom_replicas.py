@@ -66,7 +66,7 @@ class Wild(Model):
 
     def babble(self):
         # Whatever it can write to, the sockets of its host and its gateways among them.
-        for descriptor in range(3, 30):
+        for descriptor in range(3, 1024):
             try:
                 os.write(descriptor, bytes(range(256)) * 64)
             except OSError:
