@@ -3,10 +3,15 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from modelyard.adapters.memory import MemoryStore
 from modelyard.billing.price import Price, Unit
 from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
+from modelyard.core.errors import Conflict
 from modelyard.core.events import GONE, PredictionMade
 from modelyard.core.money import Money
 from tests.conformance.samples import OURS, START, THEIRS, a_price, an_event
@@ -181,3 +186,30 @@ def test_answers_from_the_cache_are_counted_among_the_requests(store: AnyStore) 
     ingest(store, *hits, an_event(7), an_event(8, status=500))
     (line,) = sums(store)
     assert (line.requests, line.errors, line.cached) == (4, 1, 3)
+
+
+def test_who_calls_a_deployment_of_another_pays_the_price_in_its_owners_book(
+    store: AnyStore,
+) -> None:
+    price = a_price("1")
+    with store.begin() as tx:
+        tx.prices(THEIRS).add(price)
+        tx.prices(OURS).add(a_price("9"))
+    ingest(store, replace(an_event(), owner_id=THEIRS))
+    assert [(line.price_id, line.requests) for line in sums(store)] == [(price.id, 1)]
+    assert sums(store, tenant_id=THEIRS) == []
+
+
+def test_what_is_in_the_ledger_stays_as_it_is(store: AnyStore) -> None:
+    if isinstance(store, MemoryStore):
+        pytest.skip("what holds nothing for long guards nothing")
+    ingest(store, an_event())
+    for change in ("UPDATE usage_events SET rows = 0", "DELETE FROM usage_events"):
+        # Each database has its own kind of error; both are the store's, and both say why.
+        with (
+            pytest.raises((Conflict, DBAPIError)) as refused,
+            store.connection(writes=True) as connection,
+        ):
+            connection.execute(text(change))
+        assert "append-only" in str(refused.value.__cause__ or refused.value)
+    assert count(store) == 1

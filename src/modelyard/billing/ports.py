@@ -41,7 +41,8 @@ class UsageLedger(Protocol):
         """Add events and move the file's offset to `end`, in one transaction.
 
         An event whose request id is in already is left out. The price of each event is the one
-        of its deployment that was in force when its request began.
+        of its deployment that was in force when its request began, in the book of the
+        deployment's owner.
         """
         ...
 

@@ -47,8 +47,13 @@ class PriceHistory:
     def __init__(self, prices: Iterable[Price]) -> None:
         self._prices = sorted(prices, key=lambda price: (price.effective_from, price.id))
         self._starts = [microseconds(price.effective_from) for price in self._prices]
+        self._ids = [None, *(price.id for price in self._prices)]
 
     def at(self, moment: int) -> Price | None:
         """The price in force so many microseconds after 1970; None before the first."""
         index = bisect_right(self._starts, moment)
         return self._prices[index - 1] if index else None
+
+    def id_at(self, moment: int) -> str | None:
+        """The id of the price in force at the moment."""
+        return self._ids[bisect_right(self._starts, moment)]

@@ -22,6 +22,10 @@ class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
 
     Of a request to a language model, or to one that counts tokens: those of the prompt, how many
     of these had not to be computed, those that were generated, and why it ended.
+
+    `owner_id` is the tenant whose deployment answered, where that is another than the caller's.
+    `compute` is microseconds in which the model ran for it: of a shared call, its rows' share; 0
+    where the model is one of language, whose work is counted in tokens.
     """
 
     request_id: str
@@ -41,3 +45,11 @@ class PredictionMade(msgspec.Struct, frozen=True, array_like=True):
     cached_tokens: int = 0
     completion_tokens: int = 0
     finish: str = ""
+    deployment_id: str = ""
+    owner_id: str = ""
+    compute: int = 0
+
+    @property
+    def owner(self) -> str:
+        """The tenant whose deployment answered: whose prices hold."""
+        return self.owner_id or self.tenant_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,12 @@ Parts = list[tuple["Waiting", Outputs]]
 Shapes = tuple[tuple[int, ...], ...]
 
 
+class Metered(Protocol):
+    """A request that is told the microseconds which the model took for it."""
+
+    compute: int
+
+
 class Waiting:
     """A request that waits for the model, or is in its hands. Times are `time.monotonic`'s.
 
@@ -34,6 +41,7 @@ class Waiting:
         "deadline",
         "group",
         "inputs",
+        "metered",
         "rows",
         "shapes",
         "since",
@@ -56,6 +64,7 @@ class Waiting:
         self.answer = answer
         self.trace = trace
         self.again = False
+        self.metered: Metered | None = None
         self.group: object = None
         self.shapes: Shapes = tuple(tensor.shape[1:] for tensor in inputs.values())
 

@@ -17,7 +17,7 @@ from functools import partial
 from modelyard.core.errors import DeadlineExceeded, NotBegun, Unavailable
 from modelyard.core.tensors import Tensor
 from modelyard.serving.admission import Pace
-from modelyard.serving.batch import Batch, NotRowByRow, Outputs, Parts, Waiting
+from modelyard.serving.batch import Batch, Metered, NotRowByRow, Outputs, Parts, Waiting
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.runner import Runner
 from modelyard.serving.slots import RouteMetrics
@@ -77,9 +77,10 @@ class Batcher:
         rows: int,
         seconds: float,
         trace: Trace | None = None,
+        metered: Metered | None = None,
     ) -> asyncio.Future[Outputs]:
         """Queue checked inputs that must be answered within `seconds`; the future holds the
-        outputs.
+        outputs, and `metered` is told what the model took.
 
         It fails with Invalid when the model refuses the inputs and with DeadlineExceeded when
         their time is over. Cancelling it takes the request out.
@@ -97,6 +98,7 @@ class Batcher:
             )
         now = time.monotonic()
         waiting = Waiting(inputs, rows, now, now + seconds, self._loop.create_future(), trace)
+        waiting.metered = metered
         waiting.group = self._runner.admit(inputs)
         self._waiting.append(waiting)
         if waiting.deadline < self._alarm_at:
@@ -250,6 +252,9 @@ class Batcher:
                     each.trace.part(QUEUE, each.since, batch.began, {})
                     rows: Attributes = {"modelyard.batch.rows": batch.rows}
                     each.trace.part(INFERENCE, batch.began, batch.ended, rows)
+                if each.metered is not None:
+                    share = each.rows / max(batch.rows, 1)
+                    each.metered.compute += round((batch.ended - batch.began) * 1e6 * share)
             took = batch.ended - batch.began
             self._metrics.ran(batch.rows, round(took * 1e6))
             self._pace.ran(took, len(batch.requests), batch.rows)

@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 
 class Asked(msgspec.Struct):
     """A request, decoded: inputs by name, the outputs it wants (None: all), its own id, and how
-    many seconds it may take, if it says so. `trace` wants to know what becomes of it.
+    many seconds it may take, if it says so. `trace` wants to know what becomes of it. `compute` is
+    the microseconds that the model took for it, once it has.
     """
 
     inputs: dict[str, Tensor]
@@ -37,6 +38,7 @@ class Asked(msgspec.Struct):
     id: str | None = None
     timeout: float | None = None
     trace: Trace | None = None
+    compute: int = 0
 
 
 class Answer(msgspec.Struct):
@@ -108,6 +110,7 @@ class Exchange:
     _answer: Answer
     _pending: asyncio.Future[dict[str, Tensor]] | None = None
     _route: Route | None = None
+    _asked: Asked | None = None
     cached = False
     rows = 0
 
@@ -144,7 +147,7 @@ class Exchange:
             route.metrics.begin()
             if not route.inline_rows and route.cache is None:
                 self._plane.admit(route, self._grant.key_id, self._timeout)
-            asked = self._codec.decode(route)
+            self._asked = asked = self._codec.decode(route)
             asked.trace = self._trace
             self.rows = rows = route.wanted.signature.check(asked.inputs)
             asked.timeout = self._left(asked.timeout)
@@ -225,11 +228,12 @@ class Exchange:
             self._finish(answer)
             return
         duration = (time.perf_counter_ns() - self._start) // 1000
-        wanted = route.wanted
+        asked, self._asked = self._asked, None
+        wanted, tenant_id = route.wanted, self._grant.tenant_id
         event = PredictionMade(
             self.id,
             self._at,
-            self._grant.tenant_id,
+            tenant_id,
             self._grant.key_id,
             wanted.name,
             wanted.model,
@@ -241,6 +245,12 @@ class Exchange:
             duration,
             self.cached,
             answer.prompt_tokens,
+            0,
+            0,
+            "",
+            wanted.deployment_id,
+            "" if wanted.tenant_id == tenant_id else wanted.tenant_id,
+            0 if asked is None else asked.compute,
         )
         route.metrics.observe(answer.status, duration)
         self._answer = answer

@@ -133,7 +133,8 @@ class InferenceService:
             began = time.monotonic_ns()
             outputs = inline.infer(asked.inputs)
             ended = time.monotonic_ns()
-            route.metrics.ran(rows, (ended - began) // 1000)
+            asked.compute = (ended - began) // 1000
+            route.metrics.ran(rows, asked.compute)
             if asked.trace is not None:
                 asked.trace.part(
                     INFERENCE, began / 1e9, ended / 1e9, {"modelyard.batch.rows": rows}
@@ -141,7 +142,7 @@ class InferenceService:
             return outputs
         queue, seconds = self._queue(route), _seconds(route, asked.timeout)
         queue.admission.check(key_id, seconds)
-        answer = queue.batcher.submit(asked.inputs, rows, seconds, asked.trace)
+        answer = queue.batcher.submit(asked.inputs, rows, seconds, asked.trace, asked)
         queue.admission.enter(key_id, answer)
         return answer
 

@@ -70,7 +70,7 @@ class MemoryLedger:
         self._state.offsets[journal_id] = max(end, self.offset(journal_id))
 
     def _price_of(self, event: PredictionMade) -> str | None:
-        asked = (event.tenant_id, event.deployment)
+        asked = (event.owner, event.deployment)
         prices = self._state.prices.values()
         own = (price for tenant, price in prices if (tenant, price.deployment) == asked)
         price = PriceHistory(own).at(event.at)

@@ -284,7 +284,18 @@ usage_events: Final = Table(
     Column("cached_tokens", BigInteger, nullable=False, server_default="0"),
     Column("completion_tokens", BigInteger, nullable=False, server_default="0"),
     Column("finish", Text, nullable=False, server_default=text("''")),
+    Column("deployment_id", Text, nullable=False, server_default=text("''")),
+    # Whose deployment answered; empty where it is the tenant's own.
+    Column("owner_id", Text, nullable=False, server_default=text("''")),
+    Column("compute", BigInteger, nullable=False, server_default="0"),
     Index("ix_usage_events_tenant_id_at", "tenant_id", "at"),
+    Index(
+        "ix_usage_events_owner_id_at",
+        "owner_id",
+        "at",
+        sqlite_where=text("owner_id <> ''"),
+        postgresql_where=text("owner_id <> ''"),
+    ),
 )
 
 journal_offsets: Final = Table(

@@ -198,12 +198,12 @@ class TextExchange:
         rest = edge.ending(usage) if edge is not None and self._error is None else b""
         written = 0 if edge is None else edge.written + len(rest)
         duration = (time.perf_counter_ns() - self._start) // 1000
-        wanted = route.wanted
+        wanted, tenant_id = route.wanted, self._grant.tenant_id
         route.metrics.observe(status, duration)
         event = PredictionMade(
             request_id=self.id,
             at=self._at,
-            tenant_id=self._grant.tenant_id,
+            tenant_id=tenant_id,
             key_id=self._grant.key_id,
             deployment=wanted.name,
             model=wanted.model,
@@ -217,6 +217,8 @@ class TextExchange:
             cached_tokens=usage.cached,
             completion_tokens=usage.completion,
             finish=self._finish,
+            deployment_id=wanted.deployment_id,
+            owner_id="" if wanted.tenant_id == tenant_id else wanted.tenant_id,
         )
         self._plane.journal.append(event, lambda error: self._recorded(rest, error))
 
