@@ -20,6 +20,7 @@ from modelyard.core.errors import DeadlineExceeded, Invalid, ModelyardError
 from modelyard.core.events import GONE, PredictionMade
 from modelyard.serving.language.generation import Finish, Generation, Piece, Reason
 from modelyard.serving.language.ports import Speaker, Spoken
+from modelyard.serving.language.relayed import Relay, Relayed
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
 
@@ -32,11 +33,12 @@ PATIENCE: Final = 2.0
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of a whole request."""
+    """Tokens of a whole request. `estimated`: nobody has counted them all."""
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    estimated: bool = False
 
 
 class Plane(Protocol):
@@ -58,6 +60,10 @@ class Edge(Protocol):
     @property
     def written(self) -> int:
         """Bytes of the answer so far."""
+        ...
+
+    def answered_by(self, name: str) -> None:
+        """Somebody else is about to answer, of this name."""
         ...
 
     def piece(self, index: int, piece: Piece) -> None:
@@ -109,26 +115,40 @@ class TextExchange:
         self._at = time.time_ns() // 1000
         self._start = time.perf_counter_ns()
 
-    def begin(self, name: str, asked: Sequence[Generation], copies: int = 1) -> None:
-        """Find the route, and begin all generations at once: `copies` of each prompt, one after
-        the other.
+    def begin(self, route: Route, asked: Sequence[Generation] | Relayed, copies: int = 1) -> None:
+        """Begin all generations at once: `copies` of each prompt, one after the other; or have the
+        request answered where the route leads.
         """
         self._copies = copies
+        self._route = route
         try:
-            self._route = route = self._plane.route(self._grant, name)
             route.metrics.begin()
-            speaker = route.runtime
-            if not isinstance(speaker, Speaker):
-                raise Invalid(f"deployment '{name[:80]}' is no language model")
             limit = route.wanted.options.timeout_ms / 1000
             seconds = limit if self._timeout is None else min(self._timeout, limit)
-            for index, each in enumerate(asked):
-                voice = _Voice(self, index)
-                voice.spoken = speaker.speak(each, seconds, voice)
-                self._voices.append(voice)
+            if isinstance(asked, Relayed):
+                self._relay(route.runtime, asked, seconds)
+            else:
+                self._speak(route, asked, seconds)
             self._alarm = asyncio.get_running_loop().call_later(seconds, self._too_late)
         except Exception as error:  # noqa: BLE001 - told apart in _break_off
             self._break_off(error)
+
+    def _speak(self, route: Route, asked: Sequence[Generation], seconds: float) -> None:
+        speaker = route.runtime
+        if not isinstance(speaker, Speaker):
+            raise Invalid(f"deployment '{route.wanted.name}' is no language model")
+        for index, each in enumerate(asked):
+            voice = _Voice(self, index)
+            voice.spoken = speaker.speak(each, seconds, voice)
+            self._voices.append(voice)
+
+    def _relay(self, relay: object, asked: Relayed, seconds: float) -> None:
+        assert isinstance(relay, Relay)  # noqa: S101 - who asks so has looked
+        voices = [_Voice(self, index) for index in range(asked.choices)]
+        spoken = relay.relay(asked, seconds, voices)
+        for voice in voices:
+            voice.spoken = spoken
+        self._voices = voices
 
     def abandon(self) -> None:
         """The client has gone: stop generating, and record what was generated."""
@@ -138,6 +158,11 @@ class TextExchange:
         self._cancel_all()
 
     # What the voices say
+
+    def answered_by(self, name: str) -> None:
+        """Tell who answers."""
+        if self._edge is not None and self._error is None:
+            self._edge.answered_by(name)
 
     def piece(self, index: int, piece: Piece) -> None:
         """Pass it on."""
@@ -234,11 +259,13 @@ class TextExchange:
     def _usage(self) -> Usage:
         """A prompt counts once, however many answers it has."""
         prompt = cached = 0
+        estimated = any(voice.estimated for voice in self._voices)
         for first in range(0, len(self._voices), self._copies):
             voice = max(self._voices[first : first + self._copies], key=lambda each: each.prompt)
             prompt += voice.prompt
             cached += voice.cached
-        return Usage(prompt, cached, sum(voice.completion for voice in self._voices))
+        completion = sum(voice.completion for voice in self._voices)
+        return Usage(prompt, cached, completion, estimated)
 
 
 class _Voice:
@@ -250,6 +277,10 @@ class _Voice:
         self.spoken: Spoken | None = None
         self.over = False
         self.prompt = self.cached = self.completion = 0
+        self.estimated = False
+
+    def answered_by(self, name: str) -> None:
+        self._exchange.answered_by(name)
 
     def piece(self, piece: Piece) -> None:
         self.completion += piece.tokens
@@ -258,7 +289,7 @@ class _Voice:
     def finished(self, finish: Finish) -> None:
         self.over = True
         self.prompt, self.cached = finish.prompt, finish.cached
-        self.completion = finish.completion
+        self.completion, self.estimated = finish.completion, finish.estimated
         cancelled = finish.reason is Reason.CANCELLED
         self._exchange.ended(self, None if cancelled else finish.reason)
 

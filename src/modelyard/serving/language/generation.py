@@ -96,14 +96,30 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     top: tuple[Candidate, ...] = ()
 
 
+class CallPiece(msgspec.Struct, frozen=True, array_like=True):
+    """More of a call of a tool: `index` tells the calls of one answer apart; the id and the name
+    come with the first piece, the arguments (JSON) in any number of them.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
 class Piece(msgspec.Struct, frozen=True, tag="p", omit_defaults=True):
     """More text. `tokens` is how many tokens have come since the last piece: the text of some may
     be kept back, since it is half a letter or the beginning of a stop string.
+
+    `calls` and `refusal` come from models that are asked in OpenAI's words: calls of tools, and
+    text by which the model declines.
     """
 
     text: str
     tokens: int = 1
     logprobs: tuple[TokenLogprob, ...] = ()
+    calls: tuple[CallPiece, ...] = ()
+    refusal: str = ""
 
 
 class Reason(StrEnum):
@@ -111,16 +127,22 @@ class Reason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
     CANCELLED = "cancelled"
 
 
 class Finish(msgspec.Struct, frozen=True, tag="f", omit_defaults=True):
-    """The end, with counts of tokens. `cached` of the prompt's did not have to be computed."""
+    """The end, with counts of tokens. `cached` of the prompt's did not have to be computed.
+
+    `estimated`: nobody has counted; these are told by what has come.
+    """
 
     reason: Reason
     prompt: int
     completion: int
     cached: int = 0
+    estimated: bool = False
 
 
 Event = Piece | Finish

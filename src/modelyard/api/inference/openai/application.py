@@ -10,6 +10,7 @@ from modelyard.api.asgi import Gone, Receive, Scope, Send, first_values, read_bo
 from modelyard.api.http import Headers
 from modelyard.api.inference.openai.chat import ChatAnswer
 from modelyard.api.inference.openai.completions import CompletionAnswer
+from modelyard.api.inference.openai.relaying import relayed_chat, relayed_completion
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import ChatRequest, CompletionRequest, read_request
 from modelyard.api.inference.openai.writing import refuse, refuse_method
@@ -18,11 +19,12 @@ from modelyard.core import ids
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError
 from modelyard.serving.language.exchange import Plane, TextExchange
+from modelyard.serving.language.relayed import Relay
 
 MAX_BODY: Final = 4 << 20
 """Bytes of a request: many times what any context holds."""
 
-Begin = Callable[[Grant, bytes, Reply, str, float | None], TextExchange]
+Begin = Callable[[Grant, bytes, Headers, Reply, str], TextExchange]
 
 
 class OpenAiApp:
@@ -64,7 +66,7 @@ class OpenAiApp:
             body = await read_body(scope["headers"], receive, self._max_body)
             headers: Headers = first_values(scope["headers"])
             begin = self._routes[scope["path"]]
-            exchange = begin(grant, body, reply, request_id, client_timeout(headers))
+            exchange = begin(grant, body, headers, reply, request_id)
         except Gone:
             return
         except ModelyardError as error:
@@ -72,23 +74,28 @@ class OpenAiApp:
         await _send_or_abandon(reply, exchange, receive, send)
 
     def _chat(
-        self, grant: Grant, body: bytes, reply: Reply, request_id: str, timeout: float | None
+        self, grant: Grant, body: bytes, headers: Headers, reply: Reply, request_id: str
     ) -> TextExchange:
-        request = read_request(body, ChatRequest)
-        asked = request.generations()
-        edge = ChatAnswer(request, reply, len(body), request_id)
+        request, timeout = read_request(body, ChatRequest), client_timeout(headers)
+        route = self._plane.route(grant, request.model)
+        elsewhere = isinstance(route.runtime, Relay)
+        asked = relayed_chat(request, body, headers) if elsewhere else request.generations()
+        edge = ChatAnswer(request, reply, len(body), request_id, calls_come=elsewhere)
         exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
-        exchange.begin(request.model, asked, request.choices)
+        exchange.begin(route, asked, request.choices)
         return exchange
 
     def _complete(
-        self, grant: Grant, body: bytes, reply: Reply, request_id: str, timeout: float | None
+        self, grant: Grant, body: bytes, headers: Headers, reply: Reply, request_id: str
     ) -> TextExchange:
-        request = read_request(body, CompletionRequest)
-        asked = request.generations()
-        edge = CompletionAnswer(request, reply, len(body), request_id, len(asked))
+        request, timeout = read_request(body, CompletionRequest), client_timeout(headers)
+        route = self._plane.route(grant, request.model)
+        elsewhere = isinstance(route.runtime, Relay)
+        asked = relayed_completion(request, body, headers) if elsewhere else request.generations()
+        choices = len(request.prompts()) * request.choices
+        edge = CompletionAnswer(request, reply, len(body), request_id, choices)
         exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
-        exchange.begin(request.model, asked, request.choices)
+        exchange.begin(route, asked, request.choices)
         return exchange
 
 

@@ -10,15 +10,23 @@ from modelyard.api.inference.openai.writing import DONE, Writer, encode, usage_o
 from modelyard.core.errors import ModelyardError
 from modelyard.serving.language import tools
 from modelyard.serving.language.exchange import Usage
-from modelyard.serving.language.generation import Piece, Reason, TokenLogprob
+from modelyard.serving.language.generation import CallPiece, Piece, Reason, TokenLogprob
 
 
 class ChatAnswer:
     """An `Edge`. Where tools may be called, a choice is told at its end, when it is known whether
-    it is a call.
+    it is a call; unless `calls_come` as such, apart from the text.
     """
 
-    def __init__(self, request: ChatRequest, reply: Reply, size: int, request_id: str) -> None:
+    def __init__(
+        self,
+        request: ChatRequest,
+        reply: Reply,
+        size: int,
+        request_id: str,
+        *,
+        calls_come: bool = False,
+    ) -> None:
         stream = bool(request.stream)
         self._writer = Writer(
             reply,
@@ -28,9 +36,9 @@ class ChatAnswer:
             model=request.model,
             stream=stream,
         )
-        self._held = not stream or request.uses_tools
         self._usage = request.include_usage
-        self._tools = request.uses_tools
+        self._tools = request.uses_tools and not calls_come
+        self._held = not stream or self._tools
         self._choices = [_Choice() for _ in range(request.choices)]
         self._tail = b',"usage":null' if self._usage else b""
         self._id = request_id
@@ -41,14 +49,17 @@ class ChatAnswer:
         """Bytes of the answer so far."""
         return self._writer.written
 
+    def answered_by(self, name: str) -> None:
+        """Tell it in a header."""
+        self._writer.answered_by(name)
+
     def piece(self, index: int, piece: Piece) -> None:
         """Send it, or keep it for the end."""
         choice = self._choices[index]
         if self._held:
-            choice.texts.append(piece.text)
-            choice.logprobs += piece.logprobs
+            choice.keep(piece)
             return
-        delta: dict[str, Any] = {"content": piece.text}
+        delta = _delta(piece)
         if not choice.begun:
             choice.begun = True
             delta = {"role": "assistant", **delta}
@@ -105,12 +116,17 @@ class ChatAnswer:
         return delta
 
     def _whole(self, index: int, choice: _Choice) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(choice.texts)}
+        text = "".join(choice.texts)
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if choice.called is not None:
             message |= {"content": None, "tool_calls": [self._call(index, choice.called)]}
+        elif choice.calls:
+            message |= {"content": text or None, "tool_calls": choice.told_calls()}
+        if choice.refusal:
+            message |= {"content": text or None, "refusal": choice.refusal}
         return {
             "index": index,
-            "message": message | {"refusal": None},
+            "message": message,
             "logprobs": _logprobs(choice.logprobs) if choice.logprobs else None,
             "finish_reason": choice.reason,
         }
@@ -128,7 +144,50 @@ class _Choice:
         self.texts: list[str] = []
         self.logprobs: tuple[TokenLogprob, ...] = ()
         self.reason = ""
+        self.refusal = ""
         self.called: tools.Call | None = None
+        self.calls: dict[int, list[CallPiece]] = {}
+
+    def keep(self, piece: Piece) -> None:
+        """Keep a piece for the end."""
+        self.texts.append(piece.text)
+        self.logprobs += piece.logprobs
+        self.refusal += piece.refusal
+        for call in piece.calls:
+            self.calls.setdefault(call.index, []).append(call)
+
+    def told_calls(self) -> list[dict[str, Any]]:
+        """The calls that came in pieces, put together."""
+        return [
+            {
+                "id": next((part.id for part in parts if part.id), ""),
+                "type": "function",
+                "function": {
+                    "name": next((part.name for part in parts if part.name), ""),
+                    "arguments": "".join(part.arguments for part in parts),
+                },
+            }
+            for _, parts in sorted(self.calls.items())
+        ]
+
+
+def _delta(piece: Piece) -> dict[str, Any]:
+    delta: dict[str, Any] = {}
+    if piece.text or not (piece.calls or piece.refusal):
+        delta["content"] = piece.text
+    if piece.refusal:
+        delta["refusal"] = piece.refusal
+    if piece.calls:
+        delta["tool_calls"] = [_call_delta(call) for call in piece.calls]
+    return delta
+
+
+def _call_delta(call: CallPiece) -> dict[str, Any]:
+    function = {"arguments": call.arguments}
+    if call.name:
+        function["name"] = call.name
+    delta: dict[str, Any] = {"index": call.index, "function": function}
+    return delta | {"id": call.id, "type": "function"} if call.id else delta
 
 
 def _logprobs(logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:

@@ -36,6 +36,10 @@ class CompletionAnswer:
         """Bytes of the answer so far."""
         return self._writer.written
 
+    def answered_by(self, name: str) -> None:
+        """Tell it in a header."""
+        self._writer.answered_by(name)
+
     def piece(self, index: int, piece: Piece) -> None:
         """Send it, or keep it for the end."""
         choice = self._choices[index]

@@ -25,6 +25,10 @@ class Reply:
         self.begun = False
         self.written = 0
 
+    def header(self, name: bytes, value: bytes) -> None:
+        """Add a header, before it begins."""
+        self._headers.append((name, value))
+
     def begin(self, content_type: bytes, status: int = HTTPStatus.OK) -> None:
         """Decide what it is; once."""
         self.begun = True

@@ -56,8 +56,6 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
 
     def sampling(self, **more: Any) -> Sampling:
         """How tokens are chosen. Raises Invalid for a value out of its bounds."""
-        if self.logit_bias:
-            raise Invalid("logit_bias is not served")
         stop = [self.stop] if isinstance(self.stop, str) else self.stop
         given = {
             "max_tokens": self.max_tokens,
@@ -81,7 +79,13 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
             raise Invalid(f"the request is not valid: {error}") from None
 
     def repeated(self, generation: Generation) -> list[Generation]:
-        """The generation for each choice; of several, each with a seed of its own."""
+        """The generation for each choice; of several, each with a seed of its own.
+
+        Raises:
+            Invalid: the request wants what no engine does.
+        """
+        if self.logit_bias:
+            raise Invalid("logit_bias is not served")
         seed = generation.sampling.seed
         if seed is None or self.choices == 1:
             return [generation] * self.choices
@@ -267,9 +271,6 @@ class CompletionRequest(_Common, frozen=True, kw_only=True):
         """What is to be generated: all choices of the first prompt, then those of the next."""
         if self.echo or self.suffix or self.best_of not in (None, self.choices):
             raise Invalid("echo, suffix and best_of are not served")
-        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        if not 1 <= len(prompts) <= MAX_PROMPTS or not all(prompts):
-            raise Invalid(f"prompt must be 1 to {MAX_PROMPTS} texts that are not empty")
         asked = self.logprobs is not None
         # OpenAI's own default for completions.
         tokens = 16 if self.max_tokens is None else self.max_tokens
@@ -278,9 +279,16 @@ class CompletionRequest(_Common, frozen=True, kw_only=True):
         )
         return [
             each
-            for prompt in prompts
+            for prompt in self.prompts()
             for each in self.repeated(Generation(prompt=prompt, sampling=sampling))
         ]
+
+    def prompts(self) -> list[str]:
+        """The texts to go on with. Raises Invalid."""
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        if not 1 <= len(prompts) <= MAX_PROMPTS or not all(prompts):
+            raise Invalid(f"prompt must be 1 to {MAX_PROMPTS} texts that are not empty")
+        return prompts
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True):

@@ -42,6 +42,11 @@ class Writer:
         """Bytes of the answer so far."""
         return self.reply.written
 
+    def answered_by(self, name: str) -> None:
+        """Tell who answers, as long as headers can still tell."""
+        if not self.reply.begun:
+            self.reply.header(b"x-modelyard-upstream", name.encode("ascii", "replace"))
+
     def event(self, choice: Any, usage: bytes = b"") -> bytes:
         """A choice as an event; `usage` is what follows the choices."""
         body = b"" if choice is None else encode(choice)
@@ -90,9 +95,10 @@ def refuse_method(reply: Reply) -> None:
 
 def usage_of(usage: Usage) -> dict[str, Any]:
     """Counts of tokens as clients read them."""
-    return {
+    told = {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "total_tokens": usage.prompt + usage.completion,
         "prompt_tokens_details": {"cached_tokens": usage.cached},
     }
+    return told | {"estimated": True} if usage.estimated else told
