@@ -334,7 +334,7 @@ class Gateway:
         return list(self._keys.values())
 
     def key(
-        self, secret: str, scope: Scope = Scope.INFER, tenant: str = TENANT, expires: Any = None
+        self, secret: str, scope: str = Scope.INFER, tenant: str = TENANT, expires: Any = None
     ) -> str:
         """Make a key of this secret."""
         hashed = hashlib.sha256(secret.encode()).digest()

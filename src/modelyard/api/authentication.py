@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelyard.api.http import Headers
-from modelyard.core.access import Grant, Scope
-from modelyard.core.errors import Forbidden, Unauthenticated
+from modelyard.core.access import Grant
+from modelyard.core.errors import Unauthenticated
 from modelyard.tenancy.key import MAX_KEY
+
+TENANT_HEADER: Final = b"x-modelyard-tenant"
+"""Names the tenant that a request to the management API acts in."""
 
 
 class KeyRing(Protocol):
@@ -52,12 +55,6 @@ def authenticate(ring: KeyRing, secret: bytes | None) -> Grant:
     if grant is None:
         raise Unauthenticated("this key is not valid: it is unknown, revoked or expired")
     return grant
-
-
-def require(grant: Grant, needed: Scope) -> None:
-    """Raises Forbidden when the key's scope does not reach `needed`."""
-    if not grant.scope.allows(needed):
-        raise Forbidden(f"this key has scope '{grant.scope}', this route needs '{needed}'")
 
 
 def _password(encoded: bytes) -> bytes | None:

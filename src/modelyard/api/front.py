@@ -16,16 +16,15 @@ from typing import Final
 import msgspec
 
 from modelyard.api.asgi import App, Gone, Receive, Scope, Send, first_values, read_body, respond
-from modelyard.api.authentication import authenticate, presented_key, require
+from modelyard.api.authentication import TENANT_HEADER, authenticate, presented_key
 from modelyard.api.capacity import Capacity, Holding
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
 from modelyard.api.inference.failures import refusal
 from modelyard.api.inference.openai.application import OpenAiApp
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
-from modelyard.core import access
-from modelyard.core.access import Grant
-from modelyard.core.errors import ModelyardError, Unauthenticated, Unavailable
+from modelyard.core.access import Grant, Permission, require
+from modelyard.core.errors import Invalid, ModelyardError, Unauthenticated, Unavailable
 from modelyard.serving.exchange import Exchange
 from modelyard.serving.exposition import render
 from modelyard.serving.service import InferenceService
@@ -57,7 +56,7 @@ class Front:
     def answer(self, request: HttpRequest, done: Callable[[HttpResponse], None]) -> Exchange | None:
         """Answer one request to the data plane, now or later."""
         try:
-            grant = authenticate(self._service, presented_key(request.headers))
+            grant = self._caller(request.headers)
         except ModelyardError as error:
             done(self._inference.refusal(request.path, error))
             return None
@@ -66,7 +65,7 @@ class Front:
     def turn_away(self, headers: Headers) -> HttpResponse | None:
         """The refusal of a request without a good key; None for one with it."""
         try:
-            authenticate(self._service, presented_key(headers))
+            self._caller(headers)
         except ModelyardError as error:
             return refusal(error)
         return None
@@ -83,7 +82,8 @@ class Front:
             return
         inference = path == "/" or path.startswith(("/v2", "/v1/"))
         try:
-            grant = self._grant(scope, path)
+            headers = first_values(scope["headers"])
+            grant = self._caller(headers) if inference else self._grant(scope, path, headers)
         except ModelyardError as error:
             if self._openai.speaks(path):
                 await self._openai.refuse(send, error)
@@ -136,11 +136,17 @@ class Front:
                 return None
         return await answered
 
-    def _grant(self, scope: Scope, path: str) -> Grant:
+    def _caller(self, headers: Headers) -> Grant:
+        """Who calls a model. Raises Unauthenticated, Forbidden, Invalid."""
+        grant = authenticate(self._service, presented_key(headers))
+        require(grant, Permission.INFER)
+        if TENANT_HEADER in headers:
+            raise Invalid("a key calls models of its own tenant only; leave X-Modelyard-Tenant out")
+        return grant
+
+    def _grant(self, scope: Scope, path: str, headers: Headers) -> Grant:
         basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
-        return authenticate(
-            self._service, presented_key(first_values(scope["headers"]), basic=basic)
-        )
+        return authenticate(self._service, presented_key(headers, basic=basic))
 
     async def _probe(self, scope: Scope, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -163,11 +169,11 @@ class Front:
             await respond(send, HTTPStatus.METHOD_NOT_ALLOWED, b"", headers={"allow": "GET, HEAD"})
             return
         try:
-            require(grant, access.Scope.MANAGE)
+            require(grant, Permission.METRICS_READ)
         except ModelyardError as error:
             await _refuse(send, error, scope["path"], inference=False)
             return
-        tenant = None if grant.scope is access.Scope.ADMIN else grant.tenant_id
+        tenant = None if Permission.OPERATE in grant.permissions else grant.tenant_id
         text = await asyncio.to_thread(render, self._metrics, tenant)
         await respond(
             send, HTTPStatus.OK, text.encode(), "text/plain; version=0.0.4; charset=utf-8"

@@ -23,7 +23,6 @@ def run(settings: Settings) -> int:
     from modelyard.adapters.store import Lease
     from modelyard.billing.ingest import Ingester
     from modelyard.deployment.reconciler import Reconciler
-    from modelyard.tenancy.tenant import DEFAULT
 
     home, clock, me = open_home(settings), SystemClock(), ids.new_id(ids.WORKER)
     store = open_store(settings, home)
@@ -37,8 +36,8 @@ def run(settings: Settings) -> int:
 
     def forget_answers() -> int:
         with store.begin() as tx:
-            tenant = tx.tenants().named(DEFAULT)
-            return tx.idempotency(tenant.id).expire(clock.now())
+            tenants = tx.tenants().ids()
+            return sum(tx.idempotency(tenant).expire(clock.now()) for tenant in tenants)
 
     rounds = Rounds(
         acquire=lambda: lease.acquire(LEASE, me, clock.now(), ttl),

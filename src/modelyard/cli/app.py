@@ -77,6 +77,15 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
             "delete": ("deployments:delete", "Take a deployment off the data plane."),
         },
     ),
+    "tenants": (
+        OPERATE,
+        "Who owns models, holds keys and pays bills.",
+        {
+            "create": ("tenants:create", "Open a tenant."),
+            "list": ("tenants:list_all", "List the tenants."),
+            "show": ("tenants:show", "Show a tenant."),
+        },
+    ),
     "keys": (
         USE,
         "API keys.",
@@ -101,7 +110,10 @@ def build() -> App:
     """The whole command line."""
     app = App(
         name="modelyard",
-        help="Train, serve, meter and bill AI models on your own machines.",
+        help=(
+            "Train, serve, meter and bill AI models on your own machines.\n\n"
+            "'modelyard --tenant NAME COMMAND ...' manages another tenant; for the operator."
+        ),
         version=modelyard.__version__,
         help_flags=["--help", "-h"],
         # Our help is plain sentences; markdown would be one more library to load for them.
@@ -124,7 +136,7 @@ def build() -> App:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 1 for a failure, 2 for a usage error."""
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    tokens = _acting(list(sys.argv[1:] if arguments is None else arguments))
     try:
         code = build()(tokens, print_error=False, exit_on_error=False)
         sys.stdout.flush()
@@ -145,6 +157,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _acting(tokens: list[str]) -> list[str]:
+    """Take `--tenant NAME` off the front; every command's client reads it where it finds the
+    server's address.
+    """
+    option, _, name = tokens[0].partition("=") if tokens else ("", "", "")
+    if option != "--tenant":
+        return tokens
+    rest = tokens[1:]
+    if not name and rest:
+        name, rest = rest[0], rest[1:]
+    os.environ["MODELYARD_TENANT"] = name
+    return rest
+
+
 def _expected() -> tuple[type[Exception], ...]:
     """The failures of the client and of the settings; looked up only when something failed."""
     from modelyard.core.errors import ModelyardError
@@ -161,7 +187,7 @@ def _explain(error: Exception) -> tuple[str, str]:
         if error.status == 401:
             hint = "set MODELYARD_API_KEY, or MODELYARD_HOME to the home of a local server"
         elif error.status == 403:
-            hint = "use a key of a wider scope: 'modelyard keys create --scope manage'"
+            hint = "use a key of a wider scope, such as 'manage'"
         return error.detail, hint
     return str(error), error.hint if isinstance(error, ClientError) else ""
 

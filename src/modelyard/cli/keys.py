@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
 
 from modelyard.cli.display import Json, listing, print_json, terminal
 from modelyard_client import Client
@@ -12,7 +11,7 @@ from modelyard_client.keys import Key
 
 def create(
     *,
-    scope: Literal["infer", "manage", "admin"] = "infer",
+    scope: str = "infer",
     name: str | None = None,
     expires: datetime | None = None,
     json: Json = False,
@@ -20,7 +19,8 @@ def create(
     """Make a key. It is shown this once: only its hash is kept.
 
     Args:
-        scope: How far it reaches: call models, also manage them, or everything.
+        scope: How far it reaches: 'infer' calls models, 'manage' also does all else in the tenant,
+            'admin' operates the server; or finer words, such as "infer models:read".
         name: What to call it in lists; its scope if not given.
         expires: When it goes out of force, such as 2027-01-31; UTC unless it says otherwise.
     """

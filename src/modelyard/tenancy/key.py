@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from modelyard.core.access import Grant, Scope
+from modelyard.core.access import Grant
 
 PREFIX: Final = "my_"
 MIN_OPERATOR_KEY: Final = 32
@@ -31,7 +31,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     id: str
     tenant_id: str
     name: str
-    scope: Scope
+    scope: str
     hash: bytes
     hint: str
     created_at: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -19,6 +20,18 @@ class TenantRepository(Protocol):
 
     def named(self, name: str) -> Tenant:
         """Raises NotFound."""
+        ...
+
+    def get(self, tenant_id: str) -> Tenant:
+        """Raises NotFound."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Tenant]:
+        """Oldest first."""
+        ...
+
+    def ids(self) -> Sequence[str]:
+        """Of all of them."""
         ...
 
 

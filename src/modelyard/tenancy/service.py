@@ -6,10 +6,13 @@ import re
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from modelyard.core import ids
-from modelyard.core.access import Scope
+from modelyard.core.access import Grant, Permission, Scope, permissions_of
 from modelyard.core.clock import Clock
 from modelyard.core.errors import Invalid, NotFound
+from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.tenancy.key import (
@@ -61,25 +64,65 @@ class TenancyService:
             self._add(tx, tenant.id, "operator", Scope.ADMIN, None, secret)
             return secret
 
+    def open_tenant(self, name: str) -> Tenant:
+        """Make a tenant.
+
+        Raises:
+            Invalid: not a name.
+            Conflict: it is taken.
+        """
+        tenant = Tenant(ids.new_id(ids.TENANT), check_name("tenant", name), self._clock.now())
+        with self._store.begin() as tx:
+            tx.tenants().add(tenant)
+        return tenant
+
+    def tenants(self, grant: Grant, page: PageRequest) -> Page[Tenant]:
+        """Those that the caller may know of: the operator all, others their own."""
+        with self._store.read() as tx:
+            if Permission.OPERATE in grant.permissions:
+                return tx.tenants().list(page)
+            own = tx.tenants().get(grant.tenant_id)
+        return Page([own] if page.after is None or own.id > page.after else [])
+
+    def tenant(self, grant: Grant, name: str) -> Tenant:
+        """The tenant of this name.
+
+        Raises:
+            NotFound: there is none, or it is neither the caller's nor is the caller the operator.
+        """
+        with self._store.read() as tx:
+            tenant = tx.tenants().named(name)
+        if tenant.id != grant.tenant_id and Permission.OPERATE not in grant.permissions:
+            raise NotFound(f"there is no tenant '{name}'")
+        return tenant
+
+    def act(self, grant: Grant, name: str) -> Grant:
+        """The caller's grant within the tenant of this name. Raises NotFound as `tenant` does."""
+        return msgspec.structs.replace(grant, tenant_id=self.tenant(grant, name).id)
+
     def create_key(
         self,
         tenant_id: str,
         name: str,
-        scope: Scope,
+        scope: str,
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key; the second value is the key itself, which is never to be seen again.
 
         Raises:
-            Invalid: the name is empty or too long, or the expiry has passed.
+            Invalid: the name is empty or too long, there is no such scope, the expiry has passed,
+                or the operator's scope is asked for in a tenant that is not the operator's.
         """
         name = name.strip()
         if not 1 <= len(name) <= MAX_KEY_NAME or not name.isprintable():
             raise Invalid(f"a key's name must be 1 to {MAX_KEY_NAME} printable characters")
         if expires_at is not None and expires_at <= self._clock.now():
             raise Invalid(f"expires_at {expires_at.isoformat()} has already passed")
+        operates = Permission.OPERATE in permissions_of(scope)
         secret = new_secret()
         with self._store.begin() as tx:
+            if operates and tx.tenants().get(tenant_id).name != DEFAULT:
+                raise Invalid(f"a key of scope '{scope}' can only be made in tenant '{DEFAULT}'")
             return self._add(tx, tenant_id, name, scope, expires_at, secret), secret
 
     def list_keys(self, tenant_id: str, page: PageRequest) -> Page[ApiKey]:
@@ -108,7 +151,7 @@ class TenancyService:
         tx: TenancyTransaction,
         tenant_id: str,
         name: str,
-        scope: Scope,
+        scope: str,
         expires_at: datetime | None,
         secret: str,
     ) -> ApiKey:

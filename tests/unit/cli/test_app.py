@@ -51,7 +51,7 @@ def test_help_imports_nothing_heavy() -> None:
     ("arguments", "said"),
     [
         (["nonsense"], "Unknown command"),
-        (["keys", "create", "--scope", "everything"], "--scope"),
+        (["keys", "create", "--expires", "soon"], "--expires"),
         (["deploy"], "MODEL"),
         (["predict", "m"], "--input"),
         (["jobs", "show", "job_1", "--colour"], "--colour"),
@@ -76,7 +76,7 @@ def test_without_a_server_it_says_how_to_start_one(
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"), [(401, "MODELYARD_API_KEY"), (403, "--scope manage"), (404, "")]
+    ("status", "hint"), [(401, "MODELYARD_API_KEY"), (403, "wider scope"), (404, "")]
 )
 def test_a_refusal_is_the_servers_words_and_a_hint(
     run: Run, server: ScriptedServer, status: int, hint: str

@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 
 from modelyard.adapters.memory import MemoryControlPlane, MemoryStore
-from modelyard.core.access import Scope
+from modelyard.core.access import Grant, Scope
 from modelyard.core.clock import ManualClock
-from modelyard.core.errors import Invalid, NotFound
+from modelyard.core.errors import Conflict, Invalid, NotFound
 from modelyard.core.pages import PageRequest
 from modelyard.tenancy.key import hash_secret
 from modelyard.tenancy.service import TenancyService
@@ -25,7 +25,7 @@ class World:
         with self.store.read() as tx:
             return tx.tenants().named(DEFAULT).id
 
-    def grants(self, secret: str) -> Scope | None:
+    def grants(self, secret: str) -> str | None:
         known = {entry.hash: entry.grant.scope for entry in self.control.wanted().keys}
         return known.get(hash_secret(secret.encode(), PEPPER))
 
@@ -38,14 +38,14 @@ def world() -> World:
 def test_the_first_start_makes_the_operators_key_and_the_second_none(world: World) -> None:
     secret = world.tenancy.open(None)
     assert secret is not None
-    assert world.grants(secret) is Scope.ADMIN
+    assert world.grants(secret) == Scope.ADMIN
     assert world.tenancy.open(None) is None
     assert world.tenancy.open("y" * 3) is None
 
 
 def test_the_operator_may_bring_a_key(world: World) -> None:
     assert world.tenancy.open(OPERATOR) == OPERATOR
-    assert world.grants(OPERATOR) is Scope.ADMIN
+    assert world.grants(OPERATOR) == Scope.ADMIN
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_new_key_is_shown_once_and_kept_as_a_hash(world: World) -> None:
     assert key.hash == hash_secret(secret.encode(), PEPPER)
     assert secret.startswith(key.hint)
     assert secret not in repr(world.tenancy.key(world.tenant(), key.id))
-    assert world.grants(secret) is Scope.INFER
+    assert world.grants(secret) == Scope.INFER
 
 
 def test_every_change_of_a_key_is_told_to_the_gateways(world: World) -> None:
@@ -107,7 +107,7 @@ def test_another_tenants_key_is_not_there(world: World) -> None:
         with pytest.raises(NotFound):
             act("tnt_other", key.id)
     assert world.tenancy.list_keys("tnt_other", PageRequest()).items == []
-    assert world.grants(secret) is Scope.INFER
+    assert world.grants(secret) == Scope.INFER
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a" * 101, "a\nb", "a\x00"])
@@ -125,6 +125,33 @@ def test_an_expiry_lies_ahead_and_ends_the_key(world: World) -> None:
             world.tenancy.create_key(world.tenant(), "app", Scope.INFER, passed)
     soon = now + timedelta(seconds=5)
     _, secret = world.tenancy.create_key(world.tenant(), "app", Scope.INFER, soon)
-    assert world.grants(secret) is Scope.INFER
+    assert world.grants(secret) == Scope.INFER
     world.clock.advance(5)
     assert world.grants(secret) is None
+
+
+def test_only_the_operator_opens_and_sees_all_tenants(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    acme = world.tenancy.open_tenant("acme")
+    operator = Grant("key_1", world.tenant(), Scope.ADMIN)
+    owner = Grant("key_2", acme.id, Scope.MANAGE)
+    names = [tenant.name for tenant in world.tenancy.tenants(operator, PageRequest()).items]
+    assert names == [DEFAULT, "acme"]
+    assert world.tenancy.tenants(owner, PageRequest()).items == [acme]
+    assert world.tenancy.act(operator, "acme").tenant_id == acme.id
+    assert world.tenancy.act(owner, "acme") == owner
+    for name in (DEFAULT, "nobody"):
+        with pytest.raises(NotFound, match=f"there is no tenant '{name}'"):
+            world.tenancy.act(owner, name)
+    with pytest.raises(Conflict):
+        world.tenancy.open_tenant("acme")
+    with pytest.raises(Invalid, match="tenant name"):
+        world.tenancy.open_tenant("Acme!")
+
+
+def test_the_operators_scope_stays_in_the_operators_tenant(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    acme = world.tenancy.open_tenant("acme")
+    with pytest.raises(Invalid, match="can only be made in tenant 'default'"):
+        world.tenancy.create_key(acme.id, "sly", Scope.ADMIN)
+    world.tenancy.create_key(world.tenant(), "second operator", Scope.ADMIN)

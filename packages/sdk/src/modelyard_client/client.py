@@ -15,6 +15,7 @@ from modelyard_client.jobs import Jobs
 from modelyard_client.keys import Keys
 from modelyard_client.location import locate
 from modelyard_client.models import Models
+from modelyard_client.tenants import Tenants
 from modelyard_client.transport import Transport
 
 
@@ -28,6 +29,7 @@ class Client:
     Args:
         url: such as `http://127.0.0.1:8000`.
         api_key: `my_...`.
+        tenant: the tenant to manage, where it is not the key's own: for the operator's key.
         timeout: seconds that any one read or write may take.
 
     Raises:
@@ -35,15 +37,21 @@ class Client:
     """
 
     def __init__(
-        self, url: str | None = None, api_key: str | None = None, *, timeout: float = 60.0
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        tenant: str | None = None,
+        timeout: float = 60.0,
     ) -> None:
-        location = locate(url, api_key)
+        location = locate(url, api_key, tenant=tenant)
         transport = Transport(location, timeout)
         self.url = location.url
         self.datasets = Datasets(transport)
         self.jobs = Jobs(transport)
         self.models = Models(transport)
         self.deployments = Deployments(transport)
+        self.tenants = Tenants(transport)
         self.keys = Keys(transport)
         self.prices = Prices(transport)
         self.usage = Usage(transport)

@@ -53,7 +53,8 @@ class Keys:
         *,
         settle: float = SETTLE_SECONDS,
     ) -> NewKey:
-        """Make a key of scope `infer`, `manage` or `admin`, no wider than the caller's own.
+        """Make a key of scope `infer`, `manage`, `admin`, or of finer words such as `models:read`
+        with spaces between; no wider than the caller's own.
 
         Returns after `settle` seconds more, so that every gateway knows the key when you use it.
         """

@@ -15,10 +15,14 @@ START: Final = "start one with 'modelyard up', or set MODELYARD_URL and MODELYAR
 
 
 class Location(msgspec.Struct, frozen=True):
-    """A server's address and the key for it; None when none is known."""
+    """A server's address and the key for it; None when none is known.
+
+    `tenant` is the one to act in, where that is not the key's own.
+    """
 
     url: str
     api_key: str | None = None
+    tenant: str | None = None
 
 
 class _ServerFile(msgspec.Struct):
@@ -31,9 +35,10 @@ def locate(
     url: str | None = None,
     api_key: str | None = None,
     environ: Mapping[str, str] | None = None,
+    tenant: str | None = None,
 ) -> Location:
     """Find the server: the arguments, then `MODELYARD_URL` and `MODELYARD_API_KEY`, then the local
-    home (`MODELYARD_HOME`, or `~/.modelyard`).
+    home (`MODELYARD_HOME`, or `~/.modelyard`). `MODELYARD_TENANT` names the tenant to act in.
 
     The home's own key goes to the home's own server alone: never to another address.
 
@@ -43,16 +48,17 @@ def locate(
     environ = os.environ if environ is None else environ
     url = url or environ.get("MODELYARD_URL")
     api_key = api_key or environ.get("MODELYARD_API_KEY")
+    tenant = tenant or environ.get("MODELYARD_TENANT") or None
     home = Path(environ.get("MODELYARD_HOME") or "~/.modelyard").expanduser()
     if url and api_key:
-        return Location(url.rstrip("/"), api_key)
+        return Location(url.rstrip("/"), api_key, tenant)
     local = _local_url(home)
     if url is None:
         if local is None:
             raise ServerNotFound("no running server was found", hint=START)
         url = local
     url = url.rstrip("/")
-    return Location(url, api_key or (_local_key(home) if url == local else None))
+    return Location(url, api_key or (_local_key(home) if url == local else None), tenant)
 
 
 def _local_url(home: Path) -> str | None:

@@ -193,6 +193,8 @@ class Transport:
             headers = {"user-agent": "modelyard-client", "accept": "application/json"}
             if self._location.api_key:
                 headers["authorization"] = f"Bearer {self._location.api_key}"
+            if self._location.tenant:
+                headers["x-modelyard-tenant"] = self._location.tenant
             base = httpx2.URL(self._location.url)
             self._client = httpx2.Client(
                 base_url=base,

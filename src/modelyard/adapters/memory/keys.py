@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from modelyard.adapters.memory.state import State, cut_newest
+from modelyard.adapters.memory.state import State, cut, cut_newest
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest
 from modelyard.tenancy.key import ApiKey
@@ -29,6 +30,18 @@ class MemoryTenants:
             return self._state.tenants[name]
         except KeyError:
             raise NotFound(f"there is no tenant '{name}'") from None
+
+    def get(self, tenant_id: str) -> Tenant:
+        for tenant in self._state.tenants.values():
+            if tenant.id == tenant_id:
+                return tenant
+        raise NotFound(f"there is no tenant '{tenant_id}'")
+
+    def list(self, page: PageRequest) -> Page[Tenant]:
+        return cut(self._state.tenants.values(), page, lambda tenant: tenant.id)
+
+    def ids(self) -> Sequence[str]:
+        return [tenant.id for tenant in self._state.tenants.values()]
 
 
 class MemoryKeys:

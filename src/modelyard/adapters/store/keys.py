@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +15,7 @@ from modelyard.core.pages import Page, PageRequest
 from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.tenant import Tenant
 
+_TENANTS: Final = select(*(tenants.c[name] for name in Tenant.__struct_fields__))
 _KEY: Final = tuple(api_keys.c[name] for name in ApiKey.__struct_fields__)
 
 
@@ -31,12 +33,26 @@ class SqlTenants:
             raise Conflict(f"there is a tenant '{tenant.name}' already")
 
     def named(self, name: str) -> Tenant:
-        row = self._connection.execute(
-            select(tenants.c.id, tenants.c.name, tenants.c.created_at).where(tenants.c.name == name)
-        ).one_or_none()
+        row = self._connection.execute(_TENANTS.where(tenants.c.name == name)).one_or_none()
         if row is None:
             raise NotFound(f"there is no tenant '{name}'")
         return Tenant(*row)
+
+    def get(self, tenant_id: str) -> Tenant:
+        row = self._connection.execute(_TENANTS.where(tenants.c.id == tenant_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"there is no tenant '{tenant_id}'")
+        return Tenant(*row)
+
+    def list(self, page: PageRequest) -> Page[Tenant]:
+        statement = _TENANTS.order_by(tenants.c.id).limit(page.limit + 1)
+        if page.after is not None:
+            statement = statement.where(tenants.c.id > page.after)
+        found = [Tenant(*row) for row in self._connection.execute(statement)]
+        return Page.cut(found, page, lambda tenant: tenant.id)
+
+    def ids(self) -> Sequence[str]:
+        return list(self._connection.execute(select(tenants.c.id)).scalars())
 
 
 class SqlKeys(TenantRows):

@@ -28,7 +28,6 @@ from sqlalchemy import (
 
 from modelyard.adapters.store.columns import NAME, Amount, Choice, Json, Moment, Prose
 from modelyard.billing.price import Unit
-from modelyard.core.access import Scope
 from modelyard.core.jobs import JobFailure, JobState
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
@@ -70,7 +69,7 @@ api_keys: Final = Table(
     Column("id", Text, primary_key=True),
     _tenant(),
     Column("name", Text, nullable=False),
-    Column("scope", Choice(Scope), nullable=False),
+    Column("scope", Text, nullable=False),
     Column("hash", LargeBinary, nullable=False, unique=True),
     Column("hint", Text, nullable=False),
     Column("created_at", Moment, nullable=False),

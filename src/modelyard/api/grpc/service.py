@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from modelyard.api.authentication import authenticate, presented_key
 from modelyard.api.grpc.calls import Context, InferenceCalls, refuse
 from modelyard.api.grpc.descriptions import Description, Descriptions
-from modelyard.core.access import Grant
+from modelyard.core.access import Grant, Permission, require
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.serving.service import InferenceService
 
@@ -41,6 +41,7 @@ class GrpcService(grpc.GenericRpcHandler):
         secret = _presented(handler_call_details.invocation_metadata or ()) or b""
         try:
             grant = authenticate(self._plane, secret)
+            require(grant, Permission.INFER)
         except ModelyardError as error:
             # As a stream, since grpc would read a single message before it asks the handler.
             return grpc.stream_stream_rpc_method_handler(partial(_refused, error))

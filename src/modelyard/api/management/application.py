@@ -26,12 +26,13 @@ from modelyard.api.management.models import models
 from modelyard.api.management.prices import prices
 from modelyard.api.management.problems import on_expected, on_http, on_unexpected
 from modelyard.api.management.services import ManagementServices
+from modelyard.api.management.tenants import tenants
 from modelyard.api.management.uploads import uploads
 from modelyard.api.management.usage import usage
 from modelyard.core.errors import ModelyardError
 
 PREFIX: Final = "/api/v1"
-NOUNS: Final = (uploads, datasets, jobs, models, deployments, keys, usage, prices)
+NOUNS: Final = (uploads, datasets, jobs, models, deployments, tenants, keys, usage, prices)
 
 
 def make_management_app(services: ManagementServices) -> App:
@@ -51,7 +52,7 @@ def make_litestar(services: ManagementServices) -> Litestar:
         [api, documentation_routes(Documentation(lambda: describe(api, dependencies)))],
         dependencies=dependencies,
         middleware=[
-            _layer(Authorization),
+            _layer(Authorization, tenancy=services.tenancy),
             _layer(WholeBody),
             _layer(Admission, lanes=Lanes()),
             _layer(Idempotency, store=services.store, clock=services.clock),

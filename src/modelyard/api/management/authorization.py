@@ -1,32 +1,59 @@
-"""How far a key must reach for each route: declared with the route, checked here alone."""
+"""What a caller must be allowed for each route: declared with the route, checked here alone."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from modelyard.api.asgi import App, Receive, Send
 from modelyard.api.asgi import Scope as AsgiScope
-from modelyard.api.authentication import require
-from modelyard.core.access import Grant, Scope
+from modelyard.api.authentication import TENANT_HEADER
+from modelyard.core.access import Grant, Permission, require
+from modelyard.core.errors import Invalid
+from modelyard.tenancy.service import TenancyService
 
 NEEDS: Final = "needs"
-"""The route option that holds the scope; a route without it needs `DEFAULT`."""
-DEFAULT: Final = Scope.MANAGE
+"""The route option that holds what is needed, made by `needs`."""
+
+Needs = tuple[Permission | None, Permission | None]
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNDECLARED: Final[Needs] = (Permission.OPERATE, Permission.OPERATE)
 
 
-def needed(opt: dict[str, Any]) -> Scope:
-    """The scope that a route's options ask for."""
-    scope: Scope = opt.get(NEEDS, DEFAULT)
-    return scope
+def needs(read: Permission | None, write: Permission | None = None) -> dict[str, Needs]:
+    """The option of a route, or of all routes of a noun: what reading needs and what any other
+    method does; None lets in every key. Without `write`, both need the same.
+    """
+    return {NEEDS: (read, write or read)}
+
+
+def needed(opt: dict[str, Any], method: str) -> Permission | None:
+    """What a route's options ask for. A route that declares nothing is the operator's alone."""
+    declared: Needs = opt.get(NEEDS, _UNDECLARED)
+    return declared[method not in _READING]
 
 
 class Authorization:
-    """Refuses a grant that does not reach the route. Runs after routing, before all else."""
+    """Refuses a grant that does not reach the route. Runs after routing, before all else.
 
-    def __init__(self, app: App) -> None:
+    From here on the grant in the ASGI scope is in the tenant that the request names.
+    """
+
+    def __init__(self, app: App, tenancy: TenancyService) -> None:
         self._app = app
+        self._tenancy = tenancy
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         grant: Grant = scope["auth"]
-        require(grant, needed(scope["route_handler"].opt))
+        named = [value for name, value in scope["headers"] if name == TENANT_HEADER]
+        if named:
+            scope["auth"] = grant = await asyncio.to_thread(self._acting, grant, named)
+        needs = needed(scope["route_handler"].opt, scope["method"])
+        if needs is not None:
+            require(grant, needs)
         await self._app(scope, receive, send)
+
+    def _acting(self, grant: Grant, named: list[bytes]) -> Grant:
+        if len(named) > 1:
+            raise Invalid("X-Modelyard-Tenant names one tenant")
+        return self._tenancy.act(grant, named[0].decode("latin-1"))

@@ -10,10 +10,12 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Digest, Filename, Name, Number
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
+from modelyard.core.access import Permission
 from modelyard.core.pages import Page
 from modelyard.training.dataset import Dataset, DatasetVersion
 
@@ -91,4 +93,5 @@ datasets: Final = Router(
         show_dataset_version,
     ],
     tags=["datasets"],
+    opt=needs(Permission.MODELS_READ, Permission.MODELS_WRITE),
 )

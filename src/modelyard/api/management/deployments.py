@@ -11,9 +11,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Name
 from modelyard.api.management.problems import refusals
+from modelyard.core.access import Permission
 from modelyard.core.pages import Page
 from modelyard.deployment import deployment as entity
 from modelyard.deployment.deployment import DeploymentSpec, DeploymentStatus
@@ -112,4 +114,5 @@ deployments: Final = Router(
     "/deployments",
     route_handlers=[list_deployments, show_deployment, put_deployment, delete_deployment],
     tags=["deployments"],
+    opt=needs(Permission.DEPLOYMENTS_READ, Permission.DEPLOYMENTS_WRITE),
 )

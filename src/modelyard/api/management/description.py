@@ -17,8 +17,9 @@ from modelyard import __version__
 
 _INTRODUCTION: Final = """Train or import models, deploy them, hand out keys, read usage and cost.
 
-Every request needs a key: `Authorization: Bearer my_...` (or `X-API-Key`). These routes need one
-of scope `manage`.
+Every request needs a key: `Authorization: Bearer my_...` (or `X-API-Key`), of a scope that holds
+what the route needs; `manage` holds all that can be done within a tenant. A key acts in its own
+tenant. The operator's acts in any: `X-Modelyard-Tenant` names it.
 
 **Lists** come in pages: `limit` (1 to 200) items, then `next_cursor`, which is null on the last
 page; send it as `cursor` for the next one.
@@ -37,6 +38,7 @@ _TAGS: Final = {
     "jobs": "Training, and the story that each job tells meanwhile.",
     "models": "Models, their immutable versions, and aliases that point at them.",
     "deployments": "What is served under which name.",
+    "tenants": "Who owns models, holds keys and pays bills.",
     "keys": "Who may call.",
     "billing": "Prices, and usage with its cost.",
 }
@@ -59,7 +61,9 @@ def describe(routes: Router, dependencies: Mapping[str, Provide]) -> bytes:
             components=Components(
                 security_schemes={
                     "key": SecurityScheme(
-                        type="http", scheme="bearer", description="A key of scope `manage`."
+                        type="http",
+                        scheme="bearer",
+                        description="A key; `manage` reaches all but the operator's routes.",
                     )
                 }
             ),

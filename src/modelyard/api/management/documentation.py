@@ -11,9 +11,8 @@ from litestar import Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 
-from modelyard.api.management.authorization import NEEDS
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.fields import Name
-from modelyard.core.access import Scope
 from modelyard.core.errors import NotFound
 
 _FOLDER: Final = Path(__file__).parent / "static"
@@ -88,6 +87,6 @@ def documentation_routes(documentation: _Documentation) -> Router:
         "/",
         route_handlers=[openapi, docs, docs_file],
         dependencies={"documentation": Provide(lambda: documentation, sync_to_thread=False)},
-        opt={NEEDS: Scope.INFER},
+        opt=needs(None),
         include_in_schema=False,
     )

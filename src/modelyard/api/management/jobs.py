@@ -13,12 +13,14 @@ from litestar.response import Stream
 from msgspec import Meta
 
 from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Name
 from modelyard.api.management.job_stream import EVENT_STREAM, JobStream, wants_stream
 from modelyard.api.management.operations import Idempotent, Streaming
 from modelyard.api.management.problems import refusals
 from modelyard.core import jobs as entity
+from modelyard.core.access import Permission
 from modelyard.core.jobs import JobEvent, JobFailure, JobState
 from modelyard.core.pages import Page
 
@@ -160,4 +162,5 @@ jobs: Final = Router(
     "/jobs",
     route_handlers=[submit_job, list_jobs, show_job, cancel_job, job_events],
     tags=["jobs"],
+    opt=needs(Permission.MODELS_READ, Permission.MODELS_WRITE),
 )

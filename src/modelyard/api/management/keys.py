@@ -10,14 +10,14 @@ from litestar import Router, get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from modelyard.api.authentication import require
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Name
 from modelyard.api.management.idempotency import SHOWN_ONCE
 from modelyard.api.management.instants import utc
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
-from modelyard.core.access import Scope
+from modelyard.core.access import MAX_SCOPE, Permission, covers
 from modelyard.core.errors import Conflict
 from modelyard.core.pages import Page
 from modelyard.tenancy.key import ApiKey
@@ -36,7 +36,18 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             examples=["web shop"],
         ),
     ]
-    scope: Annotated[Scope, Meta(description="At most your own key's scope.", examples=["infer"])]
+    scope: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_SCOPE,
+            description=(
+                "`infer`, `manage` or finer words such as `models:read`, with spaces between. It "
+                "can hold no more than your own key's."
+            ),
+            examples=["infer"],
+        ),
+    ]
     expires_at: Annotated[
         datetime | None,
         Meta(description="When it stops working; null for never."),
@@ -48,7 +59,7 @@ class Key(msgspec.Struct, frozen=True):
 
     id: str
     name: str
-    scope: Scope
+    scope: str
     hint: str
     created_at: datetime
     expires_at: datetime | None
@@ -94,7 +105,7 @@ def create_key(services: Services, caller: Caller, data: JSONBody[NewKey]) -> Ma
     A repeated request (same `Idempotency-Key`) is therefore answered 409 and names the key's id.
     The new key's scope can be no wider than that of the key that asks.
     """
-    require(caller, data.scope)
+    covers(caller, data.scope)
     expires_at = None if data.expires_at is None else utc("expires_at", data.expires_at)
     key, secret = services.tenancy.create_key(caller.tenant_id, data.name, data.scope, expires_at)
     return MadeKey(**msgspec.structs.asdict(_shown(key)), key=secret)
@@ -114,7 +125,7 @@ def revoke_key(services: Services, caller: Caller, key_id: Name) -> Key:
     A key of a wider scope than your own cannot be revoked.
     """
     key = services.tenancy.key(caller.tenant_id, key_id)
-    require(caller, key.scope)
+    covers(caller, key.scope)
     return _shown(services.tenancy.revoke_key(caller.tenant_id, key_id))
 
 
@@ -130,4 +141,9 @@ def _shown(key: ApiKey) -> Key:
     )
 
 
-keys: Final = Router("/keys", route_handlers=[list_keys, create_key, revoke_key], tags=["keys"])
+keys: Final = Router(
+    "/keys",
+    route_handlers=[list_keys, create_key, revoke_key],
+    tags=["keys"],
+    opt=needs(Permission.KEYS_READ, Permission.KEYS_WRITE),
+)

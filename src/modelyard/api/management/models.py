@@ -10,10 +10,12 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Digest, Filename, Name, Number
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
+from modelyard.core.access import Permission
 from modelyard.core.pages import Page
 from modelyard.registry.model import Alias, Model, Reference
 from modelyard.registry.version import ModelVersion
@@ -140,4 +142,5 @@ models: Final = Router(
         delete_alias,
     ],
     tags=["models"],
+    opt=needs(Permission.MODELS_READ, Permission.MODELS_WRITE),
 )

@@ -10,11 +10,13 @@ from litestar import Router, get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Services
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
 from modelyard.billing import price as entity
 from modelyard.billing.price import Unit
+from modelyard.core.access import Permission
 from modelyard.core.money import Money
 from modelyard.core.pages import Page
 
@@ -108,4 +110,9 @@ def _amount(money: Money) -> Amount:
     return Amount(format(money.amount, "f"), money.currency)
 
 
-prices: Final = Router("/prices", route_handlers=[list_prices, set_price], tags=["billing"])
+prices: Final = Router(
+    "/prices",
+    route_handlers=[list_prices, set_price],
+    tags=["billing"],
+    opt=needs(Permission.PRICES_READ, Permission.PRICES_WRITE),
+)

@@ -16,11 +16,13 @@ from litestar.params import HeaderParameter
 
 from modelyard.api.asgi import Receive
 from modelyard.api.management.admission import LANE, Lane
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Services
 from modelyard.api.management.fields import Name
 from modelyard.api.management.operations import RawBody
 from modelyard.api.management.problems import refusals
 from modelyard.api.management.receiving import Part, Received
+from modelyard.core.access import Permission
 from modelyard.core.errors import Interrupted, Invalid
 from modelyard.core.uploads import Upload
 
@@ -161,4 +163,5 @@ uploads: Final = Router(
     "/uploads",
     route_handlers=[upload_file, resume_upload, show_upload, drop_upload],
     tags=["uploads"],
+    opt=needs(Permission.MODELS_READ, Permission.MODELS_WRITE),
 )

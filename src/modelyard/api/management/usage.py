@@ -9,11 +9,13 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 from msgspec import Meta
 
+from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Services
 from modelyard.api.management.instants import parse_instant
 from modelyard.api.management.problems import refusals
 from modelyard.billing import usage as entity
 from modelyard.billing.usage import UsageBy, UsageQuery
+from modelyard.core.access import Permission
 from modelyard.core.pages import Page
 
 _MOMENT: Final = "A moment with a zone (2026-11-22T10:00:00Z) or a day, which begins at 00:00 UTC."
@@ -74,4 +76,6 @@ def _shown(line: entity.UsageLine) -> UsageLine:
     )
 
 
-usage: Final = Router("/usage", route_handlers=[report_usage], tags=["billing"])
+usage: Final = Router(
+    "/usage", route_handlers=[report_usage], tags=["billing"], opt=needs(Permission.BILLING_READ)
+)

@@ -60,12 +60,14 @@ class Yard:
         self.tenant, self.other = ids.new_id(ids.TENANT), ids.new_id(ids.TENANT)
         with self.store.begin() as tx:
             for number, tenant_id in enumerate((self.tenant, self.other)):
-                tx.tenants().add(Tenant(tenant_id, f"tenant-{number}", self.clock.now()))
+                tx.tenants().add(
+                    Tenant(tenant_id, "default" if number == 0 else "other", self.clock.now())
+                )
         self.services = self._services(folder)
         self.app = make_management_app(self.services)
 
     def client(
-        self, scope: Scope | None = Scope.MANAGE, *, other: bool = False, app: App | None = None
+        self, scope: str | None = Scope.MANAGE, *, other: bool = False, app: App | None = None
     ) -> httpx2.AsyncClient:
         """A client whose requests come with a grant, as they do behind the front; None: without."""
         tenant_id = self.other if other else self.tenant

@@ -38,7 +38,7 @@ async def test_times_are_taken_with_any_zone_and_given_in_utc(yard: Yard) -> Non
 @pytest.mark.parametrize(
     ("body", "named"),
     [
-        ({"name": "a", "scope": "root"}, "field 'scope'"),
+        ({"name": "a", "scope": "root"}, "there is no scope 'root'"),
         ({"name": "", "scope": "infer"}, "field 'name'"),
         ({"name": 5, "scope": "infer"}, "field 'name': expected 'str', got 'int'"),
         ({"name": "a"}, "'scope'"),
