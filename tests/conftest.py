@@ -49,6 +49,9 @@ def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
 # code that opens sockets of its own, as uvloop does.
 sys.addaudithook(_refuse_network)
 
+# Libraries that compute on a thread for each core are far slower where the cores are busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Unless this is set before its first import, onnxruntime writes a device id and may send reports.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 

@@ -15,12 +15,17 @@ from modelyard.core.tensors import Datatype, TensorSpec
 from modelyard.registry.artifact import Format
 from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
 from modelyard.serving.runtimes.text import TextFeatures
+from modelyard.training.spec import AUTO, TaskKind
 from modelyard.training.tasks import TABLE_FILE, train
 from modelyard.training.trained import Trained
+from modelyard.training.trainers.catalogue import ALGORITHMS, candidates
 from tests.integration.training.tables import bundled, customers, reviews
 
-CLASSIFIERS = ["ridge", "logistic_regression", "svm", "random_forest", "gradient_boosting", "mlp"]
-REGRESSORS = ["linear", "ridge", "svm", "random_forest", "gradient_boosting", "mlp"]
+CLASSIFIERS = [a.name for a in ALGORITHMS.values() if TaskKind.CLASSIFICATION in a.tasks]
+REGRESSORS = [a.name for a in ALGORITHMS.values() if TaskKind.REGRESSION in a.tasks]
+LESS = {"naive_bayes": 0.3, "decision_tree": 0.3, "nearest_neighbours": 0.05}
+"""How much these may stay behind the others on tables that do not suit them."""
+TRIED = [a.name for a in candidates(AUTO, TaskKind.CLASSIFICATION)]
 
 
 class Run:
@@ -64,7 +69,7 @@ def test_every_classifier_trains_converts_and_agrees(
     frame = customers() if table == "customers" else bundled(table)
     result = Run(tmp_path, frame, algorithm=algorithm).result
     assert result.card.algorithm == algorithm
-    assert result.card.metrics["accuracy"] >= least
+    assert result.card.metrics["accuracy"] >= least - LESS.get(algorithm, 0.0)
     assert result.parity.agreed, result.parity.reason
     assert result.parity.rows > result.card.test_rows
     assert result.parity.label_agreement == 1.0
@@ -79,10 +84,58 @@ def test_every_regressor_trains_converts_and_agrees(
 ) -> None:
     frame = customers(number=True) if table == "customers" else bundled(table)
     result = Run(tmp_path, frame, algorithm=algorithm).result
-    assert result.card.metrics["r2"] >= least
+    assert result.card.metrics["r2"] >= least - LESS.get(algorithm, 0.0)
+    if (algorithm, table) == ("nearest_neighbours", "customers"):
+        # Of two rows that are equally near each form takes another one: it is served as it came.
+        assert not result.parity.agreed
+        return
     assert result.parity.agreed, result.parity.reason
     assert result.parity.largest_difference is not None
     assert result.signature.outputs == (TensorSpec("prediction", Datatype.FP32, (-1,)),)
+
+
+@pytest.mark.parametrize("number", [True, False])
+def test_a_large_table_is_boosted_on_histograms_and_gaps_are_taken(
+    tmp_path: Path, number: bool
+) -> None:
+    generator = np.random.default_rng(1)
+    matrix = generator.normal(size=(13_000, 3))
+    value = matrix[:, 0] * 2 + matrix[:, 1] ** 2
+    matrix[generator.random(matrix.shape) < 0.02] = np.nan
+    frame = pl.DataFrame(matrix, schema=["a", "b", "c"], orient="row", nan_to_null=True)
+    target = pl.Series("target", value)
+    frame = frame.with_columns(target if number else (target > 1).cast(pl.String))
+    parameters = {"n_estimators": 30, "max_depth": 4, "n_iter_no_change": None}
+    run = Run(tmp_path, frame, algorithm="gradient_boosting", parameters=parameters)
+    pipeline = joblib.load(run.folder / "native.joblib")
+    assert type(pipeline.named_steps["model"]).__name__.startswith("HistGradientBoosting")
+    assert run.result.card.train_rows == 10_400
+    assert run.result.card.metrics["r2" if number else "accuracy"] > 0.85
+    assert run.result.parity.agreed, run.result.parity.reason
+
+
+@pytest.mark.parametrize("number", [True, False])
+def test_neighbours_may_count_by_their_distance(tmp_path: Path, number: bool) -> None:
+    run = Run(
+        tmp_path,
+        customers(number=number),
+        algorithm="nearest_neighbours",
+        parameters={"weights": "distance", "n_neighbors": 9},
+    )
+    assert run.result.parity.agreed, run.result.parity.reason
+
+
+def test_an_l1_penalty_leaves_out_what_does_not_matter(tmp_path: Path) -> None:
+    run = Run(
+        tmp_path,
+        bundled("breast_cancer"),
+        algorithm="logistic_regression",
+        parameters={"l1_ratio": 1.0, "C": 0.02, "max_iter": 5000},
+    )
+    pipeline = joblib.load(run.folder / "native.joblib")
+    used = np.count_nonzero(pipeline.named_steps["model"].coef_)
+    assert 1 <= used <= 10
+    assert run.result.parity.agreed, run.result.parity.reason
 
 
 def test_numbers_make_one_tensor_and_the_native_pipeline_says_the_same(tmp_path: Path) -> None:
@@ -142,7 +195,7 @@ def test_classes_may_be_any_whole_numbers(tmp_path: Path) -> None:
     assert run.predict(features=[[5.1, 3.5, 1.4, 0.2]])["label"] == [-5]
 
 
-@pytest.mark.parametrize("algorithm", ["logistic_regression", "svm", "ridge"])
+@pytest.mark.parametrize("algorithm", ["logistic_regression", "naive_bayes", "svm", "ridge"])
 def test_text_is_served_without_scikit_learn(tmp_path: Path, algorithm: str) -> None:
     run = Run(tmp_path, reviews(), target="verdict", algorithm=algorithm, exclude=["stars"])
     assert run.result.parity.agreed, run.result.parity.reason
@@ -170,7 +223,7 @@ def test_text_stands_beside_numbers_in_classification_and_regression(tmp_path: P
 def test_auto_compares_all_on_the_same_folds_and_tells_its_story(tmp_path: Path) -> None:
     run = Run(tmp_path, bundled("wine"), folds=3)
     card = run.result.card
-    assert sorted(one.algorithm for one in card.leaderboard) == sorted(CLASSIFIERS)
+    assert sorted(one.algorithm for one in card.leaderboard) == sorted(TRIED)
     scores = [one.score for one in card.leaderboard]
     assert scores == sorted(scores, key=lambda score: -(score or 0.0))
     assert card.algorithm == card.leaderboard[0].algorithm
@@ -180,13 +233,14 @@ def test_auto_compares_all_on_the_same_folds_and_tells_its_story(tmp_path: Path)
     fractions = [line.fraction for line in run.story]
     assert fractions == sorted(fractions, key=lambda fraction: fraction or 0.0)
     folds = [line.data for line in run.story if "fold" in line.data]
-    assert len(folds) == 3 * len(CLASSIFIERS)
+    assert len(folds) == 3 * len(TRIED)
     assert set(folds[0]) == {"algorithm", "fold", "metric", "score"}
 
 
 def test_auto_on_text_compares_what_suits_it(tmp_path: Path) -> None:
     card = Run(tmp_path, reviews(), target="verdict").result.card
-    assert {one.algorithm for one in card.leaderboard} == {"ridge", "logistic_regression", "svm"}
+    suited = {"ridge", "logistic_regression", "naive_bayes", "svm"}
+    assert {one.algorithm for one in card.leaderboard} == suited
     assert any("not tried on text" in warning for warning in card.warnings)
 
 
@@ -254,11 +308,9 @@ def test_more_rows_than_an_algorithm_is_good_for_are_sampled(tmp_path: Path) -> 
     dice = np.random.default_rng(0)
     wide = dice.normal(size=(3000, 1000)).astype(np.float32)
     frame = pl.DataFrame(wide).with_columns(target=pl.Series(wide[:, 0] > 0))
-    result = Run(
-        tmp_path, frame, algorithm="gradient_boosting", parameters={"n_estimators": 2}
-    ).result
+    result = Run(tmp_path, frame, algorithm="nearest_neighbours").result
     assert result.card.train_rows == 2000
-    assert "gradient_boosting was trained on a sample of 2000 rows" in result.card.warnings
+    assert "nearest_neighbours was trained on a sample of 2000 rows" in result.card.warnings
     assert result.parity.agreed, result.parity.reason
 
 
@@ -266,7 +318,7 @@ def test_more_rows_than_an_algorithm_is_good_for_are_sampled(tmp_path: Path) -> 
     ("spec", "message"),
     [
         ({"target": "nope"}, "there is no target column 'nope'"),
-        ({"algorithm": "xgboost"}, "there is no algorithm 'xgboost'"),
+        ({"algorithm": "catboost"}, "there is no algorithm 'catboost'"),
         ({"algorithm": "linear"}, "'linear' does not do classification"),
         ({"parameters": {"C": 1}}, "parameters belong to one algorithm"),
         ({"algorithm": "svm", "parameters": {"C": -1}}, "parameter 'C' is '-1'"),

@@ -69,12 +69,18 @@ class GraphBuilder:
 
     def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output; return the output's name."""
+        (name,) = self.node_of(1, kind, *inputs, domain=domain, **attributes)
+        return name
+
+    def node_of(
+        self, outputs: int, kind: str, *inputs: str, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node with so many outputs; return their names."""
         from onnx import helper
 
-        name = self.name()
-        node = helper.make_node(kind, list(inputs), [name], domain=domain, **attributes)
-        self._nodes.append(node)
-        return name
+        names = [self.name() for _ in range(outputs)]
+        self._nodes.append(helper.make_node(kind, list(inputs), names, domain=domain, **attributes))
+        return names
 
     def splice(self, graph: onnx.GraphProto, *sources: str) -> list[str]:
         """Add a whole graph, its inputs fed from `sources`; return the names of its outputs."""

@@ -7,6 +7,7 @@ Tokenisation stays outside (`serving/runtimes/text.py`): the graph begins at cou
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,10 +15,13 @@ import numpy as np
 
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.runtimes.text import TextInput, TextSpec
+from modelyard.training.conversion import boosted, neighbours
 from modelyard.training.conversion.graph import GraphBuilder
+from modelyard.training.conversion.grown import ensemble_of
 from modelyard.training.preprocessing import CATEGORY, NUMBERS, TEXT
 from modelyard.training.problem import Problem, Role
 from modelyard.training.spec import TaskKind
+from modelyard.training.trainers.labelled import LabelledClassifier
 
 if TYPE_CHECKING:
     import onnx
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 OPSET: Final = 18
 LEAST_OPSET: Final = 13
 ML_OPSET: Final = 3
+IR_VERSION: Final = 8
 ML: Final = "ai.onnx.ml"
 FEATURES: Final = "features"
 """The single input of a model whose features are all numbers."""
@@ -91,10 +96,9 @@ def convert(pipeline: Any, problem: Problem) -> Converted:
     builder = GraphBuilder([*problem.features, *names])
     matrix, texts = _preprocess(builder, prepare, problem)
     inner, rescale = _target_scale(model)
-    converted = _convert_estimator(inner, _width(prepare))
-    outputs = builder.splice(converted.graph, matrix)
+    outputs, opsets = _predict(builder, inner, matrix, _width(prepare))
     _give(builder, outputs, signature, rescale)
-    graph = builder.model(_opsets(converted), converted.ir_version)
+    graph = builder.model(_opsets(opsets), IR_VERSION)
     return Converted(graph.SerializeToString(), TextSpec(tuple(texts)) if texts else None)
 
 
@@ -191,6 +195,21 @@ def _width(prepare: Any) -> int:
     return max(int(part.stop) for part in prepare.output_indices_.values())
 
 
+def _predict(
+    builder: GraphBuilder, estimator: Any, matrix: str, width: int
+) -> tuple[list[str], Sequence[onnx.OperatorSetIdProto]]:
+    """The estimator's answers to the matrix, in the signature's order, and what they need."""
+    classes = list(getattr(estimator, "classes_", ()))
+    bare = estimator.classifier if isinstance(estimator, LabelledClassifier) else estimator
+    ensemble = ensemble_of(bare)
+    if ensemble is not None:
+        return list(boosted.answers(builder, ensemble, classes, matrix).values()), ()
+    if type(estimator).__name__ in neighbours.KINDS:
+        return list(neighbours.answers(builder, estimator, matrix).values()), ()
+    converted = _convert_estimator(estimator, width)
+    return builder.splice(converted.graph, matrix), converted.opset_import
+
+
 def _convert_estimator(estimator: Any, width: int) -> onnx.ModelProto:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
@@ -231,11 +250,11 @@ def _give(
         builder.output(spec.name, source, elements[spec.datatype], ["rows", *spec.shape[1:]])
 
 
-def _opsets(converted: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
+def _opsets(stated: Sequence[onnx.OperatorSetIdProto]) -> list[onnx.OperatorSetIdProto]:
     from onnx import helper
 
     # The converter states the least version that its nodes need; ours may need a later one.
     needed = {"": LEAST_OPSET, ML: ML_OPSET}
-    for one in converted.opset_import:
+    for one in stated:
         needed[one.domain] = max(one.version, needed.get(one.domain, 1))
     return [helper.make_opsetid(domain, version) for domain, version in needed.items()]

@@ -17,15 +17,10 @@ from modelyard.core.tensors import Datatype, Signature, Tensor
 from modelyard.serving.runtimes.answers import LABEL, PREDICTION, PROBABILITIES, TRANSFORMED
 from modelyard.serving.runtimes.estimator import feature_names
 from modelyard.serving.runtimes.text import TextInput, TextSpec
-from modelyard.training.conversion import (
-    boosted,
-    forest_trees,
-    histogram_trees,
-    lightgbm_trees,
-    xgboost_trees,
-)
+from modelyard.training.conversion import boosted
 from modelyard.training.conversion.convertible import Graph, NotConvertible
 from modelyard.training.conversion.graph import GraphBuilder
+from modelyard.training.conversion.grown import ensemble_of
 from modelyard.training.conversion.outputs import ML_OPSET, OPSET, element, finish, give
 from modelyard.training.conversion.trees import Ensemble
 from modelyard.training.conversion.vectorizer import text_input, weighted_counts
@@ -58,7 +53,7 @@ def _graph(steps: Sequence[Any], signature: Signature, precision: Datatype) -> G
     *middle, last = steps[1:] if text else steps
     if middle:
         conversion.prepare(_joined(middle), names=not text)
-    ensemble = _ensemble(last)
+    ensemble = ensemble_of(last)
     if ensemble is None:
         conversion.predict(last, names=not (text or middle))
     else:
@@ -80,20 +75,6 @@ def _joined(steps: Sequence[Any]) -> Any:
     from sklearn.pipeline import make_pipeline
 
     return steps[0] if len(steps) == 1 else make_pipeline(*steps)
-
-
-def _ensemble(estimator: Any) -> Ensemble | None:
-    """The trees of an estimator that is converted here and not by skl2onnx."""
-    library = type(estimator).__module__.partition(".")[0]
-    if library == "xgboost" and hasattr(estimator, "get_booster"):
-        return xgboost_trees.ensemble_of(estimator.get_booster())
-    if library == "lightgbm" and hasattr(estimator, "booster_"):
-        return lightgbm_trees.ensemble_of(estimator.booster_)
-    if library == "sklearn" and type(estimator).__name__ in forest_trees.KINDS:
-        return forest_trees.ensemble_of(estimator)
-    if library == "sklearn" and type(estimator).__name__.startswith("HistGradientBoosting"):
-        return histogram_trees.ensemble_of(estimator)
-    return None
 
 
 def _gives_sparse(transformer: Any) -> bool:

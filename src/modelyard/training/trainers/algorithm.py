@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from modelyard.core.errors import Invalid
@@ -106,7 +107,9 @@ class Algorithm:
     """One algorithm.
 
     `scaled` says that it wants inputs of like size. `max_rows` bounds what it is trained on: work
-    grows faster than its rows. `max_cells` bounds rows times width in the same way.
+    grows faster than its rows. `max_cells` bounds rows times width in the same way. `auto` passes
+    over one that is not `tried`: another is nearly always better. `library` is a package that it
+    needs and that may be absent, and the name of the extra that brings it.
     """
 
     name: str
@@ -117,6 +120,13 @@ class Algorithm:
     max_rows: int
     max_cells: int = 100_000_000
     suits_sparse: bool = True
+    tried: bool = True
+    library: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether the library that it needs is installed."""
+        return not self.library or find_spec(self.library) is not None
 
     def row_limit(self, width: int) -> int:
         """How many rows of this width it is trained on at most."""

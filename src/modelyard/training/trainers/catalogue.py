@@ -8,20 +8,36 @@ from typing import Final
 from modelyard.core.errors import Invalid
 from modelyard.training.spec import AUTO, TaskKind
 from modelyard.training.trainers.algorithm import Algorithm
-from modelyard.training.trainers.linear import LINEAR, LOGISTIC_REGRESSION, RIDGE
+from modelyard.training.trainers.bayes import NAIVE_BAYES
+from modelyard.training.trainers.boosting import LIGHTGBM, XGBOOST
+from modelyard.training.trainers.linear import (
+    ELASTIC_NET,
+    LASSO,
+    LINEAR,
+    LOGISTIC_REGRESSION,
+    RIDGE,
+)
 from modelyard.training.trainers.mlp import MLP
+from modelyard.training.trainers.neighbours import NEAREST_NEIGHBOURS
 from modelyard.training.trainers.svm import SVM
-from modelyard.training.trainers.trees import GRADIENT_BOOSTING, RANDOM_FOREST
+from modelyard.training.trainers.trees import DECISION_TREE, GRADIENT_BOOSTING, RANDOM_FOREST
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     algorithm.name: algorithm
     for algorithm in (
         LINEAR,
         RIDGE,
+        LASSO,
+        ELASTIC_NET,
         LOGISTIC_REGRESSION,
+        NAIVE_BAYES,
+        NEAREST_NEIGHBOURS,
         SVM,
+        DECISION_TREE,
         RANDOM_FOREST,
         GRADIENT_BOOSTING,
+        LIGHTGBM,
+        XGBOOST,
         MLP,
     )
 }
@@ -35,17 +51,22 @@ def check_algorithm(name: str) -> None:
 
 
 def candidates(name: str, task: TaskKind) -> tuple[Algorithm, ...]:
-    """The algorithm of this name, or with `auto` all that can do the task.
+    """The algorithm of this name, or with `auto` all that are tried for the task.
 
     Raises:
-        Invalid: an unknown name, or an algorithm that cannot do the task.
+        Invalid: an unknown name, or an algorithm that cannot do the task or is not installed.
     """
     check_algorithm(name)
     able = tuple(a for a in ALGORITHMS.values() if task in a.tasks)
     if name == AUTO:
-        return able
+        return tuple(a for a in able if a.tried and a.available)
     algorithm = ALGORITHMS[name]
     if algorithm not in able:
         names = ", ".join(a.name for a in able)
         raise Invalid(f"algorithm '{name}' does not do {task}; these do: {names}")
+    if not algorithm.available:
+        raise Invalid(
+            f"algorithm '{name}' needs a library that this server does not have: "
+            f"pip install 'modelyard[{algorithm.library}]'"
+        )
     return (algorithm,)

@@ -1,4 +1,4 @@
-"""Linear models: least squares, ridge, logistic regression."""
+"""Linear models: least squares, ridge, lasso, elastic net, logistic regression."""
 
 from __future__ import annotations
 
@@ -29,14 +29,40 @@ def _ridge(fit: Fit) -> Estimator:
     return kind(random_state=fit.seed, **fit.parameters)
 
 
+def _lasso(fit: Fit) -> Estimator:
+    from sklearn.linear_model import Lasso
+
+    return _rescaled(Lasso(random_state=fit.seed, **{**_SPARSE, **fit.parameters}))
+
+
+def _elastic_net(fit: Fit) -> Estimator:
+    from sklearn.linear_model import ElasticNet
+
+    return _rescaled(ElasticNet(random_state=fit.seed, **{**_SPARSE, **fit.parameters}))
+
+
+_SPARSE: Final = {"alpha": 0.01, "max_iter": 10_000}
+"""For a target of about unit size."""
+
+
+def _rescaled(model: Estimator) -> Estimator:
+    """The strength of an L1 penalty means something only beside the size of the target."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.preprocessing import StandardScaler
+
+    return TransformedTargetRegressor(model, transformer=StandardScaler())
+
+
 def _logistic_regression(fit: Fit) -> Estimator:
     from sklearn.linear_model import LogisticRegression
 
     # The rows of TF-IDF have length one, so its weights must be larger to tell classes apart.
     strength = 5.0 if fit.sparse else 1.0
-    return LogisticRegression(
-        random_state=fit.seed, **{"C": strength, "max_iter": 1000, **fit.parameters}
-    )
+    settings = {"C": strength, "max_iter": 1000, **fit.parameters}
+    if settings.get("l1_ratio"):
+        # The only solver that knows the L1 penalty and several classes.
+        settings["solver"] = "saga"
+    return LogisticRegression(random_state=fit.seed, **settings)
 
 
 LINEAR: Final = Algorithm(
@@ -61,6 +87,33 @@ RIDGE: Final = Algorithm(
     max_rows=1_000_000,
 )
 
+_SHRUNK: Final = {
+    "alpha": real(1e-9, 1e9),
+    "fit_intercept": flag(),
+    "max_iter": whole(1, 100_000),
+    "positive": flag(),
+    "tol": real(1e-12, 1),
+}
+
+LASSO: Final = Algorithm(
+    name="lasso",
+    tasks=frozenset({TaskKind.REGRESSION}),
+    parameters=_SHRUNK,
+    build=_lasso,
+    scaled=True,
+    max_rows=1_000_000,
+    tried=False,
+)
+
+ELASTIC_NET: Final = Algorithm(
+    name="elastic_net",
+    tasks=frozenset({TaskKind.REGRESSION}),
+    parameters={**_SHRUNK, "l1_ratio": real(0, 1)},
+    build=_elastic_net,
+    scaled=True,
+    max_rows=1_000_000,
+)
+
 LOGISTIC_REGRESSION: Final = Algorithm(
     name="logistic_regression",
     tasks=frozenset({TaskKind.CLASSIFICATION}),
@@ -68,6 +121,7 @@ LOGISTIC_REGRESSION: Final = Algorithm(
         "C": real(1e-9, 1e9),
         "class_weight": choice("balanced", optional=True),
         "fit_intercept": flag(),
+        "l1_ratio": real(0, 1),
         "max_iter": whole(1, 100_000),
         "tol": real(1e-12, 1),
     },

@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,18 +11,31 @@ from modelyard.training.trainers.catalogue import ALGORITHMS, candidates
 
 def test_auto_means_every_algorithm_that_can_do_the_task() -> None:
     names = {task: [a.name for a in candidates(AUTO, task)] for task in TaskKind}
-    trees = ["random_forest", "gradient_boosting", "mlp"]
-    assert names[TaskKind.CLASSIFICATION] == ["ridge", "logistic_regression", "svm", *trees]
-    assert names[TaskKind.REGRESSION] == ["linear", "ridge", "svm", *trees]
+    last = ["svm", "random_forest", "gradient_boosting", "lightgbm", "mlp"]
+    assert names[TaskKind.CLASSIFICATION] == ["ridge", "logistic_regression", "naive_bayes", *last]
+    assert names[TaskKind.REGRESSION] == ["linear", "ridge", "elastic_net", *last]
+
+
+def test_what_is_not_installed_is_not_tried_and_says_so_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lightgbm = ALGORITHMS["lightgbm"]
+    absent = dataclasses.replace(lightgbm, library="a_library_that_nobody_has")
+    monkeypatch.setitem(ALGORITHMS, "lightgbm", absent)
+    tried = candidates(AUTO, TaskKind.REGRESSION)
+    assert absent not in tried
+    assert ALGORITHMS["linear"] in tried
+    with pytest.raises(Invalid, match=r"pip install 'modelyard\[a_library_that_nobody_has\]'"):
+        candidates("lightgbm", TaskKind.REGRESSION)
 
 
 @pytest.mark.parametrize(
     ("name", "task", "message"),
     [
         (
-            "xgboost",
+            "catboost",
             TaskKind.REGRESSION,
-            "there is no algorithm 'xgboost'; there are: auto, linear",
+            "there is no algorithm 'catboost'; there are: auto, linear",
         ),
         ("linear", TaskKind.CLASSIFICATION, "'linear' does not do classification; these do: ridge"),
         ("logistic_regression", TaskKind.REGRESSION, "does not do regression; these do: linear"),
@@ -80,17 +94,22 @@ def test_parameters_out_of_bounds(algorithm: str, given: dict[str, Any], message
 )
 def test_every_parameter_is_one_of_the_estimator_s(name: str, task: TaskKind) -> None:
     algorithm = ALGORITHMS[name]
-    built = algorithm.build(Fit(task, rows=100, width=4, seed=7, rarest=20))
-    known = {name.rpartition("__")[2] for name in built.get_params()}
+    known = {
+        name.rpartition("__")[2]
+        for sparse in (False, True)
+        for name in algorithm.build(
+            Fit(task, rows=100, width=4, seed=7, rarest=20, sparse=sparse)
+        ).get_params()
+    }
     only_of_the_other_task = {"class_weight", "epsilon"}
     assert set(algorithm.parameters) - only_of_the_other_task <= known
 
 
 def test_work_is_bounded_by_rows_and_by_cells() -> None:
-    boosting = ALGORITHMS["gradient_boosting"]
-    assert boosting.row_limit(1) == 50_000
-    assert boosting.row_limit(1000) == 2000
-    assert boosting.row_limit(10**7) == 1000
+    forest = ALGORITHMS["random_forest"]
+    assert forest.row_limit(1) == 200_000
+    assert forest.row_limit(1000) == 20_000
+    assert forest.row_limit(10**7) == 1000
 
 
 def test_many_rows_get_a_linear_machine_unless_a_kernel_is_asked_for() -> None:

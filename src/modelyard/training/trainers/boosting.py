@@ -1,0 +1,96 @@
+"""Gradient boosting by LightGBM and by XGBoost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modelyard.training.spec import TaskKind
+from modelyard.training.trainers.algorithm import (
+    Algorithm,
+    Estimator,
+    Fit,
+    Parameter,
+    choice,
+    real,
+    whole,
+)
+
+
+def _lightgbm(fit: Fit) -> Estimator:
+    from lightgbm import LGBMClassifier, LGBMRegressor
+
+    kind = LGBMClassifier if fit.task is TaskKind.CLASSIFICATION else LGBMRegressor
+    # Rows are drawn only if it is told how often.
+    often = 1 if "subsample" in fit.parameters else 0
+    settings = {"n_estimators": 200, "learning_rate": 0.05, "subsample_freq": often}
+    if fit.rows < _FEW_ROWS:
+        settings["min_child_samples"] = max(1, fit.rows // 50)
+    return kind(
+        random_state=fit.seed,
+        n_jobs=1,
+        deterministic=True,
+        force_row_wise=True,
+        verbosity=-1,
+        **{**settings, **fit.parameters},
+    )
+
+
+def _xgboost(fit: Fit) -> Estimator:
+    from xgboost import XGBClassifier, XGBRegressor
+
+    from modelyard.training.trainers.labelled import LabelledClassifier
+
+    settings = {"n_estimators": 200, "learning_rate": 0.1, **fit.parameters}
+    settings |= {"random_state": fit.seed, "n_jobs": 1, "tree_method": "hist"}
+    if fit.task is TaskKind.REGRESSION:
+        return XGBRegressor(**settings)
+    return LabelledClassifier(XGBClassifier(**settings))
+
+
+_FEW_ROWS: Final = 1_000
+"""A leaf of LightGBM's usual twenty rows is too coarse for so few."""
+_FRACTION: Final = Parameter((float,), 1e-3, 1.0)
+_BOTH: Final = {
+    "n_estimators": whole(1, 5000),
+    "learning_rate": real(1e-6, 10),
+    "max_depth": whole(1, 64),
+    "subsample": _FRACTION,
+    "colsample_bytree": _FRACTION,
+    "reg_alpha": real(0, 1e6),
+    "reg_lambda": real(0, 1e6),
+}
+
+LIGHTGBM: Final = Algorithm(
+    name="lightgbm",
+    tasks=frozenset(TaskKind),
+    parameters={
+        **_BOTH,
+        "num_leaves": whole(2, 10_000),
+        "min_child_samples": whole(1, 1_000_000),
+        "class_weight": choice("balanced", optional=True),
+    },
+    build=_lightgbm,
+    scaled=False,
+    max_rows=2_000_000,
+    max_cells=200_000_000,
+    suits_sparse=False,
+    library="lightgbm",
+)
+
+XGBOOST: Final = Algorithm(
+    name="xgboost",
+    tasks=frozenset(TaskKind),
+    parameters={
+        **_BOTH,
+        "gamma": real(0, 1e6),
+        "max_leaves": whole(0, 10_000),
+        "min_child_weight": real(0, 1e6),
+    },
+    build=_xgboost,
+    scaled=False,
+    max_rows=2_000_000,
+    max_cells=200_000_000,
+    suits_sparse=False,
+    tried=False,
+    library="xgboost",
+)
