@@ -6,13 +6,13 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from modelyard.billing.price import Price, Unit
+from modelyard.billing.price import Price
+from modelyard.billing.rate import Rate, Unit
 from modelyard.core import ids
 from modelyard.core.access import Scope
 from modelyard.core.clock import microseconds
 from modelyard.core.events import PredictionMade
 from modelyard.core.jobs import Job
-from modelyard.core.money import Money
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.deployment.deployment import (
     Deployment,
@@ -159,8 +159,8 @@ def a_price(
     return Price(
         id=ids.new_id(ids.PRICE),
         deployment=deployment,
-        unit=unit,
-        price=Money(Decimal(amount), "USD"),
+        currency="USD",
+        rates=(Rate.flat(unit, Decimal(amount)),),
         effective_from=START + timedelta(seconds=seconds),
     )
 

@@ -9,11 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from modelyard.adapters.memory import MemoryStore
-from modelyard.billing.price import Price, Unit
-from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
+from modelyard.billing.rate import Rate, Scheme, Tier, Unit
+from modelyard.billing.usage import Side, UsageBy, UsageQuery, UsageSum
 from modelyard.core.errors import Conflict
 from modelyard.core.events import GONE, PredictionMade
-from modelyard.core.money import Money
+from modelyard.core.metering import Quantities, quantities
 from tests.conformance.samples import OURS, START, THEIRS, a_price, an_event
 from tests.conformance.stores import AnyStore
 
@@ -25,9 +25,11 @@ def ingest(store: AnyStore, *events: PredictionMade, journal: str = "jrn_a", end
         tx.ledger().append(journal, end, events)
 
 
-def sums(store: AnyStore, by: UsageBy = UsageBy.DAY, tenant_id: str = OURS) -> list[UsageSum]:
+def sums(
+    store: AnyStore, *by: UsageBy, tenant_id: str = OURS, side: Side = Side.USED
+) -> list[UsageSum]:
     with store.read() as tx:
-        return tx.usage(tenant_id).sums(UsageQuery(by))
+        return tx.usage(tenant_id).sums(UsageQuery(by or (UsageBy.DAY,), side=side))
 
 
 def count(store: AnyStore) -> int:
@@ -46,8 +48,9 @@ def test_prices_are_exact_and_listed_newest_first(store: AnyStore) -> None:
     with store.read() as tx:
         listed = tx.prices(OURS).list()
         assert listed == prices[::-1]
-        assert str(listed[0].price.amount) == "0.10"
-        assert listed[1].price.amount == Decimal("123456789012345678.123456789012")
+        assert str(listed[0].rates[0].tiers[0].amount) == "0.10"
+        amounts = listed[1].unit_amounts
+        assert amounts == {Unit.ROW: Decimal("123456789012345678.123456789012")}
         assert tx.prices(THEIRS).list() == []
 
 
@@ -131,19 +134,68 @@ def test_tokens_count_where_they_were_answered_or_made_for_a_client_that_left(
     assert (line.requests, line.errors) == (1, 2)
 
 
-def test_a_price_of_tokens_is_kept_exactly(store: AnyStore) -> None:
-    price = Price(
-        "prc_1", "chat", Unit.TOKEN, _usd("0.6"), a_price("1").effective_from,
-        _usd("0.150000000001"), _usd("0.075"),
-    )  # fmt: skip
+def test_all_that_a_price_says_is_kept(store: AnyStore) -> None:
+    tiers = (Tier(Decimal("0.150000000001"), 10), Tier(Decimal("0.1")))
+    price = replace(
+        a_price("1"),
+        rates=(
+            Rate(Unit.INPUT_TOKEN, tiers, Scheme.VOLUME, free=7),
+            Rate.flat(Unit.COMPUTE_SECOND, Decimal("0.60")),
+        ),
+        minimum=Decimal("5.00"),
+        customer_id=THEIRS,
+    )
     with store.begin() as tx:
         tx.prices(OURS).add(price)
     with store.read() as tx:
         assert tx.prices(OURS).list() == [price]
+        assert tx.ledger().prices({price.id, "prc_none"}) == {price.id: price}
 
 
-def _usd(amount: str) -> Money:
-    return Money(Decimal(amount), "USD")
+def test_a_price_for_one_customer_comes_before_the_general_one(store: AnyStore) -> None:
+    general, later = a_price("1"), a_price("2", seconds=20)
+    special = replace(a_price("9", seconds=10), customer_id=THEIRS)
+    over = replace(a_price("9", seconds=30), customer_id=THEIRS, rates=())
+    with store.begin() as tx:
+        for price in (general, later, special, over):
+            tx.prices(OURS).add(price)
+    for seconds in (5, 15, 25, 35):
+        ingest(store, an_event(seconds), replace(an_event(seconds, THEIRS), owner_id=OURS))
+    own = {line.price_id: line.requests for line in sums(store)}
+    assert own == {general.id: 2, later.id: 2}
+    theirs = {line.price_id: line.requests for line in sums(store, tenant_id=THEIRS)}
+    assert theirs == {general.id: 1, special.id: 2, later.id: 1}
+
+
+@pytest.mark.parametrize("status", [200, 201, 302, 399, 400, 404, 422, 429, 499, 500, 503, 504])
+def test_each_store_charges_for_what_the_rule_says(store: AnyStore, status: int) -> None:
+    event = replace(
+        an_event(status=status, rows=4), prompt_tokens=7, cached_tokens=3, completion_tokens=5,
+        compute=11,
+    )  # fmt: skip
+    ingest(store, event)
+    [line] = sums(store)
+    assert line.quantities == quantities(event)
+    produced = Quantities(0, 0, 4, 3, 5, 11)
+    if status < 400:
+        assert line.quantities == produced + Quantities(1, 4)
+    else:
+        assert line.quantities == (produced if status == GONE else Quantities())
+
+
+def test_who_served_and_who_used(store: AnyStore) -> None:
+    ingest(
+        store,
+        an_event(),
+        replace(an_event(tenant_id=THEIRS), owner_id=OURS),
+        replace(an_event(tenant_id=THEIRS), owner_id=OURS),
+        an_event(tenant_id=THEIRS),
+    )
+    by = (UsageBy.TENANT, UsageBy.DEPLOYMENT)
+    served = [(line.groups, line.requests) for line in sums(store, *by, side=Side.SERVED)]
+    assert served == [((OURS, "churn"), 1), ((THEIRS, "churn"), 2)]
+    assert [line.requests for line in sums(store, *by, tenant_id=THEIRS)] == [3]
+    assert [line.requests for line in sums(store, *by, side=Side.ALL)] == [1, 3]
 
 
 def test_usage_is_added_up_by_each_group(store: AnyStore) -> None:
@@ -155,16 +207,16 @@ def test_usage_is_added_up_by_each_group(store: AnyStore) -> None:
         an_event(0, tenant_id=THEIRS),
     )
     assert sums(store, UsageBy.DAY) == [
-        UsageSum("2026-01-01", None, 1, 1, 3, 200, 20, 4_000),
-        UsageSum("2026-01-02", None, 1, 0, 2, 100, 10, 2_000),
+        UsageSum(("2026-01-01",), None, 1, 1, 3, 200, 20, 4_000),
+        UsageSum(("2026-01-02",), None, 1, 0, 2, 100, 10, 2_000),
     ]
     assert sums(store, UsageBy.KEY) == [
-        UsageSum("key_a", None, 2, 0, 5, 200, 20, 4_000),
-        UsageSum("key_b", None, 0, 1, 0, 100, 10, 2_000),
+        UsageSum(("key_a",), None, 2, 0, 5, 200, 20, 4_000),
+        UsageSum(("key_b",), None, 0, 1, 0, 100, 10, 2_000),
     ]
     by_model = [
-        UsageSum("a-fraud", None, 1, 0, 2, 100, 10, 2_000),
-        UsageSum("churn", None, 1, 1, 3, 200, 20, 4_000),
+        UsageSum(("a-fraud",), None, 1, 0, 2, 100, 10, 2_000),
+        UsageSum(("churn",), None, 1, 1, 3, 200, 20, 4_000),
     ]
     assert sums(store, UsageBy.MODEL) == sums(store, UsageBy.DEPLOYMENT) == by_model
     assert [line.requests for line in sums(store, tenant_id=THEIRS)] == [1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from modelyard.billing.price import Price
@@ -23,10 +23,10 @@ class PriceRepository(Protocol):
 
 
 class UsageRepository(Protocol):
-    """The usage of one tenant."""
+    """The usage that one tenant is concerned in."""
 
     def sums(self, query: UsageQuery) -> list[UsageSum]:
-        """Added up by group and price, ordered by group."""
+        """Added up by groups and price, ordered by groups."""
         ...
 
 
@@ -44,6 +44,10 @@ class UsageLedger(Protocol):
         of its deployment that was in force when its request began, in the book of the
         deployment's owner.
         """
+        ...
+
+    def prices(self, price_ids: Collection[str]) -> Mapping[str, Price]:
+        """These prices by id, whoever set them: what is in the ledger names them."""
         ...
 
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from modelyard.core.metering import Quantities
+
 
 class UsageBy(StrEnum):
     """How usage is grouped."""
@@ -16,27 +18,39 @@ class UsageBy(StrEnum):
     KEY = "key"
     MODEL = "model"
     DEPLOYMENT = "deployment"
+    TENANT = "tenant"
+
+
+class Side(StrEnum):
+    """Whose usage: what the tenant USED, what was SERVED by its deployments to whomever, or ALL
+    there is of every tenant.
+    """
+
+    USED = "used"
+    SERVED = "served"
+    ALL = "all"
 
 
 class UsageQuery(msgspec.Struct, frozen=True):
     """Which usage: requests that began in [since, until), both UTC."""
 
-    by: UsageBy = UsageBy.DAY
+    by: tuple[UsageBy, ...] = (UsageBy.DAY,)
     since: datetime | None = None
     until: datetime | None = None
+    side: Side = Side.USED
 
 
 class UsageSum(msgspec.Struct, frozen=True):
     """One group at one price, as the store adds it up.
 
-    `group` is a day (2026-11-22), a key id or a name. `requests` counts those that were answered
-    well (status below 400), which alone cost anything; `errors` counts the others. `price_id`
-    is None where no price was in force. `duration` is in microseconds. `cached` counts those of
-    the requests that were answered from the response cache. Tokens are of those and of requests
-    whose client went away while they were generated; `cached_tokens` are among the prompts'.
+    `groups` are, as asked, a day (2026-11-22), the id of a key or of a tenant, or a name.
+    `requests` counts those that were answered well, `errors` the others. `price_id` is None where
+    no price was in force. `duration` is in microseconds. `cached` counts those of the requests
+    that were answered from the response cache. Tokens and `compute` (microseconds) are of what is
+    charged for (`core.metering`); `cached_tokens` are among the prompts'.
     """
 
-    group: str
+    groups: tuple[str, ...]
     price_id: str | None
     requests: int
     errors: int
@@ -48,12 +62,27 @@ class UsageSum(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    compute: int = 0
+
+    @property
+    def quantities(self) -> Quantities:
+        """What is charged for."""
+        return Quantities(
+            self.requests,
+            self.rows,
+            self.prompt_tokens - self.cached_tokens,
+            self.cached_tokens,
+            self.completion_tokens,
+            self.compute,
+        )
 
 
 class UsageLine(msgspec.Struct, frozen=True):
-    """One line of a usage report. `cost` is exact; None where nothing was priced."""
+    """One line of a usage report. `cost` is exact, at list amounts; None where nothing was
+    priced.
+    """
 
-    group: str
+    groups: tuple[str, ...]
     requests: int
     errors: int
     rows: int
@@ -66,3 +95,4 @@ class UsageLine(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    compute_ms: float = 0.0

@@ -20,6 +20,7 @@ from modelyard.cli.demo_data import HELD_BACK, TARGET, Tumours, require_librarie
 from modelyard.cli.display import size, table, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.local_server import LocalServer
+from modelyard.cli.prices import currency_of, told
 from modelyard.cli.train import follow, result_of
 from modelyard.cli.usage import usage_table
 from modelyard_client import Client, ClientError, InferenceResponse, Tensor, tensors
@@ -144,7 +145,7 @@ class _Demo:
     def _price(self, client: Client) -> None:
         self._step("Set a price", f"modelyard prices set {NAME} --per request={PRICE}")
         price = client.prices.set(NAME, "request", PRICE)
-        amount = f"{price.price.amount:f} {price.price.currency}"
+        amount = f"{told(price)} {currency_of(price)}"
         self._out.print(f"   {price.deployment} costs {amount} per {price.unit}")
 
     def _make_key(self, client: Client) -> str:

@@ -19,21 +19,26 @@ if TYPE_CHECKING:
 
 def usage(
     *,
-    by: Literal["day", "key", "model", "deployment"] = "day",
+    by: str = "day",
     since: datetime | None = None,
     until: datetime | None = None,
+    side: Literal["used", "served"] = "used",
     json: Json = False,
 ) -> None:
     """Show what was used and what it costs. Failed requests cost nothing.
 
     Args:
-        by: How to group it.
+        by: How to group it: day, key, model, deployment or tenant, or several: day,key.
         since: From this day or time on; UTC unless it says otherwise.
         until: Up to this day or time, and not with it.
+        side: What your keys used, or what your deployments served to whomever.
     """
     with Client() as client:
         lines = client.usage.report(
-            by, None if since is None else zoned(since), None if until is None else zoned(until)
+            by,
+            None if since is None else zoned(since),
+            None if until is None else zoned(until),
+            side=side,
         )
         names = {k.id: k.name for k in client.keys.list()} if by == "key" and not json else {}
     if json:

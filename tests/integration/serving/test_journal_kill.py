@@ -32,8 +32,8 @@ def kill(process: subprocess.Popen[bytes]) -> list[str]:
 
 def billed(store: SqlStore) -> Counter[str]:
     with store.read() as tx:
-        sums = tx.usage("tnt_1").sums(UsageQuery(by=UsageBy.KEY))
-    return Counter({each.group: each.requests for each in sums})
+        sums = tx.usage("tnt_1").sums(UsageQuery(by=(UsageBy.KEY,)))
+    return Counter({each.groups[0]: each.requests for each in sums})
 
 
 @pytest.mark.parametrize("sync", ["interval", "always"])

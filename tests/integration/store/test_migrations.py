@@ -7,10 +7,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
@@ -20,6 +24,7 @@ from modelyard.adapters.store import SqlStore, open_store, schema
 from modelyard.adapters.store.engine import make_engine
 from modelyard.adapters.store.migrate import HEAD
 from modelyard.adapters.store.schema import metadata, revision
+from modelyard.billing.rate import Rate, Unit
 from modelyard.core.errors import Conflict
 
 SCRIPTS = Path(schema.__file__).parent / "migrations"
@@ -82,11 +87,11 @@ def test_a_newer_release_has_been_here(empty_url: URL) -> None:
 
 
 def test_many_processes_may_start_at_once(empty_url: URL) -> None:
-    command = [sys.executable, "-W", "error", "-c", OPEN, shown(empty_url)]
+    opening = [sys.executable, "-W", "error", "-c", OPEN, shown(empty_url)]
     with ThreadPoolExecutor(4) as threads:
         ended = list(
             threads.map(
-                lambda _: subprocess.run(command, capture_output=True, text=True, check=False),
+                lambda _: subprocess.run(opening, capture_output=True, text=True, check=False),
                 range(4),
             )
         )
@@ -96,11 +101,40 @@ def test_many_processes_may_start_at_once(empty_url: URL) -> None:
     store.close()
 
 
+def test_prices_of_one_unit_become_rates(empty_url: URL) -> None:
+    store = SqlStore(make_engine(empty_url))
+    with store.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(SCRIPTS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        connection.execute(text("INSERT INTO tenants VALUES ('t', 'ours', 1)"))
+        connection.execute(
+            text(
+                "INSERT INTO prices (id, tenant_id, deployment, unit, amount, currency, "
+                "effective_from, input_amount, cached_amount) VALUES "
+                "('p1', 't', 'd', 'row', '0.10', 'USD', 1000000, NULL, NULL), "
+                "('p2', 't', 'd', 'token', '0.6', 'USD', 2000000, '0.2', NULL)"
+            )
+        )
+    open_store(empty_url).close()
+    with store.read() as tx:
+        tokens, rows = tx.prices("t").list()
+    assert rows.rates == (Rate.flat(Unit.ROW, Decimal("0.10")),)
+    assert rows.effective_from == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert {unit: str(amount) for unit, amount in tokens.unit_amounts.items()} == {
+        Unit.INPUT_TOKEN: "2E-7",
+        Unit.CACHED_TOKEN: "2E-7",
+        Unit.OUTPUT_TOKEN: "6E-7",
+    }
+    store.close()
+
+
 @pytest.mark.slow
 def test_a_killed_migration_is_taken_up_again(empty_url: URL) -> None:
-    command = [sys.executable, "-c", OPEN, shown(empty_url)]
+    opening = [sys.executable, "-c", OPEN, shown(empty_url)]
     started = time.monotonic()
-    subprocess.run(command, check=True)
+    subprocess.run(opening, check=True)
     whole = time.monotonic() - started
     store = SqlStore(make_engine(empty_url))
     for _ in range(5):
@@ -108,7 +142,7 @@ def test_a_killed_migration_is_taken_up_again(empty_url: URL) -> None:
             for table in [*reversed(metadata.sorted_tables)]:
                 table.drop(connection, checkfirst=True)
             connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(opening)
         time.sleep(random.uniform(0.5, 1.0) * whole)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

@@ -82,7 +82,7 @@ def expiry(store: SqlStore) -> None:
 def sums(store: SqlStore) -> None:
     with store.read() as tx:
         for by in UsageBy:
-            tx.usage("tnt").sums(UsageQuery(by, NOW, NOW))
+            tx.usage("tnt").sums(UsageQuery((by,), NOW, NOW))
 
 
 def wanted(store: SqlStore) -> None:

@@ -26,6 +26,8 @@ LINE = {
     "prompt_tokens": 0,
     "cached_tokens": 0,
     "completion_tokens": 0,
+    "compute_ms": 0.0,
+    "groups": {"day": "2026-11-22"},
 }
 
 

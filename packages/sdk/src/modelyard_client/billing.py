@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -19,27 +20,51 @@ class Money(msgspec.Struct, frozen=True):
     currency: str
 
 
-class Price(msgspec.Struct, frozen=True):
-    """What a `request`, a `row`, or a million of each `token` costs from a moment on.
+class Tier(msgspec.Struct, frozen=True):
+    """An amount for units up to a number, that one included; None is without end."""
 
-    For `token`, `price` is of those generated, `input` of those of prompts, `cached` of these that
-    had not to be computed.
+    amount: Decimal
+    up_to: int | None = None
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """What a unit costs within one month. Tokens are priced by the million.
+
+    `scheme` is `graduated` (the units of each tier cost its amount) or `volume` (all units cost
+    the amount of the tier in which the last one falls). The first `free` units cost nothing.
+    """
+
+    unit: str
+    tiers: Sequence[Tier]
+    scheme: str = "graduated"
+    free: int = 0
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What a deployment costs from a moment on, for all or for one `customer`.
+
+    `unit` and `price` are its first rate in short. Of `token`, `price` is for a million of those
+    generated, `input` of those of prompts, `cached` of these that had not to be computed.
     """
 
     id: str
     deployment: str
-    unit: str
-    price: Money
+    unit: str | None
+    price: Money | None
     effective_from: datetime
     input: Money | None = None
     cached: Money | None = None
+    currency: str = ""
+    rates: Sequence[Rate] = ()
+    minimum: Decimal | None = None
+    customer: str = ""
 
 
 class UsageLine(msgspec.Struct, frozen=True):
-    """One group's usage. `cost` is exact; None where nothing was priced.
+    """One group's usage. `cost` is exact, at list amounts; None where nothing was priced.
 
     `requests` were answered well; `errors` were not, and cost nothing. `cached`
-    counts requests that the response cache answered.
+    counts requests that the response cache answered. `groups` has each group by what it is.
     """
 
     group: str
@@ -55,6 +80,8 @@ class UsageLine(msgspec.Struct, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    compute_ms: float = 0.0
+    groups: Mapping[str, str] = {}
 
 
 class Prices:
@@ -66,19 +93,37 @@ class Prices:
     def set(
         self,
         deployment: str,
-        unit: str,
-        amount: Decimal | str,
+        unit: str | None = None,
+        amount: Decimal | str | None = None,
         *,
         input_amount: Decimal | str | None = None,
         cached_amount: Decimal | str | None = None,
+        rates: Sequence[Any] | None = None,
+        minimum: Decimal | str | None = None,
+        customer: str = "",
+        effective_from: datetime | None = None,
     ) -> Price:
-        """Price one `request` or one `row` of the deployment, or a million of each kind of `token`,
-        from now on, in the currency of the server.
+        """Price a deployment from now on, or from a later moment, in the currency of the server.
+
+        Either one `unit` (`request`, `row`, `compute_second`, or a million of each kind of
+        `token`) at an `amount`, or `rates` as in `Rate`. With `customer`, the id of a tenant, it
+        holds for that one alone; with empty `rates` the general price does so again.
         """
-        body = {"deployment": deployment, "unit": unit, "amount": str(amount)}
-        for name, value in (("input_amount", input_amount), ("cached_amount", cached_amount)):
+        body: dict[str, Any] = {"deployment": deployment}
+        given = {
+            "unit": unit,
+            "amount": amount,
+            "input_amount": input_amount,
+            "cached_amount": cached_amount,
+            "minimum": minimum,
+            "customer": customer or None,
+            "effective_from": effective_from,
+        }
+        for name, value in given.items():
             if value is not None:
-                body[name] = str(value)
+                body[name] = value.isoformat() if isinstance(value, datetime) else str(value)
+        if rates is not None:
+            body["rates"] = rates
         return self._transport.request("POST", route("prices"), Price, body=body)
 
     def list(self) -> Sequence[Price]:
@@ -97,13 +142,18 @@ class Usage:
         by: str = "day",
         since: datetime | None = None,
         until: datetime | None = None,
+        *,
+        side: str = "used",
     ) -> Sequence[UsageLine]:
-        """Usage of requests that began in [since, until), grouped by `day`, `key`, `model` or
-        `deployment`.
+        """Usage of requests that began in [since, until), grouped by `day`, `key`, `model`,
+        `deployment` or `tenant`, or by several such as `day,key`.
+
+        `side` is `used` by the tenant's keys, or `served` by its deployments, whoever called.
         """
         params = {
             "by": by,
             "since": since.isoformat() if since else None,
             "until": until.isoformat() if until else None,
+            "side": None if side == "used" else side,
         }
         return self._transport.request("GET", route("usage"), Page[UsageLine], params=params).items

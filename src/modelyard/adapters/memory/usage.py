@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from modelyard.adapters.memory.state import State
 from modelyard.billing.price import Price, PriceHistory
-from modelyard.billing.usage import UsageBy, UsageQuery, UsageSum
+from modelyard.billing.usage import Side, UsageBy, UsageQuery, UsageSum
 from modelyard.core.clock import from_microseconds, microseconds
 from modelyard.core.errors import Conflict
-from modelyard.core.events import GONE, PredictionMade
+from modelyard.core.events import PredictionMade
+from modelyard.core.metering import Quantities, quantities
 
 _GROUPS: Final[dict[UsageBy, Callable[[PredictionMade], str]]] = {
     UsageBy.DAY: lambda event: from_microseconds(event.at).date().isoformat(),
     UsageBy.KEY: lambda event: event.key_id,
     UsageBy.MODEL: lambda event: event.model,
     UsageBy.DEPLOYMENT: lambda event: event.deployment,
+    UsageBy.TENANT: lambda event: event.tenant_id,
 }
 
 
@@ -38,20 +40,24 @@ class MemoryPrices:
 
 
 class MemoryUsage:
-    """The usage of one tenant."""
+    """The usage that one tenant is concerned in."""
 
     def __init__(self, state: State, tenant_id: str) -> None:
         self._state = state
         self._tenant_id = tenant_id
 
     def sums(self, query: UsageQuery) -> list[UsageSum]:
-        group_of = _GROUPS[query.by]
-        groups: dict[tuple[str, str | None], list[PredictionMade]] = {}
+        groups: dict[tuple[tuple[str, ...], str | None], list[PredictionMade]] = {}
         for event, price_id in self._state.usage.values():
-            if event.tenant_id == self._tenant_id and _within(event, query):
-                groups.setdefault((group_of(event), price_id), []).append(event)
+            if self._concerned(event, query.side) and _within(event, query):
+                named = tuple(_GROUPS[by](event) for by in query.by)
+                groups.setdefault((named, price_id), []).append(event)
         ordered = sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or ""))
-        return [_sum(group, price_id, events) for (group, price_id), events in ordered]
+        return [_sum(named, price_id, events) for (named, price_id), events in ordered]
+
+    def _concerned(self, event: PredictionMade, side: Side) -> bool:
+        concerned = {Side.USED: event.tenant_id, Side.SERVED: event.owner}
+        return side is Side.ALL or concerned[side] == self._tenant_id
 
 
 class MemoryLedger:
@@ -69,12 +75,15 @@ class MemoryLedger:
                 self._state.usage[event.request_id] = (event, self._price_of(event))
         self._state.offsets[journal_id] = max(end, self.offset(journal_id))
 
+    def prices(self, price_ids: Collection[str]) -> Mapping[str, Price]:
+        found = self._state.prices
+        return {key: found[key][1] for key in price_ids if key in found}
+
     def _price_of(self, event: PredictionMade) -> str | None:
         asked = (event.owner, event.deployment)
         prices = self._state.prices.values()
         own = (price for tenant, price in prices if (tenant, price.deployment) == asked)
-        price = PriceHistory(own).at(event.at)
-        return None if price is None else price.id
+        return PriceHistory(own, event.tenant_id).id_at(event.at)
 
 
 def _within(event: PredictionMade, query: UsageQuery) -> bool:
@@ -83,20 +92,22 @@ def _within(event: PredictionMade, query: UsageQuery) -> bool:
     )
 
 
-def _sum(group: str, price_id: str | None, events: Sequence[PredictionMade]) -> UsageSum:
-    answered = sum(event.status < 400 for event in events)
-    produced = [event for event in events if event.status < 400 or event.status == GONE]
+def _sum(
+    groups: tuple[str, ...], price_id: str | None, events: Sequence[PredictionMade]
+) -> UsageSum:
+    charged = sum((quantities(event) for event in events), Quantities())
     return UsageSum(
-        group=group,
+        groups=groups,
         price_id=price_id,
-        requests=answered,
-        errors=len(events) - answered,
+        requests=charged.requests,
+        errors=len(events) - charged.requests,
         rows=sum(event.rows for event in events),
         bytes_in=sum(event.bytes_in for event in events),
         bytes_out=sum(event.bytes_out for event in events),
         duration=sum(event.duration for event in events),
         cached=sum(event.cached for event in events),
-        prompt_tokens=sum(event.prompt_tokens for event in produced),
-        cached_tokens=sum(event.cached_tokens for event in produced),
-        completion_tokens=sum(event.completion_tokens for event in produced),
+        prompt_tokens=charged.input_tokens + charged.cached_tokens,
+        cached_tokens=charged.cached_tokens,
+        completion_tokens=charged.output_tokens,
+        compute=charged.compute,
     )

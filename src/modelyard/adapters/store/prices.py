@@ -9,45 +9,21 @@ from sqlalchemy import Row
 from modelyard.adapters.store.schema import prices
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.billing.price import Price
-from modelyard.core.money import Money
 
-PRICE: Final = (
-    prices.c.id,
-    prices.c.deployment,
-    prices.c.unit,
-    prices.c.amount,
-    prices.c.currency,
-    prices.c.effective_from,
-    prices.c.input_amount,
-    prices.c.cached_amount,
-)
+PRICE: Final = tuple(prices.c[name] for name in Price.__struct_fields__)
 
 
-def price_of(row: Row[*tuple[Any, ...]]) -> Price:
-    """The price in a row of `PRICE`."""
-    amounts = (row.amount, row.input_amount, row.cached_amount)
-    money, of_input, cached = (a if a is None else Money(a, row.currency) for a in amounts)
-    assert money is not None  # noqa: S101 - the column says so
-    return Price(row.id, row.deployment, row.unit, money, row.effective_from, of_input, cached)
+def price_of(row: Row[Any]) -> Price:
+    """The price in a row that ends with `PRICE`."""
+    return Price(*row[-len(PRICE) :])
 
 
 class SqlPrices(TenantRows):
     """The prices of one tenant."""
 
     def add(self, price: Price) -> None:
-        self._connection.execute(
-            self._insert(
-                prices,
-                id=price.id,
-                deployment=price.deployment,
-                unit=price.unit,
-                amount=price.price.amount,
-                currency=price.price.currency,
-                effective_from=price.effective_from,
-                input_amount=price.input and price.input.amount,
-                cached_amount=price.cached and price.cached.amount,
-            )
-        )
+        values = {name: getattr(price, name) for name in Price.__struct_fields__}
+        self._connection.execute(self._insert(prices, **values))
 
     def list(self) -> list[Price]:
         newest_first = (prices.c.effective_from.desc(), prices.c.id.desc())

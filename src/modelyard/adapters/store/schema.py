@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from modelyard.adapters.store.columns import NAME, Amount, Choice, Json, Moment, Prose
-from modelyard.billing.price import Unit
+from modelyard.billing.rate import Rate
 from modelyard.core.jobs import JobFailure, JobState
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
@@ -252,12 +252,17 @@ prices: Final = Table(
     Column("id", Text, primary_key=True),
     _tenant(),
     Column("deployment", NAME, nullable=False),
-    Column("unit", Choice(Unit), nullable=False),
-    Column("amount", Amount, nullable=False),
     Column("currency", Text, nullable=False),
+    Column(
+        "rates",
+        Json[tuple[Rate, ...]](tuple[Rate, ...]),
+        nullable=False,
+        server_default=text("'[]'"),
+    ),
     Column("effective_from", Moment, nullable=False),
-    Column("input_amount", Amount),
-    Column("cached_amount", Amount),
+    Column("minimum", Amount),
+    # The one tenant for which it holds; empty for all.
+    Column("customer_id", Text, nullable=False, server_default=text("''")),
     Index("ix_prices_tenant_id_deployment", "tenant_id", "deployment"),
 )
 

@@ -22,12 +22,13 @@ from modelyard.adapters.store.engine import reading
 from modelyard.adapters.store.idempotency import SqlIdempotency
 from modelyard.adapters.store.jobs import SqlJobs
 from modelyard.adapters.store.keys import SqlKeys, SqlTenants
+from modelyard.adapters.store.ledger import SqlLedger
 from modelyard.adapters.store.models import SqlModels
 from modelyard.adapters.store.prices import SqlPrices
 from modelyard.adapters.store.queue import SqlQueue
 from modelyard.adapters.store.schema import revision
 from modelyard.adapters.store.uploads import SqlUploads
-from modelyard.adapters.store.usage import SqlLedger, SqlUsage
+from modelyard.adapters.store.usage import SqlUsage
 from modelyard.core.errors import Conflict, Invalid, Unavailable
 
 _log = logging.getLogger(__name__)

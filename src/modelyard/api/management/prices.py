@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
@@ -12,29 +14,80 @@ from msgspec import Meta
 
 from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Services
+from modelyard.api.management.instants import utc
 from modelyard.api.management.operations import Idempotent
 from modelyard.api.management.problems import refusals
 from modelyard.billing import price as entity
-from modelyard.billing.price import Unit
+from modelyard.billing import rate as entities
+from modelyard.billing import service
+from modelyard.billing.rate import MAX_BOUND, MAX_TIERS, Scheme, Unit
 from modelyard.core.access import Permission
-from modelyard.core.money import Money
+from modelyard.core.errors import Invalid
+from modelyard.core.money import parse_amount
 from modelyard.core.pages import Page
 
 
-class NewPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A price from now on."""
+class ShortUnit(StrEnum):
+    """What the short form of a price is of; `token` is all three kinds of tokens."""
 
-    deployment: Annotated[str, Meta(min_length=1, max_length=63, examples=["churn"])]
-    unit: Annotated[Unit, Meta(description="What is counted.", examples=["request"])]
-    amount: Annotated[
+    REQUEST = "request"
+    ROW = "row"
+    TOKEN = "token"  # noqa: S105
+    COMPUTE_SECOND = "compute_second"
+    TRAINING_SECOND = "training_second"
+    GB_HOUR = "gb_hour"
+
+
+AmountText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=40,
+        description="Exact, as text; the currency is the server's.",
+        examples=["0.001"],
+    ),
+]
+
+
+class NewTier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount for units up to a number, that one included; null is without end."""
+
+    amount: AmountText
+    up_to: Annotated[int, Meta(ge=1, le=MAX_BOUND)] | None = None
+
+
+class NewRate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a unit costs within one month. Tokens are priced by the million."""
+
+    unit: Unit
+    tiers: Annotated[list[NewTier], Meta(min_length=1, max_length=MAX_TIERS)]
+    scheme: Annotated[
+        Scheme,
+        Meta(
+            description="`graduated`: the units of each tier cost its amount. `volume`: all units "
+            "cost the amount of the tier in which the last one falls."
+        ),
+    ] = Scheme.GRADUATED
+    free: Annotated[
+        int, Meta(ge=0, le=MAX_BOUND, description="Units that cost nothing; tiers count after.")
+    ] = 0
+
+
+class NewPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A price. Either `unit` and `amount`, for what costs the same from the first unit on, or
+    `rates`.
+    """
+
+    deployment: Annotated[
         str,
         Meta(
-            min_length=1,
-            max_length=40,
-            description="Exact, as text; the currency is the server's.",
-            examples=["0.001"],
+            max_length=63,
+            examples=["churn"],
+            description="Empty for `training_second` and `gb_hour`, which are the platform's.",
         ),
-    ]
+    ] = ""
+    unit: Annotated[ShortUnit | None, Meta(description="What is counted.")] = None
+    amount: AmountText | None = None
     input_amount: Annotated[
         str | None,
         Meta(description="Of a million tokens of prompts, where the unit is a token."),
@@ -42,6 +95,20 @@ class NewPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cached_amount: Annotated[
         str | None,
         Meta(description="Of a million of these that had not to be computed; else as the others."),
+    ] = None
+    rates: Annotated[
+        Annotated[list[NewRate], Meta(max_length=len(Unit))] | None,
+        Meta(description="One for each unit. Empty, with a customer: the general price again."),
+    ] = None
+    minimum: Annotated[
+        AmountText | None,
+        Meta(description="What a month costs at least in which the deployment was used."),
+    ] = None
+    customer: Annotated[
+        str, Meta(max_length=64, description="The id of the one tenant for which it holds.")
+    ] = ""
+    effective_from: Annotated[
+        datetime | None, Meta(description="From when on, in the future; null is now.")
     ] = None
 
 
@@ -52,20 +119,41 @@ class Amount(msgspec.Struct, frozen=True):
     currency: Annotated[str, Meta(examples=["USD"])]
 
 
-class Price(msgspec.Struct, frozen=True):
-    """The price of one unit of a deployment from a moment on. A newer one follows it.
+class Tier(msgspec.Struct, frozen=True):
+    """An amount for units up to a number, that one included; null is without end."""
 
-    Prices of tokens are for a million: `price` of those generated, `input` of those of prompts,
-    `cached` of these that had not to be computed.
+    amount: str
+    up_to: int | None
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """What a unit costs within one month."""
+
+    unit: Unit
+    tiers: list[Tier]
+    scheme: Scheme
+    free: int
+
+
+class Price(msgspec.Struct, frozen=True):
+    """The price of a deployment from a moment on. A newer one follows it.
+
+    `unit`, `price`, `input` and `cached` are its first rate in short, or its three of tokens: for
+    a million, `price` of those generated, `input` of those of prompts, `cached` of these that had
+    not to be computed. They are null where there are no rates.
     """
 
     id: str
     deployment: str
-    unit: Unit
-    price: Amount
+    unit: ShortUnit | None
+    price: Amount | None
     effective_from: datetime
     input: Amount | None
     cached: Amount | None
+    currency: str
+    rates: list[Rate]
+    minimum: str | None
+    customer: str
 
 
 @get("/", summary="List prices", responses=refusals(), sync_to_thread=True)
@@ -83,31 +171,84 @@ def list_prices(services: Services, caller: Caller) -> Page[Price]:
 )
 def set_price(services: Services, caller: Caller, data: JSONBody[NewPrice]) -> Price:
     """Requests that begin from now on cost this; earlier ones keep their price."""
-    price = services.billing.set_price(
-        caller.tenant_id,
-        data.deployment,
-        data.unit,
-        data.amount,
-        data.input_amount,
-        data.cached_amount,
+    moment = data.effective_from
+    new = service.NewPrice(
+        deployment=data.deployment,
+        rates=_long_form(data) if data.rates is None else _rates(data, data.rates),
+        minimum=None if data.minimum is None else parse_amount(data.minimum),
+        customer_id=data.customer,
+        effective_from=None if moment is None else utc("effective_from", moment),
     )
-    return _shown(price)
+    return _shown(services.billing.set_price(caller.tenant_id, new))
+
+
+def _rates(data: NewPrice, rates: list[NewRate]) -> tuple[entities.Rate, ...]:
+    if (data.unit, data.amount, data.input_amount, data.cached_amount) != (None,) * 4:
+        raise Invalid("a price has either 'rates' or 'unit' and 'amount', not both")
+    return tuple(
+        entities.Rate(
+            rate.unit,
+            tuple(entities.Tier(parse_amount(tier.amount), tier.up_to) for tier in rate.tiers),
+            rate.scheme,
+            rate.free,
+        )
+        for rate in rates
+    )
+
+
+def _long_form(data: NewPrice) -> tuple[entities.Rate, ...]:
+    """The rates of `unit` and `amount`; of tokens all three."""
+    if data.unit is None or data.amount is None:
+        raise Invalid("a price needs 'unit' and 'amount', or 'rates'")
+    amount = parse_amount(data.amount)
+    if (data.unit is ShortUnit.TOKEN) != (data.input_amount is not None):
+        raise Invalid("a price of tokens, and no other, has an amount for input tokens, too")
+    if data.input_amount is None:
+        if data.cached_amount is not None:
+            raise Invalid("only a price of tokens has an amount for cached ones")
+        return (entities.Rate.flat(Unit(data.unit.value), amount),)
+    of_input = parse_amount(data.input_amount)
+    cached = of_input if data.cached_amount is None else parse_amount(data.cached_amount)
+    return (
+        entities.Rate.flat(Unit.INPUT_TOKEN, of_input),
+        entities.Rate.flat(Unit.CACHED_TOKEN, cached),
+        entities.Rate.flat(Unit.OUTPUT_TOKEN, amount),
+    )
 
 
 def _shown(price: entity.Price) -> Price:
+    def short(unit: Unit) -> Amount | None:
+        rate = price.rate(unit)
+        return None if rate is None else Amount(text(rate.tiers[0].amount), price.currency)
+
+    first = price.rates[0].unit if price.rates else None
+    tokens = first in entities.TOKENS
     return Price(
         id=price.id,
         deployment=price.deployment,
-        unit=price.unit,
-        price=_amount(price.price),
+        unit=None if first is None else ShortUnit.TOKEN if tokens else ShortUnit(first.value),
+        price=None if first is None else short(Unit.OUTPUT_TOKEN if tokens else first),
         effective_from=price.effective_from,
-        input=None if price.input is None else _amount(price.input),
-        cached=None if price.cached is None else _amount(price.cached),
+        input=short(Unit.INPUT_TOKEN),
+        cached=short(Unit.CACHED_TOKEN),
+        currency=price.currency,
+        rates=[
+            Rate(
+                rate.unit,
+                [Tier(text(tier.amount), tier.up_to) for tier in rate.tiers],
+                rate.scheme,
+                rate.free,
+            )
+            for rate in price.rates
+        ],
+        minimum=None if price.minimum is None else text(price.minimum),
+        customer=price.customer_id,
     )
 
 
-def _amount(money: Money) -> Amount:
-    return Amount(format(money.amount, "f"), money.currency)
+def text(amount: Decimal) -> str:
+    """An amount as the API tells it: all its digits, no exponent."""
+    return format(amount, "f")
 
 
 prices: Final = Router(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
@@ -14,17 +15,27 @@ from modelyard.api.management.dependencies import Caller, Services
 from modelyard.api.management.instants import parse_instant
 from modelyard.api.management.problems import refusals
 from modelyard.billing import usage as entity
-from modelyard.billing.usage import UsageBy, UsageQuery
+from modelyard.billing.usage import Side, UsageBy, UsageQuery
 from modelyard.core.access import Permission
+from modelyard.core.errors import Invalid
 from modelyard.core.pages import Page
 
 _MOMENT: Final = "A moment with a zone (2026-11-22T10:00:00Z) or a day, which begins at 00:00 UTC."
 
 
+class ReportedSide(StrEnum):
+    """Whose usage is reported."""
+
+    USED = "used"
+    SERVED = "served"
+
+
 class UsageLine(msgspec.Struct, frozen=True):
     """One group's usage. `requests` were answered well; `errors` were not, and cost nothing."""
 
-    group: Annotated[str, Meta(description="A day, a key's id, or a name.")]
+    group: Annotated[
+        str, Meta(description="A day, the id of a key or a tenant, or a name; of several, all.")
+    ]
     requests: int
     errors: int
     rows: int
@@ -43,24 +54,54 @@ class UsageLine(msgspec.Struct, frozen=True):
         int, Meta(description="Tokens of prompts that had not to be computed.")
     ]
     completion_tokens: Annotated[int, Meta(description="Tokens that were generated.")]
+    compute_ms: Annotated[float, Meta(description="Time of the model, in milliseconds.")]
+    groups: Annotated[dict[UsageBy, str], Meta(description="Each group by what it is.")]
 
 
 @get("/", summary="Report usage", responses=refusals(), sync_to_thread=True)
 def report_usage(
     services: Services,
     caller: Caller,
-    by: Annotated[UsageBy, QueryParameter(description="How to group.")] = UsageBy.DAY,
+    by: Annotated[
+        str,
+        QueryParameter(
+            description="How to group: `day`, `key`, `model`, `deployment` or `tenant`, or "
+            "several with commas between, such as `day,key`."
+        ),
+    ] = "day",
     since: Annotated[str | None, QueryParameter(description=f"From then on. {_MOMENT}")] = None,
     until: Annotated[str | None, QueryParameter(description=f"Before then. {_MOMENT}")] = None,
+    side: Annotated[
+        ReportedSide,
+        QueryParameter(
+            description="`used`: by the tenant's keys. `served`: by its deployments, whoever "
+            "called them."
+        ),
+    ] = ReportedSide.USED,
 ) -> Page[UsageLine]:
     """Usage of requests that began in [since, until), by group, with its exact cost."""
-    query = UsageQuery(by, parse_instant("since", since), parse_instant("until", until))
-    return Page([_shown(line) for line in services.billing.usage(caller.tenant_id, query)])
+    groups = parse_groups(by)
+    query = UsageQuery(
+        groups, parse_instant("since", since), parse_instant("until", until), Side(side.value)
+    )
+    lines = services.billing.usage(caller.tenant_id, query)
+    return Page([_shown(groups, line) for line in lines])
 
 
-def _shown(line: entity.UsageLine) -> UsageLine:
+def parse_groups(text: str) -> tuple[UsageBy, ...]:
+    """Read `day,key`. Raises Invalid for a word that is none of the groups."""
+    try:
+        return tuple(UsageBy(word.strip()) for word in text.split(","))
+    except ValueError:
+        choices = " or ".join(f"'{each}'" for each in UsageBy)
+        raise Invalid(
+            f"parameter 'by': {text[:80]!r} must be {choices}, or several with commas between"
+        ) from None
+
+
+def _shown(groups: tuple[UsageBy, ...], line: entity.UsageLine) -> UsageLine:
     return UsageLine(
-        group=line.group,
+        group=", ".join(line.groups),
         requests=line.requests,
         errors=line.errors,
         rows=line.rows,
@@ -73,6 +114,8 @@ def _shown(line: entity.UsageLine) -> UsageLine:
         prompt_tokens=line.prompt_tokens,
         cached_tokens=line.cached_tokens,
         completion_tokens=line.completion_tokens,
+        compute_ms=line.compute_ms,
+        groups=dict(zip(groups, line.groups, strict=True)),
     )
 
 

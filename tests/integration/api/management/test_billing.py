@@ -69,4 +69,4 @@ async def test_a_bad_question_about_usage_is_refused(yard: Yard, query: str) -> 
 async def test_a_wrong_choice_is_told_the_right_ones(yard: Yard) -> None:
     async with yard.client() as client:
         answer = await client.get("/usage?by=year")
-    assert "'day' or 'key' or 'model' or 'deployment'" in answer.json()["detail"]
+    assert "'day' or 'key' or 'model' or 'deployment' or 'tenant'" in answer.json()["detail"]

@@ -1,0 +1,70 @@
+"""What of a request is charged for: the one place where that is decided."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from modelyard.core.events import GONE, PredictionMade
+
+
+class Charged(Enum):
+    """How much of what a request took is charged for.
+
+    ALL: the request itself, and all that it took. PRODUCED: what the model made before the client
+    went away (tokens, the model's time), but no request and no rows.
+    """
+
+    ALL = "all"
+    PRODUCED = "produced"
+    NOTHING = "nothing"
+
+
+ANSWERED_BELOW: Final = 400
+"""Statuses below are answers, from there on failures."""
+
+
+def charged(status: int) -> Charged:
+    """How much is charged for a request that ended with this HTTP status."""
+    if status < ANSWERED_BELOW:
+        return Charged.ALL
+    return Charged.PRODUCED if status == GONE else Charged.NOTHING
+
+
+class Quantities(msgspec.Struct, frozen=True):
+    """What is charged for; `compute` in microseconds."""
+
+    requests: int = 0
+    rows: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    compute: int = 0
+
+    def __add__(self, other: Quantities) -> Quantities:
+        return Quantities(
+            self.requests + other.requests,
+            self.rows + other.rows,
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            self.compute + other.compute,
+        )
+
+
+def quantities(event: PredictionMade) -> Quantities:
+    """What is charged for one request. Tokens of the prompt that were cached count apart."""
+    how = charged(event.status)
+    if how is Charged.NOTHING:
+        return Quantities()
+    produced = Quantities(
+        input_tokens=event.prompt_tokens - event.cached_tokens,
+        cached_tokens=event.cached_tokens,
+        output_tokens=event.completion_tokens,
+        compute=event.compute,
+    )
+    if how is Charged.PRODUCED:
+        return produced
+    return produced + Quantities(requests=1, rows=event.rows)
