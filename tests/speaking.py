@@ -57,7 +57,10 @@ class ScriptedSpeaker:
     """Says its pieces to everybody; may stall or fail after some of them."""
 
     def __init__(self, *texts: str, reason: Reason = Reason.STOP, cached: int = 0) -> None:
-        self.pieces: Sequence[Piece] = [Piece(text) for text in texts]
+        self.pieces: Sequence[Piece] = [
+            Piece(text, prompt=0 if at else 7, cached=0 if at else cached)
+            for at, text in enumerate(texts)
+        ]
         self.reason = reason
         self.cached = cached
         self.fails_after = self.stalls_after = -1

@@ -14,7 +14,8 @@ class Charged(Enum):
     """How much of what a request took is charged for.
 
     ALL: the request itself, and all that it took. PRODUCED: what the model made before the client
-    went away (tokens, the model's time), but no request and no rows.
+    went away or the answer broke off (tokens, the model's time), but no request and no rows. A
+    failure that left its client with nothing is recorded without either.
     """
 
     ALL = "all"
@@ -24,13 +25,16 @@ class Charged(Enum):
 
 ANSWERED_BELOW: Final = 400
 """Statuses below are answers, from there on failures."""
+BROKEN_OFF_FROM: Final = 500
+"""Failures from here on may come in the middle of a stream; those below before its beginning."""
 
 
 def charged(status: int) -> Charged:
     """How much is charged for a request that ended with this HTTP status."""
     if status < ANSWERED_BELOW:
         return Charged.ALL
-    return Charged.PRODUCED if status == GONE else Charged.NOTHING
+    broken_off = status == GONE or status >= BROKEN_OFF_FROM
+    return Charged.PRODUCED if broken_off else Charged.NOTHING
 
 
 class Quantities(msgspec.Struct, frozen=True):

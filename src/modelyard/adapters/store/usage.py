@@ -12,7 +12,7 @@ from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.billing.usage import Side, UsageBy, UsageQuery, UsageSum
 from modelyard.core.clock import microseconds
 from modelyard.core.events import GONE
-from modelyard.core.metering import ANSWERED_BELOW
+from modelyard.core.metering import ANSWERED_BELOW, BROKEN_OFF_FROM
 
 _EVENTS: Final = usage_events.c
 _DAY: Final = 86_400_000_000
@@ -27,7 +27,7 @@ _FIRST_DAY: Final = date(1970, 1, 1)
 
 # `core.metering.charged` in the database's words; a test of all statuses holds the two together.
 ALL: Final = _EVENTS.status < ANSWERED_BELOW
-PRODUCED: Final = or_(ALL, _EVENTS.status == GONE)
+PRODUCED: Final = or_(ALL, _EVENTS.status == GONE, _EVENTS.status >= BROKEN_OFF_FROM)
 
 
 def total(column: ColumnElement[Any], condition: ColumnElement[bool]) -> ColumnElement[Any]:

@@ -16,7 +16,13 @@ from typing import Final, Protocol
 import msgspec
 
 from modelyard.core.access import Grant
-from modelyard.core.errors import DeadlineExceeded, Invalid, ModelyardError
+from modelyard.core.errors import (
+    DeadlineExceeded,
+    Invalid,
+    ModelyardError,
+    NotBegun,
+    ReplicaDied,
+)
 from modelyard.core.events import GONE, PredictionMade
 from modelyard.serving.language.generation import Finish, Generation, Piece, Reason
 from modelyard.serving.language.ports import Speaker, Spoken
@@ -28,7 +34,11 @@ _log = logging.getLogger(__name__)
 
 CLIENT_GONE: Final = "client_gone"
 """How the end of a generation is recorded whose client went away."""
-PATIENCE: Final = 2.0
+ENGINE_GONE: Final = "engine_gone"
+"""The same where the engine's process ended in the middle."""
+DEADLINE: Final = "deadline"
+"""The same where its time was over."""
+PATIENCE: Final = 1.0
 """Seconds that an engine has to say what it had generated when it was cancelled."""
 
 
@@ -109,7 +119,7 @@ class TextExchange:
         self._alarm: asyncio.TimerHandle | None = None
         self._error: ModelyardError | None = None
         self._gone = self._over = False
-        self._size = edge.size
+        self._size, self._written = edge.size, 0
         self._finish = ""
         self._copies = 1
         self._at = time.time_ns() // 1000
@@ -137,9 +147,11 @@ class TextExchange:
         speaker = route.runtime
         if not isinstance(speaker, Speaker):
             raise Invalid(f"deployment '{route.wanted.name}' is no language model")
+        tenant, key = self._grant.tenant_id, self._grant.key_id
         for index, each in enumerate(asked):
             voice = _Voice(self, index)
-            voice.spoken = speaker.speak(each, seconds, voice)
+            named = msgspec.structs.replace(each, tenant=tenant, key=key)
+            voice.spoken = speaker.speak(named, seconds, voice)
             self._voices.append(voice)
 
     def _relay(self, relay: object, asked: Relayed, seconds: float) -> None:
@@ -154,6 +166,8 @@ class TextExchange:
         """The client has gone: stop generating, and record what was generated."""
         if self._over:
             return
+        if self._edge is not None:
+            self._written = self._edge.written
         self._gone, self._edge = True, None
         self._cancel_all()
 
@@ -170,9 +184,13 @@ class TextExchange:
             self._edge.piece(index, piece)
 
     def ended(self, voice: _Voice, reason: Reason | None) -> None:
-        """One has ended."""
-        if reason is not None and self._edge is not None and self._error is None:
-            self._finish = self._edge.finished(voice.index, reason)
+        """One has ended; without a reason if it was made to."""
+        if self._edge is not None and self._error is None:
+            if reason is None:
+                # The engine keeps the time, too, and its clock may be ahead of ours.
+                self._too_late()
+            else:
+                self._finish = self._edge.finished(voice.index, reason)
         if all(each.over for each in self._voices):
             self._record()
 
@@ -211,17 +229,19 @@ class TextExchange:
         self._over = True
         if self._alarm is not None:
             self._alarm.cancel()
-        usage = self._usage()
-        status = 200
+        usage, status = self._usage(), 200
+        route, edge = self._route, self._edge
         if self._gone:
             status, self._finish = GONE, CLIENT_GONE
-        elif self._error is not None and self._edge is not None:
-            status, self._finish = self._edge.failed(self._error), self._error.code
-        route, edge = self._route, self._edge
+        elif self._error is not None and edge is not None:
+            if not edge.written:
+                # What nobody has got anything of is nobody's to pay.
+                usage = Usage()
+            status, self._finish = edge.failed(self._error), _broken_off(self._error)
         if route is None:
             return
         rest = edge.ending(usage) if edge is not None and self._error is None else b""
-        written = 0 if edge is None else edge.written + len(rest)
+        written = self._written if edge is None else edge.written + len(rest)
         duration = (time.perf_counter_ns() - self._start) // 1000
         wanted, tenant_id = route.wanted, self._grant.tenant_id
         route.metrics.observe(status, duration)
@@ -284,6 +304,8 @@ class _Voice:
 
     def piece(self, piece: Piece) -> None:
         self.completion += piece.tokens
+        if piece.prompt:
+            self.prompt, self.cached = piece.prompt, piece.cached
         self._exchange.piece(self.index, piece)
 
     def finished(self, finish: Finish) -> None:
@@ -301,3 +323,10 @@ class _Voice:
     def cancel(self) -> None:
         if self.spoken is not None:
             self.spoken.cancel()
+
+
+def _broken_off(error: ModelyardError) -> str:
+    """How the end is recorded."""
+    if isinstance(error, ReplicaDied | NotBegun):
+        return ENGINE_GONE
+    return DEADLINE if isinstance(error, DeadlineExceeded) else error.code

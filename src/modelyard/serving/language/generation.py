@@ -72,13 +72,15 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     """What to go on with: a conversation, or else a text as it stands.
 
     `schema` is a JSON schema that the answer must keep to, as `schemas.accepted` gives it; empty
-    for none.
+    for none. `tenant` and `key` tell who asks: nobody waits for long behind another's flood.
     """
 
     messages: tuple[Message, ...] = ()
     prompt: str = ""
     sampling: Sampling = Sampling()
     schema: str = ""
+    tenant: str = ""
+    key: str = ""
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
@@ -111,6 +113,9 @@ class Piece(msgspec.Struct, frozen=True, tag="p", omit_defaults=True):
     """More text. `tokens` is how many tokens have come since the last piece: the text of some may
     be kept back, since it is half a letter or the beginning of a stop string.
 
+    The first piece tells the tokens of the prompt, and how many of them did not have to be
+    computed: what is known of an answer that is never ended is known from its pieces.
+
     `calls` and `refusal` come from models that are asked in OpenAI's words: calls of tools, and
     text by which the model declines.
     """
@@ -120,6 +125,8 @@ class Piece(msgspec.Struct, frozen=True, tag="p", omit_defaults=True):
     logprobs: tuple[TokenLogprob, ...] = ()
     calls: tuple[CallPiece, ...] = ()
     refusal: str = ""
+    prompt: int = 0
+    cached: int = 0
 
 
 class Reason(StrEnum):

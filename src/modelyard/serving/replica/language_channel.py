@@ -125,7 +125,7 @@ class RemoteCall:
     def __init__(self, channel: LanguageChannel, number: int, listener: Listener) -> None:
         self._channel = channel
         self._listener = listener
-        self._tokens = 0
+        self._tokens = self._prompt = self._cached = 0
         self.number = number
 
     def cancel(self) -> None:
@@ -139,6 +139,8 @@ class RemoteCall:
         if len(event.text) > MAX_TEXT or not 0 <= event.tokens <= MAX_TEXT:
             raise BrokenFrame(f"it sent {len(event.text)} characters of {event.tokens} tokens")
         self._tokens += event.tokens
+        if event.prompt:
+            self._prompt, self._cached = _counts(event)
         self._listener.piece(event)
 
     def counted(self, event: Piece | Finish) -> Finish:
@@ -149,8 +151,10 @@ class RemoteCall:
         """
         if isinstance(event, Piece):
             raise BrokenFrame("it went on after the end")
-        if event.completion != self._tokens or not 0 <= event.cached <= event.prompt <= MAX_COUNT:
+        if event.completion != self._tokens:
             raise BrokenFrame(f"it counted {event.completion} tokens where {self._tokens} came")
+        if self._prompt not in (0, _counts(event)[0]):
+            raise BrokenFrame(f"it counted {event.prompt} tokens, and {self._prompt} before")
         return event
 
     def finish(self, finish: Finish) -> None:
@@ -160,7 +164,8 @@ class RemoteCall:
     def break_off(self, failure: Failure) -> None:
         """It has failed."""
         if failure.code == _CANCELLED:
-            self._listener.finished(Finish(Reason.CANCELLED, 0, self._tokens))
+            counts = self._prompt, self._tokens, self._cached
+            self._listener.finished(Finish(Reason.CANCELLED, *counts))
         else:
             self._listener.failed(_error(failure))
 
@@ -170,6 +175,13 @@ class RemoteCall:
             self._listener.failed(ReplicaDied("the model's process ended in the middle of it"))
         else:
             self._listener.failed(NotBegun("the model's process ended; try again"))
+
+
+def _counts(event: Piece | Finish) -> tuple[int, int]:
+    """Tokens of the prompt, and those of them that were cached. Raises BrokenFrame."""
+    if not 0 <= event.cached <= event.prompt <= MAX_COUNT:
+        raise BrokenFrame(f"it counted {event.cached} cached tokens of {event.prompt}")
+    return event.prompt, event.cached
 
 
 def _error(failure: Failure) -> ModelyardError:

@@ -143,7 +143,7 @@ class OpenVinoModel(TextModel):
 
     def _events(self, run: _Run, sampling: Sampling, prompt: int) -> Iterator[Event]:
         pieces = TextPieces(sampling.stop)
-        completion, waiting = 0, 0
+        completion, waiting, first = 0, 0, True
         told: list[TokenLogprob] = []
         while not isinstance(tokens := run.events.get(), _End):
             text = ""
@@ -155,8 +155,8 @@ class OpenVinoModel(TextModel):
             completion += len(tokens)
             waiting += len(tokens)
             if text:
-                yield Piece(text, waiting, tuple(told))
-                waiting, told = 0, []
+                yield Piece(text, waiting, tuple(told), prompt=prompt if first else 0)
+                waiting, told, first = 0, [], False
             if pieces.stopped:
                 run.leave()
         end = tokens
@@ -164,7 +164,7 @@ class OpenVinoModel(TextModel):
             raise EngineFailed(end.error) if not end.refused else Invalid(end.error)
         rest = pieces.end()
         if rest or waiting:
-            yield Piece(rest, waiting, tuple(told))
+            yield Piece(rest, waiting, tuple(told), prompt=prompt if first else 0)
         reason = Reason.STOP if pieces.stopped else end.reason
         yield Finish(reason, prompt, completion)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelyard.api.inference.openai.answer import TextAnswer
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import ChatRequest
-from modelyard.api.inference.openai.writing import DONE, Writer, encode, usage_of
-from modelyard.core.errors import ModelyardError
+from modelyard.api.inference.openai.writing import Writer
 from modelyard.serving.language import tools
-from modelyard.serving.language.exchange import Usage
 from modelyard.serving.language.generation import CallPiece, Piece, Reason, TokenLogprob
 
 
-class ChatAnswer:
+class ChatAnswer(TextAnswer):
     """An `Edge`. Where tools may be called, a choice is told at its end, when it is known whether
     it is a call; unless `calls_come` as such, apart from the text.
     """
@@ -28,7 +27,7 @@ class ChatAnswer:
         calls_come: bool = False,
     ) -> None:
         stream = bool(request.stream)
-        self._writer = Writer(
+        writer = Writer(
             reply,
             size,
             kind="chat.completion.chunk" if stream else "chat.completion",
@@ -36,22 +35,11 @@ class ChatAnswer:
             model=request.model,
             stream=stream,
         )
-        self._usage = request.include_usage
+        super().__init__(writer, include_usage=request.include_usage)
         self._tools = request.uses_tools and not calls_come
         self._held = not stream or self._tools
         self._choices = [_Choice() for _ in range(request.choices)]
-        self._tail = b',"usage":null' if self._usage else b""
         self._id = request_id
-        self.size = size
-
-    @property
-    def written(self) -> int:
-        """Bytes of the answer so far."""
-        return self._writer.written
-
-    def answered_by(self, name: str) -> None:
-        """Tell it in a header."""
-        self._writer.answered_by(name)
 
     def piece(self, index: int, piece: Piece) -> None:
         """Send it, or keep it for the end."""
@@ -77,28 +65,17 @@ class ChatAnswer:
                 choice.texts = [called]
         return choice.reason
 
-    def ending(self, usage: Usage) -> bytes:
-        """All of the answer, or the rest of the stream."""
-        if not self._writer.stream:
-            told = [self._whole(index, choice) for index, choice in enumerate(self._choices)]
-            return self._writer.whole(told, usage)
+    def _whole(self) -> list[Any]:
+        return [self._told(index, choice) for index, choice in enumerate(self._choices)]
+
+    def _rest(self) -> list[bytes]:
         events = []
         for index, choice in enumerate(self._choices):
             if not choice.begun:
                 delta = self._late_delta(index, choice)
                 events.append(self._event(index, delta, None, choice.logprobs))
             events.append(self._event(index, {}, choice.reason, ()))
-        if self._usage:
-            events.append(self._writer.event(None, b',"usage":' + encode(usage_of(usage))))
-        return b"".join([*events, DONE])
-
-    def end(self, rest: bytes) -> None:
-        """Send it."""
-        self._writer.end(rest)
-
-    def failed(self, error: ModelyardError) -> int:
-        """Tell of it."""
-        return self._writer.failed(error)
+        return events
 
     def _event(
         self, index: int, delta: Any, reason: str | None, logprobs: tuple[TokenLogprob, ...]
@@ -115,7 +92,7 @@ class ChatAnswer:
             delta = {"role": "assistant", "content": None, "tool_calls": [call]}
         return delta
 
-    def _whole(self, index: int, choice: _Choice) -> dict[str, Any]:
+    def _told(self, index: int, choice: _Choice) -> dict[str, Any]:
         text = "".join(choice.texts)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if choice.called is not None:

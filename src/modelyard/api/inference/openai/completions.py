@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelyard.api.inference.openai.answer import TextAnswer
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import CompletionRequest
-from modelyard.api.inference.openai.writing import DONE, Writer, encode, usage_of
-from modelyard.core.errors import ModelyardError
-from modelyard.serving.language.exchange import Usage
+from modelyard.api.inference.openai.writing import Writer
 from modelyard.serving.language.generation import Piece, Reason, TokenLogprob
 
 
-class CompletionAnswer:
+class CompletionAnswer(TextAnswer):
     """An `Edge`. `choices` is how many there are over all prompts."""
 
     def __init__(
         self, request: CompletionRequest, reply: Reply, size: int, request_id: str, choices: int
     ) -> None:
-        self._writer = Writer(
+        writer = Writer(
             reply,
             size,
             kind="text_completion",
@@ -26,19 +25,8 @@ class CompletionAnswer:
             model=request.model,
             stream=bool(request.stream),
         )
-        self._usage = request.include_usage
-        self._tail = b',"usage":null' if self._usage else b""
+        super().__init__(writer, include_usage=request.include_usage)
         self._choices = [_Choice() for _ in range(choices)]
-        self.size = size
-
-    @property
-    def written(self) -> int:
-        """Bytes of the answer so far."""
-        return self._writer.written
-
-    def answered_by(self, name: str) -> None:
-        """Tell it in a header."""
-        self._writer.answered_by(name)
 
     def piece(self, index: int, piece: Piece) -> None:
         """Send it, or keep it for the end."""
@@ -56,29 +44,17 @@ class CompletionAnswer:
         self._choices[index].reason = reason.value
         return reason.value
 
-    def ending(self, usage: Usage) -> bytes:
-        """All of the answer, or the rest of the stream."""
-        if not self._writer.stream:
-            told = [
-                _choice(index, "".join(each.texts), each.reason, each.logprobs, 0)
-                for index, each in enumerate(self._choices)
-            ]
-            return self._writer.whole(told, usage)
-        events = [
+    def _whole(self) -> list[Any]:
+        return [
+            _choice(index, "".join(each.texts), each.reason, each.logprobs, 0)
+            for index, each in enumerate(self._choices)
+        ]
+
+    def _rest(self) -> list[bytes]:
+        return [
             self._writer.event(_choice(index, "", each.reason, (), each.length), self._tail)
             for index, each in enumerate(self._choices)
         ]
-        if self._usage:
-            events.append(self._writer.event(None, b',"usage":' + encode(usage_of(usage))))
-        return b"".join([*events, DONE])
-
-    def end(self, rest: bytes) -> None:
-        """Send it."""
-        self._writer.end(rest)
-
-    def failed(self, error: ModelyardError) -> int:
-        """Tell of it."""
-        return self._writer.failed(error)
 
 
 class _Choice:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.core.errors import ModelFailed, Unavailable
+from modelyard.core.errors import ModelFailed, ReplicaDied, Unavailable
 from modelyard.serving.language.generation import Candidate, Piece, Reason, Role, TokenLogprob
 from tests.dataplane import Answer, call
 from tests.speaking import TalkingGateway
@@ -287,12 +287,35 @@ async def test_a_model_that_fails_in_the_middle_ends_the_stream_with_an_error(
     assert "[DONE]" not in lines[-2]
     assert (whole.status, whole.json()["error"]["code"]) == (502, "model_failed")
     await gateway.close()
-    streamed, _ = gateway.events()
-    assert (streamed.status, streamed.finish, streamed.completion_tokens) == (
-        502,
-        "model_failed",
-        1,
-    )
+    metered = [(e.status, e.finish, e.prompt_tokens, e.completion_tokens) for e in gateway.events()]
+    # Of the one that was not streamed nobody has got anything.
+    assert metered == [(502, "model_failed", 7, 1), (502, "model_failed", 0, 0)]
+
+
+@pytest.mark.asyncio
+async def test_an_engine_that_is_gone_leaves_what_was_counted_before(tmp_path: Path) -> None:
+    gateway = TalkingGateway(tmp_path)
+    gateway.speaker.pieces = [Piece("Hi", prompt=7, cached=2), Piece(" there", 2), Piece("!")]
+    gateway.speaker.fails_after, gateway.speaker.error = 2, ReplicaDied("it ended")
+
+    await ask(gateway, stream=True)
+
+    await gateway.close()
+    [event] = gateway.events()
+    assert (event.status, event.finish) == (503, "engine_gone")
+    assert (event.prompt_tokens, event.cached_tokens, event.completion_tokens) == (7, 2, 3)
+
+
+@pytest.mark.asyncio
+async def test_an_engine_whose_clock_is_ahead_ends_a_stream_as_late(tmp_path: Path) -> None:
+    gateway = TalkingGateway(tmp_path, "Hi", reason=Reason.CANCELLED)
+
+    answer = await ask(gateway, stream=True)
+
+    assert b"deadline_exceeded" in answer.body
+    await gateway.close()
+    [event] = gateway.events()
+    assert (event.status, event.finish, event.completion_tokens) == (504, "deadline", 1)
 
 
 @pytest.mark.asyncio
@@ -307,7 +330,8 @@ async def test_a_time_limit_ends_a_stream(tmp_path: Path) -> None:
     assert gateway.speaker.voices[0].cancelled
     await gateway.close()
     [event] = gateway.events()
-    assert (event.status, event.prompt_tokens, event.completion_tokens) == (504, 7, 1)
+    assert (event.status, event.finish) == (504, "deadline")
+    assert (event.prompt_tokens, event.completion_tokens) == (7, 1)
 
 
 @pytest.mark.asyncio
@@ -341,6 +365,7 @@ async def test_a_client_that_leaves_stops_the_model_and_is_metered(
     await gateway.close()
     [event] = gateway.events()
     assert (event.status, event.finish, event.completion_tokens) == (499, "client_gone", 2)
+    assert bool(event.bytes_out) is stream
 
 
 @pytest.mark.asyncio
