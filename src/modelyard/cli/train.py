@@ -31,9 +31,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     /,
     *,
     dataset: str,
-    target: str,
+    target: str | None = None,
     algorithm: str = "auto",
-    task: Literal["classification", "regression"] | None = None,
+    task: Literal["classification", "regression", "clustering", "anomaly_detection"] | None = None,
     metric: str | None = None,
     param: _Many = None,
     include: _Many = None,
@@ -51,9 +51,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     Args:
         model: The model; it is made if need be.
         dataset: The dataset to learn from.
-        target: The column to predict.
+        target: The column to predict; clustering and anomaly detection have none.
         algorithm: One algorithm, or auto, which compares them by cross-validation.
-        task: What is predicted; found from the target if not given.
+        task: What is learned; found from the target if not given.
         metric: What the algorithms are compared by.
         param: A parameter of the algorithm as NAME=VALUE; may be given again.
         include: A column to learn from, and no others; may be given again.

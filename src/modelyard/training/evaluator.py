@@ -1,7 +1,8 @@
 """Evaluation: how well predictions match what is true.
 
 Definitions are scikit-learn's; precision, recall and F1 are macro averages (each class counts the
-same), the ROC AUC of several classes is one-against-rest.
+same), the ROC AUC of several classes is one-against-rest. `flagged` is the share of rows that stand
+apart: no measure of quality, but what to expect.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from modelyard.training.spec import TaskKind
 METRICS: Final[Mapping[TaskKind, tuple[str, ...]]] = {
     TaskKind.CLASSIFICATION: ("accuracy", "f1", "precision", "recall", "roc_auc"),
     TaskKind.REGRESSION: ("r2", "rmse", "mae"),
+    TaskKind.CLUSTERING: ("silhouette", "davies_bouldin"),
+    TaskKind.ANOMALY_DETECTION: ("flagged",),
 }
-SMALLER_IS_BETTER: Final = frozenset({"rmse", "mae"})
+SMALLER_IS_BETTER: Final = frozenset({"rmse", "mae", "davies_bouldin"})
 IMBALANCE: Final = 3.0
 """The largest class outnumbers the smallest so many times before accuracy misleads."""
+MAX_SILHOUETTE: Final = 2000
+"""Rows that are compared with each other to tell how far clusters are apart."""
 MAX_CONFUSION: Final = 100
 """Classes beyond which no confusion matrix is kept."""
 
@@ -47,8 +52,8 @@ def choose_metric(asked: str | None, task: TaskKind, target: Array) -> str:
     """The metric that candidates are compared by."""
     if asked is not None:
         return asked
-    if task is TaskKind.REGRESSION:
-        return "r2"
+    if task is not TaskKind.CLASSIFICATION:
+        return METRICS[task][0]
     counts = np.unique(target, return_counts=True)[1]
     return "f1" if counts.max() > IMBALANCE * counts.min() else "accuracy"
 
@@ -57,6 +62,10 @@ def evaluate(task: TaskKind, model: Any, rows: Rows) -> Evaluation:
     """Every metric of the task. One that is not defined on these rows is left out."""
     if task is TaskKind.REGRESSION:
         return Evaluation(_regression(rows.target, model.predict(rows.features)))
+    if task is TaskKind.CLUSTERING:
+        return Evaluation(_clustering(model, rows))
+    if task is TaskKind.ANOMALY_DETECTION:
+        return Evaluation({"flagged": float(np.mean(model.predict(rows.features) < 0))})
     return _classification(model, rows)
 
 
@@ -80,6 +89,22 @@ def _regression(truth: Array, predicted: Array) -> dict[str, float]:
         "mae": float(mean_absolute_error(truth, predicted)),
     }
     return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _clustering(model: Any, rows: Rows) -> dict[str, float]:
+    """How well the clusters are apart: empty if the rows all belong to one of them."""
+    from sklearn.metrics import davies_bouldin_score, silhouette_score
+
+    some = rows.features.head(MAX_SILHOUETTE)
+    matrix = model.named_steps["prepare"].transform(some)
+    labels = model.predict(some)
+    if not 2 <= len(np.unique(labels)) < len(labels):
+        return {}
+    dense = matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+    return {
+        "silhouette": float(silhouette_score(dense, labels)),
+        "davies_bouldin": float(davies_bouldin_score(dense, labels)),
+    }
 
 
 def _classification(model: Any, rows: Rows) -> Evaluation:

@@ -43,6 +43,14 @@ def compare(
     outputs = [np.concatenate([part[spec.name] for part in served]) for spec in signature.outputs]
     if problem.task is TaskKind.REGRESSION:
         return _compare_numbers(pipeline.predict(rows), outputs[0])
+    if problem.task is TaskKind.CLUSTERING:
+        distances = pipeline.transform(rows)
+        ties = _close(np.sort(distances, axis=1))
+        return _compare_labels(pipeline.predict(rows), distances, outputs, ties)
+    if problem.task is TaskKind.ANOMALY_DETECTION:
+        scores = pipeline.decision_function(rows)
+        ties = np.abs(scores) <= TOLERANCE
+        return _compare_labels(pipeline.predict(rows), scores, outputs, ties)
     return _compare_classes(pipeline, rows, outputs, signature)
 
 
@@ -92,6 +100,21 @@ def _compare_numbers(native: Tensor, served: Tensor) -> Parity:
     )
 
 
+def _close(distances: Tensor) -> Tensor:
+    """Rows whose two nearest clusters are about equally near."""
+    if distances.shape[1] < 2:
+        return np.zeros(len(distances), bool)
+    return np.asarray(distances[:, 1] - distances[:, 0] <= TOLERANCE * distances[:, 1])
+
+
+def _compare_labels(labels: Tensor, numbers: Tensor, outputs: list[Tensor], ties: Tensor) -> Parity:
+    """Labels that follow from numbers: both have to agree, and labels may differ on ties."""
+    scale = np.maximum(np.abs(numbers), 1.0)
+    largest = float((np.abs(numbers - outputs[1]) / scale).max())
+    agreement = float(((labels == outputs[0]) | ties).mean())
+    return _verdict(agreement, largest, len(labels))
+
+
 def _compare_classes(
     pipeline: Any, rows: pl.DataFrame, outputs: list[Tensor], signature: Signature
 ) -> Parity:
@@ -110,7 +133,7 @@ def _verdict(agreement: float, largest: float | None, rows: int) -> Parity:
     if agreement < AGREEMENT:
         reasons.append(f"the label is the same in {agreement:.2%} of the rows only")
     if largest is not None and not largest <= TOLERANCE:
-        reasons.append(f"probabilities differ by up to {largest:.2g}")
+        reasons.append(f"the numbers behind it differ by up to {largest:.2g}")
     return Parity(
         agreed=not reasons,
         rows=rows,

@@ -50,12 +50,14 @@ def features_of(frame: pl.DataFrame, problem: Problem) -> pl.DataFrame:
 
 
 def target_of(frame: pl.DataFrame, problem: Problem) -> np.ndarray[Any, Any]:
-    """The target: float64 for regression; int64 or strings for classes.
+    """The target: float64 for regression; int64 or strings for classes; zeros where there is none.
 
     Truth values become the strings `true` and `false`.
     """
     import polars as pl
 
+    if not problem.task.supervised:
+        return np.zeros(frame.height)
     series = frame.get_column(problem.target)
     if problem.task is TaskKind.REGRESSION:
         return series.cast(pl.Float64).to_numpy()

@@ -11,6 +11,7 @@ import msgspec
 from modelyard.core.errors import Invalid
 from modelyard.training.dataset import Column, ColumnType
 from modelyard.training.spec import TaskKind, TrainSpec
+from modelyard.training.trainers.catalogue import ALGORITHMS
 
 FEW_DISTINCT: Final = 20
 """An integer target with at most so many values is taken for classes."""
@@ -31,11 +32,14 @@ class Role(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is to be learned. `features` maps each used column to its role, in table order."""
+    """What is to be learned. `features` maps each used column to its role, in table order.
+
+    `target` is empty where there is none.
+    """
 
     task: TaskKind
     target: str
-    target_type: ColumnType
+    target_type: ColumnType | None
     features: Mapping[str, Role]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -58,6 +62,13 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
             no column left to learn from. The message names the column.
     """
     by_name = {column.name: column for column in columns}
+    if spec.target is None:
+        return _without_target(by_name, rows, spec)
+    if spec.task is not None and not spec.task.supervised:
+        raise Invalid(
+            f"{spec.task} has no target: leave it out, and exclude column '{spec.target[:80]}' if "
+            "it is not to be learned from"
+        )
     target = by_name.get(spec.target)
     if target is None:
         raise Invalid(f"there is no target column '{spec.target[:80]}'; {_listed(by_name)}")
@@ -70,6 +81,23 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
     if target.missing:
         warnings.insert(0, f"{target.missing} rows have no '{target.name}' and were left out")
     return Problem(task, target.name, target.type, features, (note,), tuple(warnings))
+
+
+def _without_target(columns: Mapping[str, Column], rows: int, spec: TrainSpec) -> Problem:
+    task = spec.task
+    if task is None and spec.algorithm in ALGORITHMS:
+        (task, *others) = ALGORITHMS[spec.algorithm].tasks
+        task = None if others else task
+    if task is None or task.supervised:
+        without = ", ".join(one for one in TaskKind if not one.supervised)
+        raise Invalid(f"there is no target column; name it, or a task that has none: {without}")
+    if rows < MIN_ROWS:
+        raise Invalid(f"the table has {rows} rows; at least {MIN_ROWS} are needed")
+    features, warnings = _features(columns, rows, spec)
+    if not features:
+        reasons = "; ".join(warnings) or "the table has no columns"
+        raise Invalid(f"no column is left to learn from: {reasons}")
+    return Problem(task, "", None, features, (f"{task}, without a target",), tuple(warnings))
 
 
 def _task(target: Column, rows: int, spec: TrainSpec) -> tuple[TaskKind, str]:

@@ -51,7 +51,7 @@ def folds(rows: Rows, task: TaskKind, count: int, seed: int) -> Iterator[tuple[R
     """Training and validation rows of each fold of a cross-validation."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    if task is TaskKind.REGRESSION:
+    if task is not TaskKind.CLASSIFICATION:
         splitter = KFold(min(count, len(rows)), shuffle=True, random_state=seed)
     else:
         largest = int(np.unique(rows.target, return_counts=True)[1].max())
@@ -67,7 +67,7 @@ def folds(rows: Rows, task: TaskKind, count: int, seed: int) -> Iterator[tuple[R
 def sample(target: Array, size: int, task: TaskKind, seed: int) -> Array:
     """Positions of about `size` rows. Every class keeps its share, and two rows at the least."""
     generator = np.random.default_rng(seed)
-    if task is TaskKind.REGRESSION:
+    if task is not TaskKind.CLASSIFICATION:
         return np.sort(generator.choice(len(target), size, replace=False))
     _, codes = np.unique(target, return_inverse=True)
     chosen = []

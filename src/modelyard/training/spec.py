@@ -23,10 +23,19 @@ _ColumnName = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class TaskKind(StrEnum):
-    """What is predicted: a class or a number."""
+    """What is learned: a class or a number that rows are known to have, or else, with no target,
+    which rows belong together or which stand apart.
+    """
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
+    CLUSTERING = "clustering"
+    ANOMALY_DETECTION = "anomaly_detection"
+
+    @property
+    def supervised(self) -> bool:
+        """Whether there is a target."""
+        return self in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION)
 
 
 class InspectSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,10 +64,11 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Train on the Parquet file `table` in the scratch folder.
 
     `task`, `metric` and `include` (the features) are chosen from the data where they are None.
+    Clustering and anomaly detection have no target.
     """
 
     table: _File
-    target: _ColumnName
+    target: _ColumnName | None = None
     algorithm: Annotated[str, Meta(min_length=1, max_length=64)] = AUTO
     task: TaskKind | None = None
     test_fraction: Annotated[float, Meta(ge=0.05, le=0.5)] = 0.2

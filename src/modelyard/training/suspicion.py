@@ -22,6 +22,8 @@ _SAME: Final = 0.99999
 
 def suspicions(table: pl.DataFrame, problem: Problem) -> tuple[str, ...]:
     """Lines for the card: imbalance, repeated rows, and features that give the target away."""
+    if not problem.task.supervised:
+        return ()
     lines = []
     if problem.task is TaskKind.CLASSIFICATION:
         lines += _imbalance(table, problem)

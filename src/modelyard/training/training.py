@@ -119,6 +119,8 @@ def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[
     """The rows whose target is a finite number or a class of at least two rows."""
     import polars as pl
 
+    if not problem.task.supervised:
+        return table, ()
     table = table.drop_nulls(problem.target)
     target = pl.col(problem.target)
     if problem.task is TaskKind.REGRESSION:

@@ -64,11 +64,14 @@ class Jobs:
         self._transport = transport
         self._poll_seconds = poll_seconds
 
-    def submit_train(self, model: str, *, dataset: str, target: str, **options: Any) -> Job:
+    def submit_train(
+        self, model: str, *, dataset: str, target: str | None = None, **options: Any
+    ) -> Job:
         """Train a version of `model` to predict the column `target`.
 
-        The options are those of the API: `dataset_version`, `algorithm`, `task`, `parameters`,
-        `test_fraction`, `folds`, `seed`, `metric`, `include`, `exclude`, `alias`. None is the
+        Clustering and anomaly detection, to be named as `task`, have no target. The options are
+        those of the API: `dataset_version`, `algorithm`, `task`, `parameters`, `test_fraction`,
+        `folds`, `seed`, `metric`, `include`, `exclude`, `alias`. None is the
         server's default.
         """
         spec = {"model": model, "dataset": dataset, "target": target}

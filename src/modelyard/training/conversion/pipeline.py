@@ -15,7 +15,7 @@ import numpy as np
 
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.runtimes.text import TextInput, TextSpec
-from modelyard.training.conversion import boosted, neighbours
+from modelyard.training.conversion import boosted, isolation_trees, neighbours
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.grown import ensemble_of
 from modelyard.training.preprocessing import CATEGORY, NUMBERS, TEXT
@@ -68,6 +68,13 @@ def _inputs(problem: Problem) -> tuple[TensorSpec, ...]:
 def _outputs(pipeline: Any, problem: Problem) -> tuple[TensorSpec, ...]:
     if problem.task is TaskKind.REGRESSION:
         return (TensorSpec(_free("prediction", problem), Datatype.FP32, (-1,)),)
+    if problem.task is TaskKind.CLUSTERING:
+        clusters = pipeline.named_steps["model"].n_clusters
+        cluster = TensorSpec(_free("label", problem), Datatype.INT64, (-1,))
+        return cluster, TensorSpec(_free("distances", problem), Datatype.FP32, (-1, clusters))
+    if problem.task is TaskKind.ANOMALY_DETECTION:
+        verdict = TensorSpec(_free("label", problem), Datatype.INT64, (-1,))
+        return verdict, TensorSpec(_free("score", problem), Datatype.FP32, (-1,))
     classes = pipeline.classes_
     kind = Datatype.INT64 if classes.dtype.kind == "i" else Datatype.BYTES
     label = TensorSpec(_free("label", problem), kind, (-1,))
@@ -204,6 +211,8 @@ def _predict(
     ensemble = ensemble_of(bare)
     if ensemble is not None:
         return list(boosted.answers(builder, ensemble, classes, matrix).values()), ()
+    if type(estimator).__name__ == isolation_trees.KIND:
+        return list(isolation_trees.answers(builder, estimator, matrix).values()), ()
     if type(estimator).__name__ in neighbours.KINDS:
         return list(neighbours.answers(builder, estimator, matrix).values()), ()
     converted = _convert_estimator(estimator, width)

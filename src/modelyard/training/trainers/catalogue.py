@@ -21,6 +21,7 @@ from modelyard.training.trainers.mlp import MLP
 from modelyard.training.trainers.neighbours import NEAREST_NEIGHBOURS
 from modelyard.training.trainers.svm import SVM
 from modelyard.training.trainers.trees import DECISION_TREE, GRADIENT_BOOSTING, RANDOM_FOREST
+from modelyard.training.trainers.unsupervised import ISOLATION_FOREST, K_MEANS
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     algorithm.name: algorithm
@@ -39,6 +40,8 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         LIGHTGBM,
         XGBOOST,
         MLP,
+        K_MEANS,
+        ISOLATION_FOREST,
     )
 }
 

@@ -1,0 +1,52 @@
+"""Learning without a target: clusters by k-means, anomalies by an isolation forest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modelyard.training.spec import TaskKind
+from modelyard.training.trainers.algorithm import Algorithm, Estimator, Fit, choice, real, whole
+
+
+def _k_means(fit: Fit) -> Estimator:
+    from sklearn.cluster import KMeans
+
+    settings = {"n_clusters": min(8, fit.rows), "n_init": 10, **fit.parameters}
+    return KMeans(random_state=fit.seed, **settings)
+
+
+def _isolation_forest(fit: Fit) -> Estimator:
+    from sklearn.ensemble import IsolationForest
+
+    return IsolationForest(random_state=fit.seed, n_jobs=1, **fit.parameters)
+
+
+K_MEANS: Final = Algorithm(
+    name="k_means",
+    tasks=frozenset({TaskKind.CLUSTERING}),
+    parameters={
+        "n_clusters": whole(1, 1000),
+        "n_init": whole(1, 100),
+        "max_iter": whole(1, 10_000),
+        "tol": real(0, 1),
+        "init": choice("k-means++", "random"),
+    },
+    build=_k_means,
+    scaled=True,
+    max_rows=500_000,
+)
+
+ISOLATION_FOREST: Final = Algorithm(
+    name="isolation_forest",
+    tasks=frozenset({TaskKind.ANOMALY_DETECTION}),
+    parameters={
+        "n_estimators": whole(1, 1000),
+        "max_samples": real(1e-6, 1.0, "auto"),
+        "contamination": real(1e-6, 0.5, "auto"),
+        "max_features": real(1e-6, 1.0),
+    },
+    build=_isolation_forest,
+    scaled=False,
+    max_rows=500_000,
+    suits_sparse=False,
+)
