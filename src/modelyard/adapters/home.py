@@ -16,6 +16,7 @@ import msgspec
 from modelyard.core.errors import Invalid
 
 PEPPER_BYTES: Final = 32
+SEALING_BYTES: Final = 32
 
 
 class ServerFile(msgspec.Struct, frozen=True):
@@ -30,7 +31,7 @@ class ServerFile(msgspec.Struct, frozen=True):
 
 
 class Home:
-    """The paths of a home, and the two secrets in it.
+    """The paths of a home, and the three secrets in it.
 
     The folder is its owner's alone (mode 0700), and so is each secret (0600).
     """
@@ -46,6 +47,7 @@ class Home:
         self.metrics = path / "metrics"
         self.run = path / "run"
         self._pepper = path / "secrets" / "pepper"
+        self._sealing_key = path / "secrets" / "sealing.key"
         self._admin_key = path / "admin.key"
         self._server = path / "server.json"
         self._lock = path / "lock"
@@ -64,6 +66,8 @@ class Home:
             raise Invalid(f"home {self.path} cannot be used: {error.strerror}") from None
         if not self._pepper.exists():
             _write_secret(self._pepper, secrets.token_bytes(PEPPER_BYTES))
+        if not self._sealing_key.exists():
+            _write_secret(self._sealing_key, secrets.token_bytes(SEALING_BYTES))
         self.check()
 
     def check(self) -> None:
@@ -72,7 +76,7 @@ class Home:
         Raises:
             Invalid: a secret in it can be read by others.
         """
-        for secret in (self._pepper, self._admin_key):
+        for secret in (self._pepper, self._sealing_key, self._admin_key):
             _check_private(secret)
 
     def in_use(self) -> bool:
@@ -111,10 +115,15 @@ class Home:
         Raises:
             Invalid: it has been cut short; without it no key can be recognised.
         """
-        pepper = self._pepper.read_bytes()
-        if len(pepper) != PEPPER_BYTES:
-            raise Invalid(f"{self._pepper} must hold {PEPPER_BYTES} bytes: restore it")
-        return pepper
+        return _read_secret(self._pepper, PEPPER_BYTES)
+
+    def sealing_key(self) -> bytes:
+        """The server's secret for sealing those of others.
+
+        Raises:
+            Invalid: it has been cut short; without it none of them can be opened.
+        """
+        return _read_secret(self._sealing_key, SEALING_BYTES)
 
     def save_admin_key(self, secret: str) -> Path:
         """Keep the operator's key for the local command line; returns where."""
@@ -163,6 +172,13 @@ def _write_secret(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _read_secret(path: Path, size: int) -> bytes:
+    secret = path.read_bytes()
+    if len(secret) != size:
+        raise Invalid(f"{path} must hold {size} bytes: restore it")
+    return secret
 
 
 def _check_private(path: Path) -> None:

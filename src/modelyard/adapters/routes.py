@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modelyard.core.tensors import Signature
 from modelyard.deployment.deployment import DeploymentSpec
+from modelyard.registry.artifact import Format
+from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
-from modelyard.serving.ports import WantedArtifact, WantedRoute
+from modelyard.serving.ports import WantedArtifact, WantedProvider, WantedRoute
 
 
 def wanted_route(
-    deployment_id: str, tenant_id: str, name: str, spec: DeploymentSpec, version: ModelVersion
+    deployment_id: str,
+    tenant_id: str,
+    name: str,
+    spec: DeploymentSpec,
+    version: ModelVersion,
+    providers: Sequence[Provider] = (),
 ) -> WantedRoute:
-    """The route of a deployment to its target.
+    """The route of a deployment to its target. `providers` are the tenant's.
 
     A version that has no form to be served is wanted all the same, without artifacts: it is the
     runtime that says why not, and the gateway that reports it.
     """
+    elsewhere = any(one.format is Format.UPSTREAM for one in version.served)
     return WantedRoute(
         deployment_id=deployment_id,
         tenant_id=tenant_id,
@@ -31,4 +41,18 @@ def wanted_route(
         options=spec.options,
         trust=version.trust,
         profile=version.profile,
+        providers=tuple(map(wanted_provider, providers)) if elsewhere else (),
+    )
+
+
+def wanted_provider(provider: Provider) -> WantedProvider:
+    """A provider as a gateway needs it."""
+    spec = provider.spec
+    return WantedProvider(
+        provider.id,
+        provider.name,
+        spec.base_url,
+        provider.sealed,
+        spec.forward_headers,
+        spec.timeouts,
     )

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from modelyard.core.secret import Secret
+
 Tx_co = TypeVar("Tx_co", covariant=True)
 
 
@@ -59,4 +61,22 @@ class Blobs(Protocol):
 
     def exists(self, digest: str) -> bool:
         """Whether the blob is there."""
+        ...
+
+
+class Sealer(Protocol):
+    """Encrypts what is kept. `about` are the ids of what it belongs to: what is sealed for one
+    thing cannot be opened for another.
+    """
+
+    def seal(self, secret: Secret, *about: str) -> bytes:
+        """The secret as it may be kept."""
+        ...
+
+    def open(self, sealed: bytes, *about: str) -> Secret:
+        """The secret again.
+
+        Raises:
+            Conflict: it was sealed under another key, for something else, or has been changed.
+        """
         ...

@@ -162,6 +162,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         _doc("Largest answer of a model in a process of its own.", ge=1024, lt=1 << 32),
     ] = 64 * _MIB
+    provider_allow: Annotated[
+        str,
+        _doc(
+            "Ranges of addresses, beside those of the public internet, at which providers may be "
+            "asked, such as 127.0.0.0/8,10.1.0.0/16; empty is none."
+        ),
+    ] = ""
     currency: Annotated[str, _doc("ISO 4217 code of all prices.", pattern="^[A-Z]{3}$")] = "USD"
     drain_seconds: Annotated[
         float,

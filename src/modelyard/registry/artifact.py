@@ -35,11 +35,14 @@ class Format(StrEnum):
     """A ZIP of a folder with a subclass of `modelyard.model.Model`."""
     EMBEDDER = "embedder"
     """A ZIP of a sentence embedder's graph, its tokenizer and their configuration."""
+    UPSTREAM = "upstream"
+    """JSON that names models of providers, which are asked in its place."""
 
 
 TRUST: Final[Mapping[Format, Trust]] = {
     Format.ONNX: Trust.INLINE,
     Format.FEATURES: Trust.INLINE,
+    Format.UPSTREAM: Trust.INLINE,
     Format.XGBOOST: Trust.DATA,
     Format.LIGHTGBM: Trust.DATA,
     Format.SAFETENSORS: Trust.DATA,

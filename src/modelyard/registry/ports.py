@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 from modelyard.core.pages import Page, PageRequest
+from modelyard.core.secret import Secret
 from modelyard.registry.model import Alias, Model
+from modelyard.registry.provider import Probe, Provider, ProviderSpec
 from modelyard.registry.version import ModelVersion, NewVersion
 
 
@@ -66,4 +68,46 @@ class RegistryTransaction(Protocol):
 
     def bump(self) -> None:
         """Tell controller and gateways that something they follow has changed."""
+        ...
+
+
+class ProviderRepository(Protocol):
+    """The providers of one tenant."""
+
+    def get(self, name: str) -> Provider:
+        """Raises NotFound."""
+        ...
+
+    def find(self, name: str) -> Provider | None:
+        """The same without the error."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Provider]:
+        """By name."""
+        ...
+
+    def put(self, provider: Provider) -> None:
+        """Insert, or replace the one of the same name."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Raises NotFound."""
+        ...
+
+
+class ProviderTransaction(Protocol):
+    """A transaction over providers."""
+
+    def providers(self, tenant_id: str) -> ProviderRepository: ...
+
+    def bump(self) -> None:
+        """Tell gateways that something they follow has changed."""
+        ...
+
+
+class Prober(Protocol):
+    """Asks providers how they are."""
+
+    async def probe(self, spec: ProviderSpec, key: Secret | None) -> Probe:
+        """Ask for its models. Whatever goes wrong is told in the answer."""
         ...

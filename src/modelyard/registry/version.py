@@ -16,6 +16,9 @@ from modelyard.registry.artifact import DATA_ONLY, TRUST, Artifact, Format
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
 
+_ALONE: Final = frozenset({Format.ONNX, Format.UPSTREAM})
+"""Formats that are the model itself, and open to every gateway."""
+
 TRAINING: Final = "training"
 IMPORT: Final = "import"
 
@@ -85,7 +88,7 @@ class ModelVersion(msgspec.Struct, frozen=True):
         if self.state is not VersionState.READY or self.signature is None:
             return ()
         agreed = self.parity is None or self.parity.agreed
-        if agreed and any(artifact.format is Format.ONNX for artifact in self.artifacts):
+        if agreed and any(artifact.format in _ALONE for artifact in self.artifacts):
             return tuple(one for one in self.artifacts if one.format in DATA_ONLY)
         if self.lineage.source == TRAINING:
             return ()

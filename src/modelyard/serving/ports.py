@@ -12,6 +12,7 @@ import msgspec
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError
 from modelyard.core.events import PredictionMade
+from modelyard.core.http_timeouts import HttpTimeouts
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature, Tensor
 from modelyard.core.trust import Trust
@@ -40,6 +41,17 @@ class WantedArtifact(msgspec.Struct, frozen=True):
     size: int
 
 
+class WantedProvider(msgspec.Struct, frozen=True):
+    """Somebody else's OpenAI API. `sealed` is its key; empty where it wants none."""
+
+    id: str
+    name: str
+    base_url: str
+    sealed: bytes
+    forward_headers: tuple[str, ...] = ()
+    timeouts: HttpTimeouts = HttpTimeouts()
+
+
 RouteKey = tuple[str, str]
 """A deployment's and a version's id: what is loaded for each other is apart."""
 
@@ -48,7 +60,8 @@ class WantedRoute(msgspec.Struct, frozen=True):
     """A deployment that a gateway should serve.
 
     `trust` says where its artifacts may be opened; it is None where there are none. `profile` is
-    what was measured when the version was tried, where it was.
+    what was measured when the version was tried, where it was. `providers` are the tenant's, for
+    a version that stands for models of theirs.
     """
 
     deployment_id: str
@@ -62,6 +75,7 @@ class WantedRoute(msgspec.Struct, frozen=True):
     options: ServingOptions = ServingOptions()
     trust: Trust | None = None
     profile: Profile | None = None
+    providers: tuple[WantedProvider, ...] = ()
 
     @property
     def key(self) -> RouteKey:

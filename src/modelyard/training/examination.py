@@ -20,7 +20,11 @@ from modelyard.serving.runtimes.catalogue import load
 from modelyard.serving.runtimes.contract import FEATURES, MODEL, LoadedModel, RuntimeManifest
 from modelyard.training.conversion.converting import convert
 from modelyard.training.conversion.sample import Sample
-from modelyard.training.language import examine_embedder, examine_language_model
+from modelyard.training.language import (
+    examine_embedder,
+    examine_language_model,
+    examine_upstreams,
+)
 from modelyard.training.spec import ExamineSpec
 from modelyard.training.trained import Examined
 
@@ -49,6 +53,8 @@ def examine_model(scratch: Path, spec: ExamineSpec, report: Report) -> Examined:
         return examine_language_model(scratch, _manifest(scratch, spec))
     if spec.format is Format.EMBEDDER:
         return examine_embedder(scratch, _manifest(scratch, spec))
+    if spec.format is Format.UPSTREAM:
+        return examine_upstreams(scratch / spec.file)
     return _convert(scratch, spec)
 
 

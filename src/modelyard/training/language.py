@@ -21,6 +21,7 @@ from modelyard.serving.language.generation import (
 from modelyard.serving.language.model import SIGNATURE
 from modelyard.serving.runtimes.catalogue import load
 from modelyard.serving.runtimes.contract import RuntimeManifest
+from modelyard.serving.upstream.description import read_description
 from modelyard.training.trained import Examined
 
 TOKENS: Final = 8
@@ -79,6 +80,26 @@ def examine_embedder(folder: Path, manifest: RuntimeManifest) -> Examined:
         )
     finally:
         model.unload()
+
+
+def examine_upstreams(path: Path) -> Examined:
+    """Read which models of which providers it stands for. Whether they are there is seen when it
+    is served: nobody is asked from here.
+
+    Raises:
+        Invalid: it is no good; the message says why.
+    """
+    told = read_description(path.read_bytes())
+    names = ", ".join(one.name for one in told.upstreams)
+    return Examined(
+        signature=told.signature,
+        card=Card(
+            task="text-embedding" if told.embeds else "text-generation",
+            algorithm="upstream",
+            description=f"Runs elsewhere: {names}.",
+        ),
+        profile=Profile(0, 0.0, 0.0),
+    )
 
 
 def _card(facts: LanguageFacts, context: int) -> Card:

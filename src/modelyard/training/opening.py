@@ -31,6 +31,7 @@ FILES: Final[Mapping[Format, str]] = {
     Format.KERAS_H5: "model.h5",
     Format.PYTHON: "model.zip",
     Format.EMBEDDER: "model.zip",
+    Format.UPSTREAM: "upstreams.json",
 }
 """What the model's file is called from here on, whatever its owner calls it."""
 

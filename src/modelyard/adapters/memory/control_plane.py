@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from modelyard.adapters.memory.providers import providers_of
 from modelyard.adapters.memory.state import State
 from modelyard.adapters.memory.store import MemoryStore
 from modelyard.adapters.routes import wanted_route
@@ -69,6 +70,7 @@ def _routes(state: State) -> list[WantedRoute]:
                         deployment.name,
                         deployment.spec,
                         version,
+                        providers_of(state, deployment.tenant_id),
                     )
                 )
     return routes

@@ -15,6 +15,7 @@ from modelyard.core.pages import Page, PageRequest
 from modelyard.core.uploads import Upload
 from modelyard.deployment.deployment import Deployment, ReplicaReport
 from modelyard.registry.model import Alias, Model
+from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
 from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.tenant import Tenant
@@ -34,6 +35,7 @@ class State:
         default_factory=dict
     )  # tenant, model, number
     aliases: dict[tuple[str, str, str], Alias] = field(default_factory=dict)  # tenant, model, name
+    providers: dict[tuple[str, str], Provider] = field(default_factory=dict)  # tenant, name
     datasets: dict[tuple[str, str], Dataset] = field(default_factory=dict)  # tenant, name
     dataset_versions: dict[tuple[str, str, int], DatasetVersion] = field(
         default_factory=dict

@@ -13,6 +13,7 @@ from modelyard.adapters.memory.idempotency import MemoryIdempotency
 from modelyard.adapters.memory.jobs import MemoryJobs, MemoryQueue
 from modelyard.adapters.memory.keys import MemoryKeys, MemoryTenants
 from modelyard.adapters.memory.models import MemoryModels
+from modelyard.adapters.memory.providers import MemoryProviders
 from modelyard.adapters.memory.state import State
 from modelyard.adapters.memory.uploads import MemoryUploads
 from modelyard.adapters.memory.usage import MemoryLedger, MemoryPrices, MemoryUsage
@@ -51,6 +52,9 @@ class MemoryTransaction:
 
     def deployments(self, tenant_id: str) -> MemoryDeployments:
         return MemoryDeployments(self.state, tenant_id)
+
+    def providers(self, tenant_id: str) -> MemoryProviders:
+        return MemoryProviders(self.state, tenant_id)
 
     def board(self) -> MemoryBoard:
         return MemoryBoard(self.state)

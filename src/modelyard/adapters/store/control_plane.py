@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -10,6 +11,7 @@ from sqlalchemy import and_, delete, insert, or_, select
 
 from modelyard.adapters.routes import wanted_route
 from modelyard.adapters.store.models import VERSION
+from modelyard.adapters.store.providers import OF_ALL, provider_of
 from modelyard.adapters.store.schema import (
     api_keys,
     deployments,
@@ -24,6 +26,7 @@ from modelyard.adapters.store.transaction import SqlStore
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
 from modelyard.deployment.deployment import ReplicaState
+from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
 from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted
 
@@ -75,6 +78,9 @@ class SqlControlPlane:
             number = connection.execute(NUMBER).scalar_one()
             keys = connection.execute(KEYS.where(in_force)).all()
             routes = connection.execute(ROUTES).all()
+            providers: defaultdict[str, list[Provider]] = defaultdict(list)
+            for row in connection.execute(OF_ALL):
+                providers[row.tenant_id].append(provider_of(row))
         return Wanted(
             number,
             [
@@ -82,7 +88,14 @@ class SqlControlPlane:
                 for hash_, key_id, tenant_id, scope, expires_at in keys
             ],
             [
-                wanted_route(deployment_id, tenant_id, name, spec, ModelVersion(*version))
+                wanted_route(
+                    deployment_id,
+                    tenant_id,
+                    name,
+                    spec,
+                    ModelVersion(*version),
+                    providers[tenant_id],
+                )
                 for deployment_id, tenant_id, name, spec, *version in routes
             ],
         )

@@ -35,6 +35,7 @@ from modelyard.deployment.deployment import DeploymentSpec, DeploymentState, Rep
 from modelyard.registry.artifact import Artifact
 from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
+from modelyard.registry.provider import ProviderSpec
 from modelyard.registry.version import Lineage, VersionState
 from modelyard.training.dataset import Inspection
 
@@ -127,6 +128,19 @@ aliases: Final = Table(
     ForeignKeyConstraint(
         ["model_id", "number"], ["model_versions.model_id", "model_versions.number"]
     ),
+)
+
+providers: Final = Table(
+    "providers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("name", NAME, nullable=False),
+    Column("spec", Json[ProviderSpec](ProviderSpec), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
 )
 
 datasets: Final = Table(

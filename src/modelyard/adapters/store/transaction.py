@@ -25,6 +25,7 @@ from modelyard.adapters.store.keys import SqlKeys, SqlTenants
 from modelyard.adapters.store.ledger import SqlLedger
 from modelyard.adapters.store.models import SqlModels
 from modelyard.adapters.store.prices import SqlPrices
+from modelyard.adapters.store.providers import SqlProviders
 from modelyard.adapters.store.queue import SqlQueue
 from modelyard.adapters.store.schema import revision
 from modelyard.adapters.store.uploads import SqlUploads
@@ -65,6 +66,9 @@ class SqlTransaction:
 
     def deployments(self, tenant_id: str) -> SqlDeployments:
         return SqlDeployments(self._connection, tenant_id, writes=self._writes)
+
+    def providers(self, tenant_id: str) -> SqlProviders:
+        return SqlProviders(self._connection, tenant_id, writes=self._writes)
 
     def board(self) -> SqlBoard:
         return SqlBoard(self._connection)

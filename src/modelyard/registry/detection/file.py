@@ -28,6 +28,7 @@ _KERAS: Final = b"model_config"
 _BEGINNINGS: Final = (
     (re.compile(rb"GGUF"), Format.GGUF),
     (re.compile(rb"tree\nversion="), Format.LIGHTGBM),
+    (re.compile(rb'\s*\{\s*"upstreams"\s*:'), Format.UPSTREAM),
     (re.compile(rb'\{\s*"(?:learner|version)"\s*:'), Format.XGBOOST),
     # In UBJSON a key follows its length, which has a type of its own.
     (re.compile(rb"\{(?:L.{8}|l.{4}|i.|U.)learner\{", re.DOTALL), Format.XGBOOST),

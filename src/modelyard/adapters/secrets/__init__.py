@@ -1,0 +1,1 @@
+"""Secrets that are kept: sealed under a key in the home."""

@@ -1,0 +1,1 @@
+"""Asking the HTTP APIs of others, at addresses that this server may connect to."""
