@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import modelyard
 from modelyard.bootstrap.management import make_management
-from modelyard.bootstrap.parts import key_hasher, open_home, open_store
+from modelyard.bootstrap.parts import key_hasher, open_home, open_store, sealer
+from modelyard.bootstrap.upstreams import UpstreamClient
 from modelyard.core import ids
 from modelyard.core.clock import SystemClock
 
@@ -67,7 +68,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.serving.service import InferenceService
 
     home, clock, gateway_id = open_home(settings), SystemClock(), ids.new_id(ids.GATEWAY)
-    store = open_store(settings, home)
+    store, upstreams = open_store(settings, home), UpstreamClient(settings.provider_allow)
     sync_ms = settings.journal_sync_ms if settings.journal_sync == "interval" else None
     journal = JournalWriter(home.journal, sync_ms)
     service = InferenceService(clock, key_hasher(home), journal, threads=os.cpu_count() or 1)
@@ -87,8 +88,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     front = Front(
         service, routes, home.metrics, capacity, max_request_bytes=max_body, openai=openai
     )
-    front.management = DeferredApp(partial(make_management, settings, home, store, service, tracer))
-    loader = _loader(settings, home, gateway_id)
+    front.management = DeferredApp(
+        partial(make_management, settings, home, store, service, tracer, upstreams.get)
+    )
+    loader = _loader(settings, home, gateway_id, upstreams)
     follower = Follower(
         gateway_id,
         SqlControlPlane(store, clock),
@@ -128,23 +131,36 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         await journal.close()
         service.close()
         loader.close()
+        await upstreams.close()
         if tracer is not None:
             tracer.close()
     return 0
 
 
-def _loader(settings: Settings, home: Home, gateway_id: str) -> RuntimeLoader:
-    """Into this process or, by the runtime host, into others."""
+def _loader(
+    settings: Settings, home: Home, gateway_id: str, upstreams: UpstreamClient
+) -> RuntimeLoader:
+    """Into this process; or, by the runtime host, into others; or there is nothing to load."""
     from modelyard.adapters.blobs import local_blobs
     from modelyard.adapters.engine.host_client import HostClient
     from modelyard.serving.local import LocalLoader
     from modelyard.serving.placement import PlacingLoader
     from modelyard.serving.runtimes.onnx import OnnxLoader
+    from modelyard.serving.upstream.counts import UpstreamCounters
+    from modelyard.serving.upstream.loader import UpstreamLoader
 
     engine = HostClient(home.run, gateway_id, max_answer=settings.max_answer_bytes)
     engine.start()
-    local = LocalLoader(OnnxLoader(local_blobs(home.blobs)).load)
-    return PlacingLoader(local, engine, settings.inline_memory_bytes)
+    blobs = local_blobs(home.blobs)
+    elsewhere = UpstreamLoader(
+        blobs,
+        sealer(home),
+        upstreams.get,
+        UpstreamCounters(home.metrics, gateway_id),
+        settings.max_answer_bytes,
+    )
+    local = LocalLoader(OnnxLoader(blobs).load)
+    return PlacingLoader(local, engine, elsewhere, settings.inline_memory_bytes)
 
 
 def _allow_files(wanted: int) -> None:

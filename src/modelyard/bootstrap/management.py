@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelyard.bootstrap.parts import open_sandbox, task_runner
+from modelyard.bootstrap.parts import open_sandbox, sealer, task_runner
 from modelyard.core.clock import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelyard.adapters.home import Home
     from modelyard.adapters.store import SqlStore
     from modelyard.api.asgi import App
     from modelyard.core.settings import Settings
     from modelyard.serving.service import InferenceService
     from modelyard.serving.tracing import Tracer
+    from modelyard.serving.upstream.ports import HttpCalls
 
 
 def make_management(
@@ -22,14 +25,17 @@ def make_management(
     store: SqlStore,
     service: InferenceService,
     tracer: Tracer | None,
+    calls: Callable[[], HttpCalls],
 ) -> App:
     """The application. Importing what it needs takes a second or so."""
     from modelyard.adapters.blobs import local_blobs
+    from modelyard.adapters.upstream.probe import HttpProber
     from modelyard.api.management import ManagementServices, make_management_app
     from modelyard.api.management.receiving import UploadReceiver
     from modelyard.api.management.traces import TracedApp
     from modelyard.billing.service import BillingService
     from modelyard.deployment.service import DeploymentService
+    from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
     from modelyard.tenancy.service import TenancyService
     from modelyard.training.datasets import DatasetService
@@ -45,6 +51,7 @@ def make_management(
         ManagementServices(
             tenancy=TenancyService(store, clock, home.pepper()),
             registry=registry,
+            providers=ProviderService(store, clock, sealer(home), HttpProber(calls)),
             deployments=DeploymentService(store, clock),
             billing=BillingService(store, clock, settings.currency),
             datasets=DatasetService(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modelyard.adapters.engine.sandbox.sandbox import Sandbox
     from modelyard.adapters.home import Home
     from modelyard.adapters.store import SqlStore
+    from modelyard.core.ports import Sealer
     from modelyard.core.settings import Settings
     from modelyard.core.tasks import TaskRunner
 
@@ -51,6 +52,12 @@ def key_hasher(home: Home) -> Callable[[bytes], bytes]:
 
     pepper = home.pepper()
     return lambda secret: hash_secret(secret, pepper)
+
+
+def sealer(home: Home) -> Sealer:
+    from modelyard.adapters.secrets.sealing import AesGcmSealer
+
+    return AesGcmSealer(home.sealing_key())
 
 
 def judge_sandbox(settings: Settings) -> None:

@@ -27,9 +27,11 @@ def run(settings: Settings) -> int:
     """Run the whole server until it is stopped; returns the exit status."""
     from modelyard.adapters.telemetry.collector import collector_named
     from modelyard.adapters.telemetry.logs import configure_logs
+    from modelyard.adapters.upstream.addresses import AddressRules
 
     # Rather a word now than a gateway that cannot start.
     collector_named(settings, os.environ)
+    AddressRules.parse(settings.provider_allow)
     hidden = [settings.admin_key] if settings.admin_key else []
     configure_logs(settings.log_format, settings.log_level, hidden)
     # Whatever is made from here on is its owner's alone, in a home that others can look into too.

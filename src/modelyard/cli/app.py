@@ -65,7 +65,19 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
                 "models:import_model",
                 "Register a model's file or folder as a new version.",
             ),
+            "link": ("links:link", "Have a model stand for models of providers."),
             "alias": ("models:alias", "Point an alias such as 'champion' at a version."),
+        },
+    ),
+    "providers": (
+        PUBLISH,
+        "Others' OpenAI APIs, which models may stand for.",
+        {
+            "add": ("providers:add", "Add a provider, or change one; its key is kept sealed."),
+            "list": ("providers:list_all", "List the providers."),
+            "show": ("providers:show", "Show one provider."),
+            "test": ("providers:probe", "Have the server ask a provider for its models."),
+            "remove": ("providers:remove", "Forget a provider and its key."),
         },
     ),
     "deployments": (

@@ -27,6 +27,7 @@ from modelyard.serving.slots import (
     WIDTH,
     Series,
 )
+from modelyard.serving.upstream.counts import UpstreamCounts, read_upstreams
 
 
 def render(folder: Path, tenant_id: str | None) -> str:
@@ -52,6 +53,7 @@ def render(folder: Path, tenant_id: str | None) -> str:
     if tenant_id is None:
         lines = [*_family(*_RESIDENT), *lines]
     lines += _replicas(folder, tenant_id)
+    lines += _upstreams(folder, tenant_id)
     return "\n".join(lines) + "\n"
 
 
@@ -88,6 +90,38 @@ def _replicas(folder: Path, tenant_id: str | None) -> Iterator[str]:
         yield from _family(name, kind, about)
         for row in rows:
             yield from samples(name, _labels(row.series), row)
+
+
+def _upstreams(folder: Path, tenant_id: str | None) -> Iterator[str]:
+    """What all gateways have counted of the providers' models that they have asked."""
+    rows = [row for row in read_upstreams(folder) if tenant_id in (None, row.series.tenant_id)]
+    for name, kind, about, samples in _UPSTREAM_FAMILIES:
+        yield from _family(name, kind, about)
+        for row in rows:
+            labels = {
+                "tenant": row.series.tenant_id,
+                "provider": row.series.provider,
+                "upstream": _escaped(row.series.upstream),
+            }
+            yield from samples(name, labels, row)
+
+
+def _attempts(name: str, labels: dict[str, str], row: UpstreamCounts) -> Iterator[str]:
+    for outcome, count in sorted(row.ends.items()):
+        yield _sample(name, {**labels, "outcome": outcome}, count)
+
+
+def _retries(name: str, labels: dict[str, str], row: UpstreamCounts) -> Iterator[str]:
+    yield _sample(name, labels, row.retries)
+
+
+def _waits(name: str, labels: dict[str, str], row: UpstreamCounts) -> Iterator[str]:
+    return _buckets(name, labels, [*row.slow, round(row.seconds * 1e6)], BUCKETS, 1000)
+
+
+def _escaped(text: str) -> str:
+    """A name that somebody else has given."""
+    return text.replace("\\", r"\\").replace('"', r"\"")
 
 
 def _states(name: str, labels: dict[str, str], row: ReplicaCounts) -> Iterator[str]:
@@ -132,8 +166,14 @@ def _count(slot: int) -> Callable[[str, Series, list[int]], Iterator[str]]:
 def _histogram(
     name: str, series: Series, slots: list[int], bounds: Sequence[float], unit: float
 ) -> Iterator[str]:
+    return _buckets(name, _labels(series), slots, bounds, unit)
+
+
+def _buckets(
+    name: str, labels: dict[str, str], slots: list[int], bounds: Sequence[float], unit: float
+) -> Iterator[str]:
     """`slots` as buckets and their sum; bounds and sum are in parts of `unit`."""
-    labels, seen = _labels(series), 0
+    seen = 0
     for bound, value in zip([*bounds, None], slots, strict=False):
         seen += value
         le = "+Inf" if bound is None else f"{bound / unit:g}"
@@ -190,4 +230,24 @@ _REPLICA_FAMILIES: Final = (
     ("replica_memory_bytes", "gauge", "Memory that replicas hold.", _memory),
     ("replica_start_duration_seconds", "summary", "Time from a start until it serves.", _starts),
     ("replica_ends_total", "counter", "Replicas that are no more, by cause.", _ends),
+)
+_UPSTREAM_FAMILIES: Final = (
+    (
+        "upstream_requests_total",
+        "counter",
+        "Attempts at a provider's model, by how they ended.",
+        _attempts,
+    ),
+    (
+        "upstream_retries_total",
+        "counter",
+        "Attempts that were not a request's first.",
+        _retries,
+    ),
+    (
+        "upstream_first_byte_duration_seconds",
+        "histogram",
+        "Time until an answer began.",
+        _waits,
+    ),
 )

@@ -18,9 +18,10 @@ UPSTREAM: Final = "upstream"
 class PlacingLoader:
     """A `RuntimeLoader` that gives each version to one of three others.
 
-    To `upstreams` goes what only names models that run elsewhere. In the gateway is what can neither run code nor crash it, as long as it fits into
-    `inline_memory_bytes` together with what is there already, and nobody has asked for replicas.
-    All else goes to the `engine`. A version stays where it is as long as that is so.
+    To `upstreams` goes what only names models that run elsewhere. In the gateway is what can
+    neither run code nor crash it, as long as it fits into `inline_memory_bytes` together with what
+    is there already, and nobody has asked for replicas. All else goes to the `engine`. A version
+    stays where it is as long as that is so.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from modelyard.core.trust import Trust
 from modelyard.serving.local import LocalLoader
 from modelyard.serving.options import ReplicaOptions, ServingOptions
 from modelyard.serving.placement import PlacingLoader
-from modelyard.serving.ports import Loaded, RouteKey, Runtime, WantedRoute
+from modelyard.serving.ports import Loaded, RouteKey, Runtime, WantedArtifact, WantedRoute
 from tests.dataplane import MemoryBlobs, load, picker, wanted
 
 BUDGET = 10_000
@@ -64,7 +64,8 @@ class Room:
     def __init__(self) -> None:
         self.loads, self.engine = Loads(), Engine()
         self.local = LocalLoader(self.loads)
-        self.placing = PlacingLoader(self.local, self.engine, BUDGET)
+        self.upstreams = Engine()
+        self.placing = PlacingLoader(self.local, self.engine, self.upstreams, BUDGET)
 
 
 @pytest.fixture
@@ -89,6 +90,15 @@ def test_what_is_data_and_fits_is_loaded_here(room: Room) -> None:
     room.placing.load(version(1)).result(10)
     assert room.loads.loaded == ["ver_picker_1"]
     assert room.engine.given == []
+
+
+def test_what_runs_elsewhere_is_loaded_nowhere_here(room: Room) -> None:
+    artifact = WantedArtifact("model", "upstreams.json", "upstream", "0" * 64, 90)
+    elsewhere = msgspec.structs.replace(version(1), artifacts=(artifact,))
+    room.placing.load(elsewhere).result(10)
+    assert (room.upstreams.given, room.engine.given, room.loads.loaded) == ([elsewhere.key], [], [])
+    room.placing.release(elsewhere.key)
+    assert room.upstreams.released == [elsewhere.key]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from modelyard_client.errors import (
     Unreachable,
 )
 from modelyard_client.inference import InferenceResponse, Tensor, tensors
+from modelyard_client.providers import Timeouts, Upstream
 
 __all__ = [
     "ApiError",
@@ -40,7 +41,9 @@ __all__ = [
     "ServingOptions",
     "Tensor",
     "TimedOut",
+    "Timeouts",
     "UnexpectedAnswer",
     "Unreachable",
+    "Upstream",
     "tensors",
 ]

@@ -15,6 +15,7 @@ from modelyard_client.jobs import Jobs
 from modelyard_client.keys import Keys
 from modelyard_client.location import locate
 from modelyard_client.models import Models
+from modelyard_client.providers import Providers
 from modelyard_client.tenants import Tenants
 from modelyard_client.transport import Transport
 
@@ -50,6 +51,7 @@ class Client:
         self.datasets = Datasets(transport)
         self.jobs = Jobs(transport)
         self.models = Models(transport)
+        self.providers = Providers(transport)
         self.deployments = Deployments(transport)
         self.tenants = Tenants(transport)
         self.keys = Keys(transport)

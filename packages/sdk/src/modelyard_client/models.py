@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from modelyard_client.errors import ClientError
 from modelyard_client.files import send_path
 from modelyard_client.pages import Page, collect
+from modelyard_client.providers import Upstream
 from modelyard_client.transport import Transport, route
 
 CHECK_SECONDS: Final = 600.0
@@ -221,6 +223,34 @@ class Models:
         if version.state == "failed":
             raise VersionFailed(version)
         return version
+
+    def link(
+        self,
+        name: str,
+        upstreams: Sequence[Upstream],
+        *,
+        capabilities: Sequence[str] = ("chat",),
+        dimensions: int | None = None,
+        description: str = "",
+    ) -> ModelVersion:
+        """Have the newest version of `name` stand for models of providers.
+
+        `capabilities` are `chat` and `completions`, or `embeddings` alone, for which `dimensions`
+        may ask for another width than the model's own.
+
+        Raises:
+            VersionFailed: they cannot stand together; says why.
+        """
+        told: dict[str, Any] = {
+            "upstreams": [msgspec.to_builtins(one) for one in upstreams],
+            "capabilities": list(capabilities),
+        }
+        if dimensions is not None:
+            told["dimensions"] = dimensions
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "upstreams.json"
+            path.write_bytes(msgspec.json.encode(told))
+            return self.import_model(name, path, description=description)
 
     def list(self, limit: int = 1000) -> Sequence[Model]:
         """All models, by name."""

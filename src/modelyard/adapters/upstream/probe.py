@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -48,7 +49,9 @@ class HttpProber:
         return Probe(reason, round((time.monotonic() - began) * 1000, 1), models)
 
     async def _ask(self, call: HttpCall) -> tuple[str, tuple[str, ...]]:
-        answer = await self._client().open(call)
+        # The first to ask waits for the library to be imported, and nobody else.
+        client = await asyncio.to_thread(self._client)
+        answer = await client.open(call)
         try:
             if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 return f"it does not take the key (status {answer.status})", ()

@@ -25,6 +25,7 @@ from modelyard.api.management.keys import keys
 from modelyard.api.management.models import models
 from modelyard.api.management.prices import prices
 from modelyard.api.management.problems import on_expected, on_http, on_unexpected
+from modelyard.api.management.providers import providers
 from modelyard.api.management.services import ManagementServices
 from modelyard.api.management.tenants import tenants
 from modelyard.api.management.uploads import uploads
@@ -32,7 +33,18 @@ from modelyard.api.management.usage import usage
 from modelyard.core.errors import ModelyardError
 
 PREFIX: Final = "/api/v1"
-NOUNS: Final = (uploads, datasets, jobs, models, deployments, tenants, keys, usage, prices)
+NOUNS: Final = (
+    uploads,
+    datasets,
+    jobs,
+    models,
+    providers,
+    deployments,
+    tenants,
+    keys,
+    usage,
+    prices,
+)
 
 
 def make_management_app(services: ManagementServices) -> App:

@@ -37,6 +37,7 @@ _TAGS: Final = {
     "datasets": "Named, versioned tables with an inferred schema.",
     "jobs": "Training, and the story that each job tells meanwhile.",
     "models": "Models, their immutable versions, and aliases that point at them.",
+    "providers": "Others' OpenAI APIs, which models may stand for.",
     "deployments": "What is served under which name.",
     "tenants": "Who owns models, holds keys and pays bills.",
     "keys": "Who may call.",

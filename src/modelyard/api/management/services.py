@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelyard.core.clock import Clock
     from modelyard.core.ports import Store
     from modelyard.deployment.service import DeploymentService
+    from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
     from modelyard.tenancy.service import TenancyService
     from modelyard.training.datasets import DatasetService
@@ -35,6 +36,7 @@ class ManagementServices:
 
     tenancy: TenancyService
     registry: RegistryService
+    providers: ProviderService
     deployments: DeploymentService
     billing: BillingService
     datasets: DatasetService

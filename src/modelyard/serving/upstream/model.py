@@ -153,7 +153,11 @@ class UpstreamEmbedder(UpstreamModel):
         """Embed the texts of the batch, which is one request's."""
         task = asyncio.get_running_loop().create_task(self._embed(batch))
         self._keep(task)
-        batch.stop.on_set(lambda: task.cancel() and None)
+
+        def stop() -> None:
+            task.cancel()
+
+        batch.stop.on_set(stop)
         return task
 
     async def _embed(self, batch: Batch) -> Parts:
