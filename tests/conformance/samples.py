@@ -24,6 +24,7 @@ from modelyard.deployment.deployment import (
 from modelyard.registry.artifact import Artifact, Format
 from modelyard.registry.card import Candidate, Card, Confusion
 from modelyard.registry.parity import Parity
+from modelyard.registry.provider import Provider, ProviderSpec
 from modelyard.registry.version import Lineage, ModelVersion, NewVersion, VersionState
 from modelyard.tenancy.key import ApiKey
 from modelyard.training.dataset import (
@@ -55,6 +56,11 @@ def a_key(tenant_id: str = OURS, name: str = "app", expires_at: datetime | None 
         created_at=START,
         expires_at=expires_at,
     )
+
+
+def a_provider(name: str = "openai") -> Provider:
+    spec = ProviderSpec("https://api.example.com/v1", ("x-a",))
+    return Provider(ids.new_id(ids.PROVIDER), name, spec, b"\x00sealed\xff", START, START)
 
 
 SIGNATURE = Signature(

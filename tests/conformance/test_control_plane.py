@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +11,14 @@ from modelyard.adapters.store import SqlControlPlane
 from modelyard.core.clock import ManualClock
 from modelyard.core.profile import Profile
 from modelyard.core.trust import Trust
-from modelyard.deployment.deployment import DeploymentSpec, ReplicaReport, ReplicaState
+from modelyard.deployment.deployment import (
+    DeploymentSpec,
+    DeploymentStatus,
+    ReplicaReport,
+    ReplicaState,
+    Target,
+)
+from modelyard.registry.artifact import Artifact, Format
 from modelyard.registry.parity import Parity
 from modelyard.registry.version import ModelVersion
 from modelyard.serving.options import CacheOptions, ServingOptions
@@ -23,6 +31,7 @@ from tests.conformance.samples import (
     a_deployment,
     a_failed_version,
     a_key,
+    a_provider,
     a_version,
     digest,
 )
@@ -185,3 +194,40 @@ def test_a_gateway_that_leaves_is_forgotten(store: AnyStore, control: Control) -
     with store.read() as tx:
         assert tx.board().gateways(START) == []
         assert tx.board().reports() == []
+
+
+def test_a_model_that_runs_elsewhere_knows_its_tenants_providers(
+    store: AnyStore, control: Control
+) -> None:
+    ours, theirs = a_provider("openai"), a_provider("openai")
+    description = Artifact("upstreams.json", Format.UPSTREAM, digest("up"), 90)
+    with store.begin() as tx:
+        tx.providers(OURS).put(ours)
+        tx.providers(THEIRS).put(theirs)
+        tx.models(OURS).ensure("churn", START)
+        plain = tx.models(OURS).add_version("churn", a_version(), START)
+        new = replace(a_version(), artifacts=(description,))
+        version = tx.models(OURS).add_version("churn", new, START)
+    put = partial(_deployed, store)
+    put("here", plain)
+    put("elsewhere", version)
+    here, elsewhere = sorted(control.wanted().routes, key=lambda one: one.name, reverse=True)
+    assert here.providers == ()
+    assert (elsewhere.format, elsewhere.trust) == ("upstream", Trust.INLINE)
+    [provider] = elsewhere.providers
+    assert (provider.id, provider.sealed) == (ours.id, ours.sealed)
+    assert provider.base_url == ours.spec.base_url
+    # A key that is changed makes another route of it, so that gateways follow.
+    with store.begin() as tx:
+        tx.providers(OURS).put(replace(ours, sealed=b"other"))
+    assert elsewhere not in control.wanted().routes
+    with store.begin() as tx:
+        tx.providers(OURS).delete("openai")
+    assert {route.providers for route in control.wanted().routes} == {()}
+
+
+def _deployed(store: AnyStore, name: str, version: ModelVersion) -> None:
+    target = Target(version.model, version.number, version.id)
+    deployment = replace(a_deployment(), name=name, status=DeploymentStatus(target=target))
+    with store.begin() as tx:
+        tx.deployments(OURS).put(deployment)

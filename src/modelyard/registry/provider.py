@@ -118,10 +118,3 @@ def checked_key(key: Secret) -> Secret:
     if not _KEY.fullmatch(key.reveal()):
         raise Invalid(f"api_key must be 1 to {MAX_KEY} printable ASCII characters without spaces")
     return key
-
-
-def origin(url: str) -> tuple[str, str, int | None]:
-    """Who gets to see the key: scheme, host and port."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").lower(), port

@@ -18,7 +18,6 @@ from modelyard.registry.provider import (
     ProviderSpec,
     checked,
     checked_key,
-    origin,
 )
 
 
@@ -55,7 +54,7 @@ class ProviderService:
             if key is not None:
                 about = (tenant_id, provider.id)
                 sealed = self._sealer.seal(key, *about) if key.reveal() else b""
-            elif sealed and origin(spec.base_url) != origin(provider.spec.base_url):
+            elif sealed and spec.base_url != provider.spec.base_url:
                 raise Invalid(
                     f"provider '{name}' is to be asked at another address: give its key again"
                 )

@@ -13,6 +13,7 @@ from modelyard.adapters.blobs import local_blobs
 from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
+from modelyard.adapters.secrets.sealing import AesGcmSealer
 from modelyard.adapters.store.engine import make_engine, sqlite_url
 from modelyard.adapters.store.migrate import migrate
 from modelyard.adapters.store.transaction import SqlStore
@@ -24,10 +25,13 @@ from modelyard.billing.service import BillingService
 from modelyard.core import ids
 from modelyard.core.access import Grant, Scope
 from modelyard.core.clock import ManualClock
+from modelyard.core.secret import Secret
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.deployment.service import DeploymentService
 from modelyard.registry.artifact import Artifact, Format
 from modelyard.registry.card import Card
+from modelyard.registry.provider import Probe, ProviderSpec
+from modelyard.registry.providers import ProviderService
 from modelyard.registry.service import RegistryService
 from modelyard.registry.version import Lineage, ModelVersion, NewVersion
 from modelyard.tenancy.service import TenancyService
@@ -46,6 +50,13 @@ from modelyard.training.jobs import JobService
 from modelyard.training.scratch import ScratchRoot
 
 MAX_UPLOAD = 3 << 20
+
+
+class NobodyAsked:
+    """A `Prober` that knows the answer: whether there is a key."""
+
+    async def probe(self, spec: ProviderSpec, key: Secret | None) -> Probe:
+        return Probe("" if key is not None else "no key", 1.5, ("gpt",))
 
 
 class Yard:
@@ -107,6 +118,7 @@ class Yard:
         return ManagementServices(
             tenancy=TenancyService(store, clock, b"p" * 32),
             registry=registry,
+            providers=ProviderService(store, clock, AesGcmSealer(b"s" * 32), NobodyAsked()),
             deployments=DeploymentService(store, clock),
             billing=BillingService(store, clock, "USD"),
             datasets=DatasetService(
