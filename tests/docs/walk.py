@@ -60,7 +60,7 @@ def walk(
     replaced: Mapping[str, str],
     *,
     install: bool = False,
-    timeout: float = 110,
+    timeout: float = 230,
 ) -> None:
     """Run the blocks in `folder` with `environ` added, and hold the page to its outputs.
 
