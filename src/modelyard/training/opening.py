@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from modelyard.core.errors import ModelyardError
-from modelyard.registry.archives import Archive, extract, pack
+from modelyard.registry.archives import Archive, extract, pack, pack_files
 from modelyard.registry.artifact import Format
 from modelyard.registry.detection import find_format, find_model
 from modelyard.training.source import Source
@@ -32,6 +32,8 @@ FILES: Final[Mapping[Format, str]] = {
     Format.PYTHON: "model.zip",
     Format.EMBEDDER: "model.zip",
     Format.UPSTREAM: "upstreams.json",
+    Format.TEXT_CLASSIFIER: "model.zip",
+    Format.IMAGE_CLASSIFIER: "model.zip",
 }
 """What the model's file is called from here on, whatever its owner calls it."""
 
@@ -65,7 +67,9 @@ def _unpack(archive: Archive, scratch: Path) -> Opened:
     model = find_model(folder)
     target = scratch / FILES[model.format]
     sample = ""
-    if model.path.is_dir():
+    if model.files:
+        pack_files(model.files, target)
+    elif model.path.is_dir():
         pack(model.path, target)
     else:
         sample = _example(model.path.parent, scratch) if model.mlflow else ""

@@ -61,10 +61,13 @@ def tensors(metadata: ModelMetadata, records: Sequence[Mapping[str, Any]]) -> li
     """Records as the tensors that the model takes.
 
     An input with named columns gets them side by side, shape [records, columns]; any other gets
-    its own key of each record, shape [records]. A key that a record lacks is a missing value.
+    its own key of each record, shape [records]. A key that a record lacks is a missing value; an
+    optional input that no record has is left out.
     """
     made = []
     for spec in metadata.inputs:
+        if spec.parameters.get("optional") and not any(spec.name in record for record in records):
+            continue
         columns = spec.parameters.get("columns")
         if columns:
             data = [record.get(column) for record in records for column in columns]
@@ -86,7 +89,10 @@ class Inference:
         self._transport = transport
 
     def predict(self, deployment: str, instances: Sequence[Any]) -> Sequence[Any]:
-        """One prediction for each instance: a record (`{column: value}`) or a row of values."""
+        """One prediction for each instance: a record (`{column: value}`) or a row of values.
+
+        A value that is `bytes` (a picture's file, say) is sent as base64.
+        """
         path = f"/v1/models/{quote(deployment, safe='')}:predict"
         body = {"instances": instances}
         answer = self._transport.request("POST", path, _Predictions, body=body, repeatable=False)

@@ -43,13 +43,17 @@ class Alias(msgspec.Struct, frozen=True):
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
-    """One named tensor. A dimension of -1 is free; `columns` names the last dimension."""
+    """One named tensor. A dimension of -1 is free; `columns` names the last dimension. The elements
+    of a `binary` one are bytes that are no text; an `optional` input may be left out.
+    """
 
     name: str
     datatype: str
     shape: list[int]
     columns: list[str] = []
     nullable: bool = False
+    binary: bool = False
+    optional: bool = False
 
 
 class Signature(msgspec.Struct, frozen=True):

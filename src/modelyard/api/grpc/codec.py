@@ -110,8 +110,9 @@ def _decode_input(
         raise Invalid(f"input '{name}': there is no datatype '{given.datatype[:20]}'") from None
     if spec is not None and datatype is not spec.datatype:
         raise Invalid(f"input '{name}' has datatype {datatype}, expected {spec.datatype}")
+    binary = spec is not None and spec.binary
     if raw is None:
-        return from_contents(name, datatype, shape, given.contents)
+        return from_contents(name, datatype, shape, given.contents, binary=binary)
     if given.contents.ListFields():
         raise Invalid(f"input '{name}' has both contents and raw_input_contents")
-    return from_raw(name, datatype, shape, raw)
+    return from_raw(name, datatype, shape, raw, binary=binary)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from modelyard.api.grpc.generated.inference_pb2 import InferTensorContents
-from modelyard.core.elements import count_of
+from modelyard.core.elements import count_of, text_of
 from modelyard.core.errors import Invalid
 from modelyard.core.tensors import NUMPY, Datatype, Tensor
 
@@ -29,9 +29,14 @@ _FIELD: Final[Mapping[Datatype, str]] = {
 
 
 def from_contents(
-    name: str, datatype: Datatype, shape: list[int], contents: InferTensorContents
+    name: str,
+    datatype: Datatype,
+    shape: list[int],
+    contents: InferTensorContents,
+    *,
+    binary: bool = False,
 ) -> Tensor:
-    """The tensor of these elements.
+    """The tensor of these elements; BYTES that are `binary` stay what they are.
 
     Raises:
         Invalid: elements in another field than the datatype's, out of its range, not as many as
@@ -53,7 +58,7 @@ def from_contents(
             f"input '{name}': shape {shape} means {count} values, {field} has {len(values)}"
         )
     if datatype is Datatype.BYTES:
-        return _strings(name, values).reshape(shape)
+        return _strings(name, values, binary=binary).reshape(shape)
     wide = np.array(values, dtype=_WIDE.get(field, NUMPY[datatype]))
     tensor = wide.astype(NUMPY[datatype], copy=False)
     if tensor is not wide and not np.array_equal(tensor, wide):
@@ -67,11 +72,8 @@ _WIDE: Final = {
 }
 
 
-def _strings(name: str, values: list[bytes]) -> Tensor:
+def _strings(name: str, values: list[bytes], *, binary: bool) -> Tensor:
     strings: Tensor = np.empty(len(values), dtype=np.object_)
     for at, value in enumerate(values):
-        try:
-            strings[at] = value.decode()
-        except UnicodeDecodeError:
-            raise Invalid(f"input '{name}': element {at} is not UTF-8 text") from None
+        strings[at] = value if binary else text_of(name, at, value)
     return strings

@@ -14,6 +14,9 @@ _BACKENDS: Final[Mapping[str, str]] = {
     "torchscript": "pytorch",
     "keras_h5": "keras",
     "gguf": "openvino",
+    "embedder": "onnxruntime",
+    "text_classifier": "onnxruntime",
+    "image_classifier": "onnxruntime",
 }
 """Where it is not the format's own name."""
 

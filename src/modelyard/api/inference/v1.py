@@ -2,7 +2,7 @@
 
 An instance is a record (an object by column or input name), a row (a list in the signature's
 order), or, for a model of one input, that input's value for one row. A missing key of a record,
-or null, is a missing value where the model takes one.
+or null, is a missing value where the model takes one. Bytes that are no text are `{"b64": ...}`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 import orjson
 
 from modelyard.api.http import HttpRequest, HttpResponse
+from modelyard.api.inference.binary import decode_elements, is_b64
 from modelyard.api.inference.failures import failure
 from modelyard.api.inference.tensors import check_value, encode_rows, kind_of, to_array
 from modelyard.core.errors import Invalid, ModelyardError
@@ -73,21 +74,35 @@ def _decode_instances(body: bytes | memoryview, route: Route) -> dict[str, Tenso
         raise Invalid("instances is empty")
     signature = route.signature
     fields = _fields(signature)
-    if isinstance(instances[0], dict):
-        return _from_records(instances, signature, fields)
-    if len(signature.inputs) == 1:
-        spec = signature.inputs[0]
+    spec = _bare_input(signature, instances[0])
+    if spec is not None:
         if spec.columns:
             _check_rows(instances, spec.columns)
         return {spec.name: _stack(spec, instances)}
+    if isinstance(instances[0], dict):
+        return _from_records(instances, signature, fields)
     return _from_records(_named(instances, fields), signature, fields)
+
+
+def _bare_input(signature: Signature, first: Any) -> TensorSpec | None:
+    """The input whose values the instances are; None where they are records, or rows of several."""
+    needed = [spec for spec in signature.inputs if not spec.optional]
+    if len(needed) != 1:
+        return None
+    (spec,) = needed
+    if isinstance(first, dict):
+        return spec if spec.binary and is_b64(first) else None
+    if isinstance(first, list) and len(signature.inputs) > 1:
+        return None
+    return spec
 
 
 def _encode_predictions(route: Route, outputs: dict[str, Tensor]) -> bytes:
     """The response's body.
 
-    A model of one output gives its rows; one of several gives a record per row. A classifier's
-    rows are its labels, and its probabilities are left to the V2 protocol.
+    A model of one output gives its rows; one of several gives a record per row, in which what has
+    names for its columns is an object. A classifier of two outputs gives its labels, and its
+    probabilities are left to the V2 protocol.
 
     Raises:
         Invalid: the model's outputs do not come in rows.
@@ -99,10 +114,18 @@ def _encode_predictions(route: Route, outputs: dict[str, Tensor]) -> bytes:
     classifies = len(specs) == 2 and specs[1].columns
     if classifies or len(specs) == 1:
         return b'{"predictions":' + encode_rows(outputs[specs[0].name]) + b"}"
-    columns = [orjson.loads(encode_rows(outputs[spec.name])) for spec in specs]
+    columns = [_column(spec, outputs[spec.name]) for spec in specs]
     names = [spec.name for spec in specs]
     predictions = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return orjson.dumps({"predictions": predictions})
+
+
+def _column(spec: TensorSpec, tensor: Tensor) -> list[Any]:
+    """An output's rows as JSON values."""
+    rows: list[Any] = orjson.loads(encode_rows(tensor))
+    if spec.columns and tensor.ndim == 2:
+        return [dict(zip(spec.columns, row, strict=True)) for row in rows]
+    return rows
 
 
 def _fields(signature: Signature) -> dict[str, tuple[TensorSpec, int]]:
@@ -162,7 +185,7 @@ def _from_records(
 def _field(at: int, name: str, value: Any, spec: TensorSpec) -> Any:
     if value is None and not spec.nullable:
         raise Invalid(f"instance {at}: '{name}' is missing and has no default")
-    if isinstance(value, list) and not spec.columns:
+    if spec.binary or (isinstance(value, list) and not spec.columns):
         return value
     try:
         return _value(value, spec)
@@ -193,5 +216,7 @@ def _stack(spec: TensorSpec, values: Sequence[Any]) -> Tensor:
                 )
         flat = [item for value in flat for item in value]
         shape.append(width)
+    if spec.binary:
+        return decode_elements(spec.name, flat).reshape(shape)
     checked = [_value(value, spec) for value in flat]
     return to_array(spec.name, spec.datatype, checked).reshape(shape)

@@ -10,6 +10,7 @@ import orjson
 from msgspec import UNSET
 
 from modelyard.api.http import HttpRequest, HttpResponse
+from modelyard.api.inference.binary import decode_elements
 from modelyard.api.inference.extensions import NAMES
 from modelyard.api.inference.failures import failure
 from modelyard.api.inference.infer_request import InferRequest, RequestInput, decode_request
@@ -126,10 +127,13 @@ def _decode_input(
                 f"input '{name}': binary_data_size {size!r} must be a number of bytes, "
                 f"{len(raw)} at most here"
             )
-        return from_raw(name, given.datatype, given.shape, raw[:size]), raw[size:]
+        tensor = from_raw(name, given.datatype, given.shape, raw[:size], binary=spec.binary)
+        return tensor, raw[size:]
     if given.data is UNSET:
         raise Invalid(f"input '{name}' has no data")
     tensor = decode_tensor(name, given.datatype, given.shape, given.data, nullable=spec.nullable)
+    if spec.binary:
+        tensor = decode_elements(name, tensor.reshape(-1)).reshape(tensor.shape)
     return tensor, raw
 
 
@@ -186,7 +190,9 @@ def _output_opening(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> 
 
 
 def model_metadata(route: Route) -> dict[str, Any]:
-    """The model's metadata. Names of columns and classes stand in the tensors' parameters."""
+    """The model's metadata. Names of columns and classes stand in the tensors' parameters, and
+    what else is to be known of them.
+    """
     return {
         "name": route.wanted.name,
         "versions": [str(route.wanted.version)],
@@ -212,6 +218,10 @@ def _describe(spec: TensorSpec) -> dict[str, Any]:
         parameters["columns"] = list(spec.columns)
     if spec.nullable:
         parameters["nullable"] = True
+    if spec.binary:
+        parameters["binary"] = True
+    if spec.optional:
+        parameters["optional"] = True
     if parameters:
         described["parameters"] = parameters
     return described

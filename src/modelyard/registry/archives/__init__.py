@@ -9,7 +9,7 @@ from __future__ import annotations
 from modelyard.registry.archives.extraction import extract
 from modelyard.registry.archives.limits import ArchiveLimits, Damaged
 from modelyard.registry.archives.member import Archive, Member
-from modelyard.registry.archives.packing import pack
+from modelyard.registry.archives.packing import pack, pack_files
 from modelyard.registry.archives.tar_archive import TarArchive
 from modelyard.registry.archives.zip_archive import ZipArchive
 
@@ -22,4 +22,5 @@ __all__ = [
     "ZipArchive",
     "extract",
     "pack",
+    "pack_files",
 ]

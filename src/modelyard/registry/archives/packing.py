@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +14,15 @@ _REGULAR: Final = 0o100644 << 16
 
 def pack(folder: Path, target: Path) -> None:
     """Write the regular files of `folder` into a ZIP archive, by name and uncompressed."""
+    regular = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    pack_files({path.relative_to(folder).as_posix(): path for path in regular}, target)
+
+
+def pack_files(files: Mapping[str, Path], target: Path) -> None:
+    """Write these files into a ZIP archive, by the names that they are to have there."""
     with zipfile.ZipFile(target, "x") as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_symlink() or not path.is_file():
-                continue
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
+        for name, path in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = _REGULAR
             entry.create_system = 3
             entry.file_size = path.stat().st_size

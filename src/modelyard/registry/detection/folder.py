@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,11 +11,11 @@ import msgspec
 from modelyard.core.errors import Invalid, ModelyardError, UnsupportedFormat
 from modelyard.registry.artifact import Format
 from modelyard.registry.detection.file import find_format
+from modelyard.registry.detection.network import find_network
 from modelyard.registry.detection.strangers import SUPPORTED
 
 CODE_FILES: Final = ("model.py", "modelyard.toml")
 """Either makes a folder a custom Python model: its code, or what says where that is."""
-EMBEDDER_FILES: Final = ("model.onnx", "tokenizer.json")
 MLFLOW_FILE: Final = "MLmodel"
 _MAX_MLFLOW: Final = 1 << 20
 
@@ -22,12 +23,14 @@ _MAX_MLFLOW: Final = 1 << 20
 class FolderModel(msgspec.Struct, frozen=True):
     """The model of a folder. `path` is its file's, or the folder's with a model of many files.
 
-    `mlflow`: MLflow wrote the folder.
+    `mlflow`: MLflow wrote the folder. `files` are those that belong to the model, by the names that
+    they are to have, where that is not all of them.
     """
 
     format: Format
     path: Path
     mlflow: bool = False
+    files: Mapping[str, Path] = {}
 
 
 def find_model(folder: Path) -> FolderModel:
@@ -35,7 +38,7 @@ def find_model(folder: Path) -> FolderModel:
 
     Raises:
         UnsupportedFormat: there is none that can be served.
-        Invalid: there are several.
+        Invalid: there are several, or a part is missing.
     """
     folder = _without_wrapping(folder)
     mlflow = (folder / MLFLOW_FILE).is_file()
@@ -43,8 +46,8 @@ def find_model(folder: Path) -> FolderModel:
         _check_mlflow(folder / MLFLOW_FILE)
     elif any((folder / name).is_file() for name in CODE_FILES):
         return FolderModel(Format.PYTHON, folder)
-    elif all((folder / name).is_file() for name in EMBEDDER_FILES):
-        return FolderModel(Format.EMBEDDER, folder)
+    elif (network := find_network(folder)) is not None:
+        return FolderModel(network.format, folder, files=network.files)
     found: dict[Path, Format] = {}
     last: ModelyardError | None = None
     for path in sorted(folder.rglob("*")):

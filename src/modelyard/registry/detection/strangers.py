@@ -11,8 +11,9 @@ SUPPORTED: Final = (
     "Supported are ONNX; XGBoost (JSON, UBJSON) and LightGBM (text) as save_model writes them; "
     "scikit-learn as pickle, joblib or skops; PyTorch as torch.export or TorchScript; Keras "
     "(.keras, .h5); language models in GGUF; a folder, ZIP or tar with one of these, such as "
-    "MLflow's; a folder with a sentence embedder's model.onnx and tokenizer.json; and one with a "
-    "custom Python model in model.py."
+    "MLflow's; a folder with a network's model.onnx and its tokenizer.json (sentence embedders, "
+    "text classifiers) or preprocessor_config.json (image classifiers); and one with a custom "
+    "Python model in model.py."
 )
 
 _WHOLE: Final = "save the whole model with model.save('model.keras') and import that"

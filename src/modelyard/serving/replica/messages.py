@@ -22,13 +22,16 @@ MAX_TENSORS: Final = 256
 """Most tensors of one call or answer."""
 
 
-class TensorHead(msgspec.Struct, frozen=True):
-    """A tensor in a payload: `size` is its length there in bytes."""
+class TensorHead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tensor in a payload: `size` is its length there in bytes. Elements that are `binary` are no
+    text.
+    """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     size: int
+    binary: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
@@ -101,11 +104,15 @@ def lay_out(tensors: Mapping[str, Tensor]) -> tuple[tuple[TensorHead, ...], list
     heads, payload = [], []
     for name, tensor in tensors.items():
         datatype = datatype_of(tensor)
-        if datatype is Datatype.BYTES or not tensor.flags.c_contiguous:
+        binary = False
+        if datatype is Datatype.BYTES:
+            binary = tensor.size > 0 and isinstance(tensor.flat[0], bytes)
+            raw = memoryview(to_raw(tensor))
+        elif not tensor.flags.c_contiguous:
             raw = memoryview(to_raw(tensor))
         else:
             raw = tensor.reshape(-1).view(np.uint8).data
-        heads.append(TensorHead(name, datatype, tensor.shape, raw.nbytes))
+        heads.append(TensorHead(name, datatype, tensor.shape, raw.nbytes, binary))
         payload.append(raw)
     return tuple(heads), payload
 
@@ -129,7 +136,11 @@ def read_tensors(heads: Sequence[TensorHead], payload: memoryview) -> dict[str, 
         if head.datatype not in NUMPY:
             raise Invalid(f"tensor '{head.name[:80]}' has datatype {head.datatype}")
         tensors[head.name] = from_raw(
-            head.name[:80], head.datatype, list(head.shape), payload[at:end]
+            head.name[:80],
+            head.datatype,
+            list(head.shape),
+            payload[at:end],
+            binary=head.binary,
         )
         at = end
     if at != payload.nbytes:

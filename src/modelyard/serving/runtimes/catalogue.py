@@ -29,6 +29,8 @@ _RUNTIMES: Final[Mapping[str, tuple[str, str]]] = {
     "onnx": ("onnx", ""),
     "gguf": ("gguf", "llm"),
     "embedder": ("embedder", "llm"),
+    "text_classifier": ("text_classifier", "llm"),
+    "image_classifier": ("image_classifier", "vision"),
 }
 """By format: the module beside this one, and the extra that installs its library."""
 

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 
 from modelyard.core.errors import Invalid
 from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
+from modelyard.serving.runtimes.bundle import Bundle, open_bundle
 from modelyard.serving.runtimes.contract import CannotLoad, RuntimeManifest
-from modelyard.serving.runtimes.function import FunctionModel, describe
+from modelyard.serving.runtimes.function import FunctionModel
+from modelyard.serving.runtimes.labels import ID2LABEL, LABELS_FILE
 from modelyard.serving.runtimes.measuring import resident_bytes
-from modelyard.serving.runtimes.onnx import open_session
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-    from tokenizers import Tokenizer
+from modelyard.serving.runtimes.pooling import normalised, normalises, read_pooling
+from modelyard.serving.runtimes.text_network import TextNetwork
+from modelyard.serving.runtimes.tokenization import Tokenization
+from modelyard.serving.stopping import StopSignal
 
 TEXT: Final = "text"
 EMBEDDING: Final = "embedding"
 TOKENS: Final = "tokens"
-GRAPH_FILE: Final = "model.onnx"
-TOKENIZER_FILE: Final = "tokenizer.json"
-CONFIG_FILE: Final = "config.json"
-POOLING_FILE: Final = "1_Pooling/config.json"
-DEFAULT_LENGTH: Final = 512
-"""Tokens of a text, where the model's configuration does not say how many positions it has."""
-MAX_LENGTH: Final = 1 << 16
-MAX_CONFIG: Final = 1 << 20
-MAX_TOKENIZER: Final = 256 << 20
-MAX_GRAPH: Final = 1 << 31
-CELLS: Final = 16 * 256
-"""Tokens of one call of the graph, with those that fill short texts up."""
+
+_KIND: Final = "a sentence embedder"
+_POOLED: Final = "sentence_embedding"
+"""What an exporter calls the vectors of whole texts, beside those of tokens."""
+_LOGITS: Final = "logits"
 
 
 def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
@@ -45,52 +37,48 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
         CannotLoad: a part is missing, or nothing that embeds texts.
     """
     before = resident_bytes()
-    try:
-        with zipfile.ZipFile(manifest.path(folder)) as archive:
-            embedder = _Embedder(
-                _read_tokenizer(_member(archive, TOKENIZER_FILE, MAX_TOKENIZER)),
-                open_session(_member(archive, GRAPH_FILE, MAX_GRAPH)),
-                _read_config(archive, CONFIG_FILE),
-                _read_config(archive, POOLING_FILE),
-            )
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
-        raise CannotLoad(f"the archive cannot be read: {describe(error)}") from None
+    with open_bundle(folder, manifest) as bundle:
+        embedder = _Embedder(bundle)
+        signature = embedder.signature()
+    width = signature.outputs[0].shape[-1]
+    length = " of length one" if embedder.unit else ""
     return FunctionModel(
-        embedder.answer, embedder.signature(), native=None, kind="sentence embedder", before=before
+        embedder.answer,
+        signature,
+        native=None,
+        kind="sentence embedder",
+        before=before,
+        notes=(f"Embeds texts as {width} numbers{length}.",),
     )
 
 
 class _Embedder:
-    """Texts to vectors of length one: the mean over their tokens, or the first token's."""
+    """Texts to vectors. `unit`: they are of length one."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        session: InferenceSession,
-        config: Mapping[str, Any],
-        pooling: Mapping[str, Any],
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._session = session
-        self._inputs = {each.name for each in session.get_inputs()}
-        unknown = self._inputs - {"input_ids", "attention_mask", "token_type_ids"}
-        if unknown or "input_ids" not in self._inputs:
+    def __init__(self, bundle: Bundle) -> None:
+        self._tokenization = Tokenization(bundle)
+        network = bundle.network()
+        self._network = TextNetwork(network, self._tokenization.padding, _KIND)
+        self._output, shape = next((name, each.shape) for name, each in network.outputs.items())
+        if _POOLED in network.outputs and len(network.outputs[_POOLED].shape) == 2:
+            self._output, shape = _POOLED, [0, 0]
+        if len(shape) not in (2, 3):
             raise CannotLoad(
-                "a sentence embedder's graph takes input_ids, and perhaps attention_mask and "
-                f"token_type_ids, but this one takes {', '.join(sorted(self._inputs))[:200]}"
+                f"{_KIND}'s graph gives vectors, [batch, tokens, width] or [batch, width], but "
+                f"this one gives '{self._output[:80]}' of {len(shape)} dimensions"
             )
-        positions = config.get("max_position_embeddings", DEFAULT_LENGTH)
-        if not isinstance(positions, int) or not 1 <= positions <= MAX_LENGTH:
-            raise CannotLoad(f"max_position_embeddings is {positions!r:.40}")
-        self._length = positions
-        self._first = bool(pooling.get("pooling_mode_cls_token"))
-        first = session.get_outputs()[0]
-        self._output = first.name
-        self._pooled = len(first.shape) == 2
+        if self._output == _LOGITS:
+            raise CannotLoad(
+                f"the graph gives '{_LOGITS}', so it is no {_KIND[2:]} but a text classifier, "
+                f"which needs labels: add {LABELS_FILE} with a label a line, or {ID2LABEL} in "
+                "config.json"
+            )
+        self._pooling = read_pooling(bundle) if len(shape) == 3 else None
+        self.unit = normalises(bundle)
 
     def signature(self) -> Signature:
         """As the graph shows it in a trial."""
-        width = self._run([self._tokenizer.encode("one")]).shape[1]
+        width = self._embedded(["one"])[EMBEDDING].shape[1]
         return Signature(
             (TensorSpec(TEXT, Datatype.BYTES, (-1,)),),
             (
@@ -99,91 +87,36 @@ class _Embedder:
             ),
         )
 
-    def answer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def answer(
+        self, inputs: Mapping[str, Tensor], stop: StopSignal | None = None
+    ) -> dict[str, Tensor]:
         """Embed each text.
 
         Raises:
-            Invalid: a text is longer than the model can look at.
+            Invalid: a text is longer than the model can look at, or has no token.
         """
-        encoded = self._tokenizer.encode_batch([str(text) for text in inputs[TEXT]])
-        counts = np.array([len(one.ids) for one in encoded], dtype=np.int64)
-        if len(counts) and counts.max() > self._length:
+        return self._embedded(inputs[TEXT].tolist(), stop)
+
+    def _embedded(self, texts: Sequence[str], stop: StopSignal | None = None) -> dict[str, Tensor]:
+        encoded = self._tokenization.encode(texts)
+        counts = np.array([len(one) for one in encoded], dtype=np.int64)
+        self._check(counts)
+        vectors: Tensor = np.empty(0)
+        for places, output, mask in self._network.read(encoded, self._output, stop):
+            found = output.astype(np.float32, copy=False)
+            if self._pooling is not None:
+                found = self._pooling(found, mask)
+            if not len(vectors):
+                vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
+            vectors[places] = normalised(found) if self.unit else found
+        return {EMBEDDING: vectors, TOKENS: counts}
+
+    def _check(self, counts: Tensor) -> None:
+        length = self._tokenization.length
+        if counts.max() > length:
             place = int(counts.argmax())
             raise Invalid(
-                f"text {place + 1} has {counts[place]} tokens; the model looks at {self._length}"
+                f"text {place + 1} has {counts[place]} tokens; the model looks at {length}"
             )
-        vectors: list[Tensor | None] = [None] * len(encoded)
-        for places in _batches(counts):
-            for place, vector in zip(
-                places, self._run([encoded[at] for at in places]), strict=True
-            ):
-                vectors[place] = vector
-        return {EMBEDDING: np.stack([v for v in vectors if v is not None]), TOKENS: counts}
-
-    def _run(self, encoded: Sequence[Any]) -> Tensor:
-        longest = max(len(one.ids) for one in encoded)
-        ids = np.zeros((len(encoded), longest), dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, one in enumerate(encoded):
-            ids[row, : len(one.ids)] = one.ids
-            mask[row, : len(one.ids)] = 1
-        given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        feed = {name: given[name] for name in self._inputs}
-        vectors = np.asarray(self._session.run([self._output], feed)[0], dtype=np.float32)
-        if not self._pooled:
-            vectors = vectors[:, 0] if self._first else _mean(vectors, mask)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Tensor = vectors / np.maximum(norms, np.float32(1e-12))
-        return unit
-
-
-def _mean(vectors: Tensor, mask: Tensor) -> Tensor:
-    weights = mask[:, :, None].astype(np.float32)
-    total: Tensor = (vectors * weights).sum(axis=1) / weights.sum(axis=1)
-    return total
-
-
-def _batches(counts: Tensor) -> list[list[int]]:
-    """The places of the texts by length, in batches that need little filling up."""
-    batches: list[list[int]] = []
-    # From the longest on: the first of a batch says how long all of them get.
-    for place in np.argsort(-counts, kind="stable"):
-        if batches and counts[batches[-1][0]] * (len(batches[-1]) + 1) <= CELLS:
-            batches[-1].append(int(place))
-        else:
-            batches.append([int(place)])
-    return batches
-
-
-def _read_tokenizer(data: bytes) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_buffer(data)
-    except Exception as error:  # noqa: BLE001 - its errors share no base but Exception
-        raise CannotLoad(f"{TOKENIZER_FILE} cannot be read: {describe(error)}") from None
-    # Texts are filled up here, by length, and a text that is too long is an error.
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
-def _read_config(archive: zipfile.ZipFile, name: str) -> Mapping[str, Any]:
-    if name not in archive.namelist():
-        return {}
-    try:
-        config = json.loads(_member(archive, name, MAX_CONFIG))
-    except ValueError as error:
-        raise CannotLoad(f"{name} is not JSON: {describe(error)}") from None
-    return config if isinstance(config, dict) else {}
-
-
-def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    try:
-        size = archive.getinfo(name).file_size
-    except KeyError:
-        raise CannotLoad(f"'{name}' is missing") from None
-    if size > most:
-        raise CannotLoad(f"'{name}' has {size} bytes; at most {most} are read")
-    with archive.open(name) as file:
-        return file.read(most)
+        if not counts.min():
+            raise Invalid(f"text {int(counts.argmin()) + 1} has no token that the model knows")

@@ -8,19 +8,21 @@ from typing import Any, Final
 
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Signature, Tensor
-from modelyard.serving.runtimes.measuring import measure, resident_bytes
+from modelyard.serving.runtimes.measuring import Example, measure, resident_bytes
 from modelyard.serving.stopping import StopSignal
 
 _PATH: Final = re.compile(r"(?:/[^\s'\",:;()]+)+/([^\s/'\",:;()]*)")
 
-Answer = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+Answer = Callable[[Mapping[str, Tensor], StopSignal | None], dict[str, Tensor]]
+"""From inputs to outputs; may end early when nobody waits for it any more."""
 
 
 class FunctionModel:
-    """A `LoadedModel`. The libraries that use it cannot be interrupted: `stop` has no effect.
+    """A `LoadedModel`.
 
     `native` is the library's own object, for those that convert it; `kind` names what it is.
-    `before` is what `resident_bytes` said before the model was loaded.
+    `before` is what `resident_bytes` said before the model was loaded. `example` gives elements of
+    binary inputs, to measure it with.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class FunctionModel:
         kind: str,
         before: int,
         notes: Sequence[str] = (),
+        example: Example | None = None,
     ) -> None:
         self._answer: Answer | None = answer
         self.native = native
@@ -43,7 +46,7 @@ class FunctionModel:
         self.stackable = False
         self.streams = False
         if signature is not None:
-            measure(self, signature)
+            measure(self, signature, example)
         self.memory_bytes = max(0, resident_bytes() - before)
 
     def infer(
@@ -57,7 +60,7 @@ class FunctionModel:
         if self._answer is None:
             raise Invalid("the model is unloaded")
         try:
-            return self._answer(inputs)
+            return self._answer(inputs, stop)
         except (ModelyardError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever the library or the model's code raises
@@ -75,7 +78,12 @@ class FunctionModel:
         self.native = None
 
 
-def describe(error: Exception) -> str:
+def uninterrupted(answer: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]) -> Answer:
+    """The answer of a library that cannot be interrupted."""
+    return lambda inputs, _: answer(inputs)
+
+
+def describe(error: BaseException) -> str:
     """An exception of a library: its first line, of bounded length and without the host's paths."""
     line = str(error).strip().partition("\n")[0]
     text = _PATH.sub(r"\1", " ".join(line.split()))[:300]

@@ -15,7 +15,7 @@ from modelyard.core.errors import UnsupportedFormat
 from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.runtimes.answers import as_specified
 from modelyard.serving.runtimes.contract import CannotLoad, RuntimeManifest
-from modelyard.serving.runtimes.function import FunctionModel, describe
+from modelyard.serving.runtimes.function import FunctionModel, describe, uninterrupted
 from modelyard.serving.runtimes.measuring import resident_bytes
 from modelyard.serving.runtimes.torch_tensors import named, to_numpy, to_torch
 
@@ -54,7 +54,7 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     signature = manifest.signature or network.signature()
     network.specify(signature)
     return FunctionModel(
-        network.answer,
+        uninterrupted(network.answer),
         signature,
         native=network,
         kind=f"keras {type(network.model).__name__}",

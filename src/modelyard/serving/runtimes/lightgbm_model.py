@@ -22,7 +22,7 @@ from modelyard.serving.runtimes.answers import (
 )
 from modelyard.serving.runtimes.contract import CannotLoad, RuntimeManifest
 from modelyard.serving.runtimes.estimator import FEATURES
-from modelyard.serving.runtimes.function import FunctionModel, describe
+from modelyard.serving.runtimes.function import FunctionModel, describe, uninterrupted
 from modelyard.serving.runtimes.measuring import resident_bytes
 
 _CATEGORIES: Final = "pandas_categorical:"
@@ -36,7 +36,7 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     signature = manifest.signature or model.signature()
     model.specify(signature)
     return FunctionModel(
-        model.answer,
+        uninterrupted(model.answer),
         signature,
         native=model.booster,
         kind=f"lightgbm {objective_of(text)}".strip(),

@@ -56,11 +56,11 @@ class OnnxRuntime:
         """
         if self._features is not None:
             inputs = self._features.apply(inputs)
-        options = None if stop is None else _stoppable(stop)
+        options = None if stop is None else stoppable(stop)
         try:
             outputs = self._run(self._names, inputs, options)
         except Exception as error:  # noqa: BLE001 - its errors share no base but Exception
-            raise Invalid(f"the model refused the input: {_first_line(error)}") from None
+            raise Invalid(f"the model refused the input: {first_line(error)}") from None
         return dict(zip(self._names, outputs, strict=True))
 
     def stream(
@@ -149,10 +149,11 @@ def open_session(graph: bytes) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - its errors share no base but Exception
-        raise CannotLoad(f"ONNX Runtime does not load it: {_first_line(error)}") from None
+        raise CannotLoad(f"ONNX Runtime does not load it: {first_line(error)}") from None
 
 
-def _stoppable(stop: StopSignal) -> RunOptions:
+def stoppable(stop: StopSignal) -> RunOptions:
+    """Options of one call of a session, which the signal ends between two of its nodes."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
@@ -164,5 +165,6 @@ def _stoppable(stop: StopSignal) -> RunOptions:
     return options
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What ONNX Runtime says, without the trace that may follow."""
     return str(error).strip().partition("\n")[0][:300]

@@ -32,7 +32,7 @@ from modelyard.serving.runtimes.estimator import (
     inputs_of,
     takes_text,
 )
-from modelyard.serving.runtimes.function import FunctionModel, describe
+from modelyard.serving.runtimes.function import FunctionModel, describe, uninterrupted
 from modelyard.serving.runtimes.measuring import resident_bytes
 from modelyard.serving.runtimes.tables import frame, matrix
 
@@ -55,7 +55,7 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     if signature is not None:
         model.specify(signature)
     return FunctionModel(
-        model.answer,
+        uninterrupted(model.answer),
         signature,
         native=model.estimator,
         kind=_kind(model.estimator),

@@ -17,7 +17,7 @@ from modelyard.core.errors import Invalid
 from modelyard.core.tensors import Signature, Tensor, TensorSpec
 from modelyard.serving.runtimes.answers import as_specified
 from modelyard.serving.runtimes.contract import CannotLoad, RuntimeManifest
-from modelyard.serving.runtimes.function import FunctionModel, describe
+from modelyard.serving.runtimes.function import FunctionModel, describe, uninterrupted
 from modelyard.serving.runtimes.measuring import resident_bytes
 from modelyard.serving.runtimes.torch_tensors import named, spec_of, to_numpy, to_torch
 
@@ -38,7 +38,7 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     warnings.simplefilter("ignore")
     network = open_network(manifest.path(folder))
     signature = manifest.signature or network.signature
-    answer = NetworkAnswer(network, signature)
+    answer = uninterrupted(NetworkAnswer(network, signature))
     return FunctionModel(
         answer, signature, native=network, kind=network.kind, before=before, notes=network.notes
     )

@@ -24,7 +24,7 @@ from modelyard.serving.runtimes.answers import (
 )
 from modelyard.serving.runtimes.contract import CannotLoad, RuntimeManifest
 from modelyard.serving.runtimes.estimator import FEATURES
-from modelyard.serving.runtimes.function import FunctionModel, describe
+from modelyard.serving.runtimes.function import FunctionModel, describe, uninterrupted
 from modelyard.serving.runtimes.measuring import resident_bytes
 from modelyard.serving.runtimes.tables import matrix
 
@@ -38,7 +38,7 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     booster = read_booster(manifest.path(folder))
     signature = manifest.signature or signature_of(booster)
     return FunctionModel(
-        BoosterAnswer(booster, signature),
+        uninterrupted(BoosterAnswer(booster, signature)),
         signature,
         native=booster,
         kind=f"xgboost {objective_of(booster)}",

@@ -72,7 +72,7 @@ def test_a_text_that_is_too_long_is_refused_by_its_place(tmp_path: Path) -> None
         (archive({"tokenizer.json": b"{}"}), "tokenizer.json cannot be read"),
         (archive({"model.onnx": b"\x08\x07"}), "ONNX Runtime does not load it"),
         (archive({"model.onnx": graph(("input_ids", "pixels"))}), "takes input_ids, pixels"),
-        (archive({"config.json": b"{"}), "config.json is not JSON"),
+        (archive({"config.json": b"{"}), "config.json is no JSON object"),
         (archive(max_position_embeddings=-1), "max_position_embeddings"),
     ],
 )
