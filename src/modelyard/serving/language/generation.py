@@ -98,6 +98,13 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     top: tuple[Candidate, ...] = ()
 
 
+class Asker(msgspec.Struct, frozen=True):
+    """Who asks, as it stands in a generation."""
+
+    tenant: str = ""
+    key: str = ""
+
+
 class CallPiece(msgspec.Struct, frozen=True, array_like=True):
     """More of a call of a tool: `index` tells the calls of one answer apart; the id and the name
     come with the first piece, the arguments (JSON) in any number of them.
@@ -157,17 +164,19 @@ Event = Piece | Finish
 _encode: Final = msgspec.json.Encoder().encode
 _event: Final = msgspec.json.Decoder(Event)
 _generation: Final = msgspec.json.Decoder(Generation)
+_asker: Final = msgspec.json.Decoder(Asker)
 
 
 @runtime_checkable
 class LanguageModel(Protocol):
     """An engine with its model, a `LoadedModel` besides. `concurrency` threads may call `generate`
-    at once.
+    at once, and `spare` ones beside: those are kept for tenants that have no call under way.
 
     `context` is the most tokens of prompt and answer together.
     """
 
     concurrency: int
+    spare: int
     context: int
 
     def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
@@ -189,6 +198,14 @@ def read_generation(data: bytes) -> Generation:
     """Raises Invalid for what is no generation."""
     generation: Generation = _read(_generation, data)
     return generation
+
+
+def read_asker(data: bytes) -> Asker:
+    """Who asks for a generation; nobody for what is none."""
+    try:
+        return _asker.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Asker()
 
 
 def read_event(data: bytes) -> Event:

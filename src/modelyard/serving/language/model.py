@@ -43,7 +43,9 @@ class TextModel:
     Its calls are never cheap and never stacked: the engine makes its batches itself.
     """
 
-    def __init__(self, *, context: int, concurrency: int, memory_bytes: int) -> None:
+    def __init__(
+        self, *, context: int, concurrency: int, memory_bytes: int, spare: int = 0
+    ) -> None:
         self.signature: Signature | None = SIGNATURE
         self.kind = "language model"
         self.notes: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class TextModel:
         self.memory_bytes = memory_bytes
         self.context = context
         self.concurrency = concurrency
+        self.spare = spare
 
     @abstractmethod
     def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:

@@ -12,29 +12,37 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from queue import SimpleQueue
 from typing import Final
 
+from modelyard.core.errors import DeadlineExceeded
 from modelyard.core.tensors import Tensor
+from modelyard.serving.language.generation import Asker, read_asker
 from modelyard.serving.replica.control import FROM_HOST, Order, Serve
 from modelyard.serving.replica.descriptors import DescriptorQueue
 from modelyard.serving.replica.endpoint import Endpoint
 from modelyard.serving.replica.frames import BrokenFrame, FrameReader
-from modelyard.serving.replica.messages import Call
+from modelyard.serving.replica.messages import Call, Failure
+from modelyard.serving.replica.turns import Calls, Line
 from modelyard.serving.stopping import StopSignal
 
+CANCELLED: Final = "cancelled"
+
 _CHUNK: Final = 64 * 1024
+_NOBODY: Final = Asker()
 
 
 class Work:
-    """A call that has come in. `deadline` is on the monotonic clock; `stop` ends it early."""
+    """A call that has come in, of `asker`. `deadline` is on the monotonic clock; `stop` ends it
+    early.
+    """
 
-    __slots__ = ("call", "deadline", "endpoint", "inputs", "stop")
+    __slots__ = ("asker", "call", "deadline", "endpoint", "inputs", "stop")
 
     def __init__(self, endpoint: Endpoint, call: Call, inputs: Mapping[str, Tensor]) -> None:
         self.endpoint = endpoint
         self.call = call
         self.inputs = inputs
+        self.asker = read_asker(call.options) if call.options else _NOBODY
         self.stop = StopSignal()
         left = call.milliseconds / 1000
         self.deadline = time.monotonic() + left if left > 0 else math.inf
@@ -48,12 +56,19 @@ class Work:
         """Whether nobody waits for it any more."""
         return self.stop.is_set or self.late
 
+    def ended(self) -> Failure:
+        """What is said of it when it is over."""
+        if self.late:
+            message = "the request's time was over before it was answered"
+            return Failure(self.call.id, DeadlineExceeded.code, message)
+        return Failure(self.call.id, CANCELLED, "the call was cancelled")
+
 
 class Reception:
-    """The sockets of a replica. `calls` gives the work, in the order in which it came."""
+    """The sockets of a replica. `calls` are where the work waits."""
 
     def __init__(self, control: socket.socket) -> None:
-        self.calls: SimpleQueue[Work] = SimpleQueue()
+        self.calls: Calls[Work] = Line()
         self._control = control
         self._words = FrameReader[Order | Serve](FROM_HOST, max_payload=0)
         self._descriptors = DescriptorQueue()
@@ -84,6 +99,7 @@ class Reception:
 
     def done(self, work: Work) -> None:
         """The work has been answered."""
+        self.calls.done(work)
         self._works.pop((work.endpoint, work.call.id), None)
 
     def _run(self) -> None:
@@ -109,7 +125,7 @@ class Reception:
         for work in list(self._works.values()):
             if work.late:
                 if not work.stop.is_set:
-                    work.stop.set()
+                    self._stop(work)
             else:
                 nearest = min(nearest, work.deadline)
         return None if nearest == math.inf else max(0.0, nearest - time.monotonic())
@@ -136,7 +152,7 @@ class Reception:
             endpoint.close()
             for (whose, _), work in list(self._works.items()):
                 if whose is endpoint:
-                    work.stop.set()
+                    self._stop(work)
 
     def _watch_unsent(self) -> None:
         os.eventfd_read(self._wake)
@@ -154,7 +170,14 @@ class Reception:
     def _cancel(self, endpoint: Endpoint, call_id: int) -> None:
         work = self._works.get((endpoint, call_id))
         if work is not None:
-            work.stop.set()
+            self._stop(work)
+
+    def _stop(self, work: Work) -> None:
+        """Ask the work to end; if it has not begun, that is its end."""
+        work.stop.set()
+        if self.calls.leave(work):
+            work.endpoint.send(work.ended())
+            self._works.pop((work.endpoint, work.call.id), None)
 
     def _awaken(self) -> None:
         os.eventfd_write(self._wake, 1)

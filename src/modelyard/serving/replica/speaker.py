@@ -28,6 +28,7 @@ from modelyard.serving.language.generation import (
 )
 from modelyard.serving.language.model import PROMPT, TEXT, question
 from modelyard.serving.language.ports import Listener, Spoken
+from modelyard.serving.language.shares import Shares
 from modelyard.serving.replica.channel import Terms
 from modelyard.serving.replica.language_channel import LanguageChannel, RemoteCall
 from modelyard.serving.replica.remote_model import RemoteModel, ReplicaHost
@@ -36,7 +37,9 @@ from modelyard.serving.runner import Queue
 MAX_ASKED: Final = 768 << 10
 """Bytes of a generation as it is sent: it has to fit into the head of a frame."""
 MOST_CALLS: Final = 256
-"""Calls that run or wait, of one model in one gateway; more are refused."""
+"""Calls that run or wait, of one model and one tenant in one gateway; more are refused."""
+SPARE_CALLS: Final = 128
+"""The same beside these, for other tenants."""
 LEAST_PATIENCE: Final = 60.0
 
 
@@ -50,6 +53,7 @@ class RemoteSpeaker(RemoteModel[LanguageChannel]):
         self.stackable = False
         self._patience = max(terms.patience, LEAST_PATIENCE)
         self._waiting: deque[_Held] = deque()
+        self._shares = Shares(MOST_CALLS, SPARE_CALLS)
 
     def speak(self, asked: Generation, seconds: float, listener: Listener) -> Spoken:
         """Begin a generation at the replica that has least to do, or once there is one.
@@ -66,9 +70,11 @@ class RemoteSpeaker(RemoteModel[LanguageChannel]):
             )
         if self._refuses:
             raise self._refusal
-        if self._in_flight + len(self._waiting) >= MOST_CALLS:
+        if not self._shares.may_take(asked.tenant):
             raise Unavailable("too many requests wait for this model already", retry_after=1)
-        held = _Held(sent, self._loop.time() + seconds, _Counted(self, listener))
+        self._shares.take(asked.tenant)
+        counted = _Counted(self, asked.tenant, listener)
+        held = _Held(sent, self._loop.time() + seconds, counted)
         self._tell_soon()
         channel = self._free()
         if channel is not None:
@@ -137,9 +143,10 @@ class RemoteSpeaker(RemoteModel[LanguageChannel]):
         super().close()
         self._fail_waiting(Unavailable("this gateway is stopping; send the request again"))
 
-    def ended(self) -> None:
-        """A call has ended."""
+    def ended(self, tenant: str) -> None:
+        """A call of this tenant has ended."""
         self._answered += 1
+        self._shares.give_back(tenant)
         for replica_id in list(self._draining):
             channel = self._channels.get(replica_id)
             if channel is not None and not len(channel):
@@ -179,18 +186,19 @@ class RemoteSpeaker(RemoteModel[LanguageChannel]):
 class _Counted:
     """A listener whose end the speaker hears of."""
 
-    def __init__(self, speaker: RemoteSpeaker, listener: Listener) -> None:
+    def __init__(self, speaker: RemoteSpeaker, tenant: str, listener: Listener) -> None:
         self._speaker = speaker
+        self._tenant = tenant
         self._listener = listener
         self.piece = listener.piece
 
     def finished(self, finish: Finish) -> None:
         self._listener.finished(finish)
-        self._speaker.ended()
+        self._speaker.ended(self._tenant)
 
     def failed(self, error: ModelyardError) -> None:
         self._listener.failed(error)
-        self._speaker.ended()
+        self._speaker.ended(self._tenant)
 
 
 class _Held:

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from modelyard.core.errors import DeadlineExceeded, Invalid, ModelyardError
+from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Tensor
 from modelyard.serving.language.generation import (
@@ -29,11 +29,11 @@ from modelyard.serving.replica.control import MAX_REASON, Loaded, NotLoaded
 from modelyard.serving.replica.frames import pack
 from modelyard.serving.replica.messages import Failure
 from modelyard.serving.replica.reception import Reception, Work
+from modelyard.serving.replica.turns import Turns
 from modelyard.serving.runtimes.contract import LoadedModel, RuntimeManifest
 
 MODEL_FAILED: Final = "model_failed"
 """The code of a failure that is the model's own fault."""
-CANCELLED: Final = "cancelled"
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +55,12 @@ def run(control: socket.socket, load: Load) -> int:
         _tell(control, NotLoaded(code, _reason(error)))
         return 1
     _tell(control, Loaded(_profile(model)))
+    if isinstance(model, LanguageModel):
+        reception.calls = Turns(model.concurrency, model.spare)
     reception.start()
     if isinstance(model, LanguageModel):
         # The engine makes its batches of calls that are there at once.
-        for number in range(1, model.concurrency):
+        for number in range(1, model.concurrency + model.spare):
             work_on = partial(_serve, model, reception)
             threading.Thread(target=work_on, name=f"call-{number}", daemon=True).start()
     _serve(model, reception)
@@ -70,28 +72,29 @@ def _serve(model: LoadedModel, reception: Reception) -> None:
     while True:
         work = reception.calls.get()
         try:
-            _answer(model, work)
+            _answer(model, work, partial(reception.calls.begun, work))
         finally:
             reception.done(work)
 
 
-def _answer(model: LoadedModel, work: Work) -> None:
+def _answer(model: LoadedModel, work: Work, begun: Callable[[], None]) -> None:
     """Run the model for one call and send what comes of it, whatever that is."""
     call, endpoint = work.call, work.endpoint
     if work.is_over():
-        endpoint.send(_ended(work))
+        endpoint.send(work.ended())
         return
     began = time.perf_counter_ns()
     try:
         if isinstance(model, LanguageModel) and call.options:
-            _speak(model, work)
+            _speak(model, work, begun)
             return
+        begun()
         outputs: Mapping[str, Tensor] = {}
         if call.stream and model.streams:
             for part in model.stream(work.inputs, work.stop):
                 _fits(partial(endpoint.part, call, part))
                 if work.is_over():
-                    endpoint.send(_ended(work))
+                    endpoint.send(work.ended())
                     return
         else:
             outputs = model.infer(work.inputs, work.stop)
@@ -101,10 +104,14 @@ def _answer(model: LoadedModel, work: Work) -> None:
         endpoint.send(_failure(work, error))
 
 
-def _speak(model: LanguageModel, work: Work) -> None:
+def _speak(model: LanguageModel, work: Work, begun: Callable[[], None]) -> None:
     """Send text as it comes, and the counts at the end, also of a call that has been cancelled."""
     call, endpoint = work.call, work.endpoint
+    first = True
     for event in model.generate(read_generation(call.options), work.stop):
+        if first:
+            first = False
+            begun()
         if isinstance(event, Piece):
             endpoint.part(call, {}, written(event))
         else:
@@ -125,18 +132,11 @@ def _fits(send: Callable[[], None]) -> None:
 
 def _failure(work: Work, error: BaseException) -> Failure:
     if work.is_over():
-        return _ended(work)
+        return work.ended()
     if isinstance(error, ModelyardError):
         return Failure(work.call.id, error.code, error.message[:MAX_REASON])
     _log.error("the model failed", exc_info=error)
     return Failure(work.call.id, MODEL_FAILED, _reason(error))
-
-
-def _ended(work: Work) -> Failure:
-    if work.late:
-        code, message = DeadlineExceeded.code, "the request's time was over before it was answered"
-        return Failure(work.call.id, code, message)
-    return Failure(work.call.id, CANCELLED, "the call was cancelled")
 
 
 def _reason(error: BaseException) -> str:

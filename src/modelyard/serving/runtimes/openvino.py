@@ -50,7 +50,9 @@ class OpenVinoModel(TextModel):
 
     def __init__(self, path: Path, *, context: int, concurrency: int) -> None:
         before = resident_bytes()
-        self._pipeline = _open(path, concurrency)
+        # It gives out its cache as it is needed: a place that nobody has costs nothing.
+        spare = concurrency // 2
+        self._pipeline = _open(path, concurrency + spare)
         self._tokenizer = self._pipeline.get_tokenizer()
         self._bytes = _token_bytes(self._tokenizer)
         self._runs: dict[int, _Run] = {}
@@ -61,7 +63,7 @@ class OpenVinoModel(TextModel):
         self._failure = ""
         threading.Thread(target=self._step_for_ever, name="openvino", daemon=True).start()
         memory = max(0, resident_bytes() - before)
-        super().__init__(context=context, concurrency=concurrency, memory_bytes=memory)
+        super().__init__(context=context, concurrency=concurrency, memory_bytes=memory, spare=spare)
 
     def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
         """Pieces as they come, then a `Finish`.

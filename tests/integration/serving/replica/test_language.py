@@ -131,7 +131,9 @@ def replica() -> Iterator[socket.socket]:
 
     def on_call(endpoint: Endpoint, call: Call, inputs: Any) -> None:
         work = works[call.id] = Work(endpoint, call, inputs)
-        threading.Thread(target=worker._answer, args=(model, work), daemon=True).start()
+        threading.Thread(
+            target=worker._answer, args=(model, work, lambda: None), daemon=True
+        ).start()
 
     endpoint = Endpoint(theirs, lambda: None, on_call, lambda _, number: works[number].stop.set())
     theirs.setblocking(True)
