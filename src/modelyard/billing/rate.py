@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from modelyard.core.errors import Invalid
-from modelyard.core.money import exact_product, exact_sum, scaled
+from modelyard.core.money import exact_product, exact_sum, plain, scaled
 
 MAX_TIERS: Final = 20
 MAX_BOUND: Final = 10**15
@@ -107,6 +107,20 @@ class Rate(msgspec.Struct, frozen=True):
     def list_amount(self) -> Decimal:
         """What one unit costs in the first tier, exactly."""
         return scaled(self.tiers[0].amount, -self.unit.priced_by)
+
+    @property
+    def terms(self) -> str:
+        """The rate in a few words, for an invoice: `0.01 to 1000, then 0.005, 100 free`."""
+        steps = [
+            f"{plain(tier.amount):f}" + ("" if tier.up_to is None else f" to {tier.up_to}")
+            for tier in self.tiers
+        ]
+        words = [", then ".join(steps)]
+        if self.scheme is Scheme.VOLUME and len(steps) > 1:
+            words.append("by volume")
+        if self.free:
+            words.append(f"{self.free} free")
+        return ", ".join(words)
 
     def cost(self, quantity: int) -> Decimal:
         """What a quantity costs (in the smallest parts of its unit), exactly."""

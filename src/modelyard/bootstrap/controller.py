@@ -22,7 +22,10 @@ def run(settings: Settings) -> int:
     from modelyard.adapters.journal import JournalFiles
     from modelyard.adapters.store import Lease
     from modelyard.billing.ingest import Ingester
+    from modelyard.billing.invoicing import InvoicingService
+    from modelyard.billing.meter import Meter
     from modelyard.deployment.reconciler import Reconciler
+    from modelyard.tenancy.tenant import DEFAULT
 
     home, clock, me = open_home(settings), SystemClock(), ids.new_id(ids.WORKER)
     store = open_store(settings, home)
@@ -39,12 +42,20 @@ def run(settings: Settings) -> int:
             tenants = tx.tenants().ids()
             return sum(tx.idempotency(tenant).expire(clock.now()) for tenant in tenants)
 
+    closing: list[Round] = []
+    if settings.invoice_after_hours:
+        grace = timedelta(hours=settings.invoice_after_hours)
+        invoicing = InvoicingService(store, clock, settings.currency, DEFAULT)
+        closing.append(Round("close months", 60.0, lambda: invoicing.close(grace)))
+
     rounds = Rounds(
         acquire=lambda: lease.acquire(LEASE, me, clock.now(), ttl),
         release=lambda: lease.release(LEASE, me),
         rounds=[
             Round("reconcile", 0.2, reconciler.reconcile),
             Round("ingest", 0.2, ingester.ingest),
+            Round("meter", 15.0, Meter(store, clock).measure),
+            *closing,
             Round("reap", 1.0, reap),
             Round("forget silent gateways", 60.0, reconciler.forget_silent_gateways),
             Round("forget idempotent answers", 3600.0, forget_answers),

@@ -29,15 +29,19 @@ def make_management(
 ) -> App:
     """The application. Importing what it needs takes a second or so."""
     from modelyard.adapters.blobs import local_blobs
+    from modelyard.adapters.documents.invoice_pdf import invoice_pdf
+    from modelyard.adapters.documents.invoice_table import invoice_csv
     from modelyard.adapters.upstream.probe import HttpProber
     from modelyard.api.management import ManagementServices, make_management_app
     from modelyard.api.management.receiving import UploadReceiver
     from modelyard.api.management.traces import TracedApp
+    from modelyard.billing.invoicing import InvoicingService
     from modelyard.billing.service import BillingService
     from modelyard.deployment.service import DeploymentService
     from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
     from modelyard.tenancy.service import TenancyService
+    from modelyard.tenancy.tenant import DEFAULT
     from modelyard.training.datasets import DatasetService
     from modelyard.training.importing import ImportService
     from modelyard.training.jobs import JobService
@@ -54,6 +58,8 @@ def make_management(
             providers=ProviderService(store, clock, sealer(home), HttpProber(calls)),
             deployments=DeploymentService(store, clock),
             billing=BillingService(store, clock, settings.currency),
+            invoicing=InvoicingService(store, clock, settings.currency, DEFAULT),
+            invoice_documents={"pdf": invoice_pdf, "csv": invoice_csv},
             datasets=DatasetService(
                 store=store, blobs=blobs, runner=runner, scratch=scratch, clock=clock
             ),

@@ -13,9 +13,11 @@ from typing import Final
 
 MODEL: Final = "mdl"
 VERSION: Final = "ver"
+CREDIT: Final = "crd"
 DATASET: Final = "dst"
 DEPLOYMENT: Final = "dep"
 GATEWAY: Final = "gwy"
+INVOICE: Final = "inv"
 JOB: Final = "job"
 JOURNAL: Final = "jrn"
 KEY: Final = "key"

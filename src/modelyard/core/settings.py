@@ -169,6 +169,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "asked, such as 127.0.0.0/8,10.1.0.0/16; empty is none."
         ),
     ] = ""
+    invoice_after_hours: Annotated[
+        int,
+        _doc(
+            "Hours after a tenant's month is over at which its invoice is finalised; 0 leaves that "
+            "to the operator. What comes in later is on the next one.",
+            ge=0,
+            le=672,
+        ),
+    ] = 0
     currency: Annotated[str, _doc("ISO 4217 code of all prices.", pattern="^[A-Z]{3}$")] = "USD"
     drain_seconds: Annotated[
         float,

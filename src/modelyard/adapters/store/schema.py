@@ -27,7 +27,10 @@ from sqlalchemy import (
 )
 
 from modelyard.adapters.store.columns import NAME, Amount, Choice, Json, Moment, Prose
-from modelyard.billing.rate import Rate
+from modelyard.billing.credit import CreditKind
+from modelyard.billing.invoice import Document, InvoiceState
+from modelyard.billing.profile import BillingProfile
+from modelyard.billing.rate import Rate, Unit
 from modelyard.core.jobs import JobFailure, JobState
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
@@ -314,6 +317,72 @@ usage_events: Final = Table(
         sqlite_where=text("owner_id <> ''"),
         postgresql_where=text("owner_id <> ''"),
     ),
+)
+
+# What was used of the platform itself. `at` is microseconds since 1970.
+platform_usage: Final = Table(
+    "platform_usage",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("unit", Choice(Unit), nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("price_id", Text),
+    Index("ix_platform_usage_tenant_id_at", "tenant_id", "at"),
+)
+
+billing_profiles: Final = Table(
+    "billing_profiles",
+    metadata,
+    Column("tenant_id", Text, ForeignKey("tenants.id"), primary_key=True),
+    Column("profile", Json[BillingProfile](BillingProfile), nullable=False),
+)
+
+# Triggers see to it that what is final stays as it is.
+invoices: Final = Table(
+    "invoices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("state", Choice(InvoiceState), nullable=False),
+    Column("number", Text, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("document", Json[Document](Document), nullable=False),
+    Column("digest", Text),
+    Column("paid_at", Moment),
+    Column("voided_at", Moment),
+    Column("reason", Prose, nullable=False),
+    Index("ix_invoices_tenant_id_id", "tenant_id", "id"),
+    Index(
+        "uq_invoices_draft",
+        "tenant_id",
+        unique=True,
+        sqlite_where=text("state = 'draft'"),
+        postgresql_where=text("state = 'draft'"),
+    ),
+)
+
+credits: Final = Table(
+    "credits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("at", Moment, nullable=False),
+    Column("kind", Choice(CreditKind), nullable=False),
+    Column("amount", Amount, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("number", Text, unique=True),
+    Column("invoice_id", Text),
+    Column("note", Prose, nullable=False),
+    Index("ix_credits_tenant_id_id", "tenant_id", "id"),
+)
+
+number_series: Final = Table(
+    "number_series",
+    metadata,
+    Column("series", Text, primary_key=True),
+    Column("last", BigInteger, nullable=False),
 )
 
 journal_offsets: Final = Table(

@@ -16,14 +16,17 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from modelyard.adapters.store.board import SqlBoard
+from modelyard.adapters.store.charged import SqlCharged
 from modelyard.adapters.store.datasets import SqlDatasets
 from modelyard.adapters.store.deployments import SqlDeployments
 from modelyard.adapters.store.engine import reading
 from modelyard.adapters.store.idempotency import SqlIdempotency
+from modelyard.adapters.store.invoices import SqlCredits, SqlInvoices, SqlProfiles, SqlSeries
 from modelyard.adapters.store.jobs import SqlJobs
 from modelyard.adapters.store.keys import SqlKeys, SqlTenants
 from modelyard.adapters.store.ledger import SqlLedger
 from modelyard.adapters.store.models import SqlModels
+from modelyard.adapters.store.platform import SqlPlatformLedger
 from modelyard.adapters.store.prices import SqlPrices
 from modelyard.adapters.store.providers import SqlProviders
 from modelyard.adapters.store.queue import SqlQueue
@@ -81,6 +84,24 @@ class SqlTransaction:
 
     def ledger(self) -> SqlLedger:
         return SqlLedger(self._connection)
+
+    def charged(self, tenant_id: str) -> SqlCharged:
+        return SqlCharged(self._connection, tenant_id, writes=self._writes)
+
+    def invoices(self, tenant_id: str) -> SqlInvoices:
+        return SqlInvoices(self._connection, tenant_id, writes=self._writes)
+
+    def credits(self, tenant_id: str) -> SqlCredits:
+        return SqlCredits(self._connection, tenant_id, writes=self._writes)
+
+    def billing_profiles(self, tenant_id: str) -> SqlProfiles:
+        return SqlProfiles(self._connection, tenant_id, writes=self._writes)
+
+    def platform_ledger(self) -> SqlPlatformLedger:
+        return SqlPlatformLedger(self._connection)
+
+    def series(self) -> SqlSeries:
+        return SqlSeries(self._connection)
 
     def idempotency(self, tenant_id: str) -> SqlIdempotency:
         return SqlIdempotency(self._connection, tenant_id, writes=self._writes)

@@ -11,7 +11,9 @@ from litestar.middleware import DefineMiddleware
 from modelyard.api.asgi import App
 from modelyard.api.management.admission import Admission, Lanes
 from modelyard.api.management.authorization import Authorization
+from modelyard.api.management.billing_profile import billing_profile
 from modelyard.api.management.bodies import MAX_BODY, WholeBody
+from modelyard.api.management.credits import credits
 from modelyard.api.management.datasets import datasets
 from modelyard.api.management.dependencies import provided
 from modelyard.api.management.deployments import deployments
@@ -19,6 +21,7 @@ from modelyard.api.management.description import describe
 from modelyard.api.management.documentation import Documentation, documentation_routes
 from modelyard.api.management.edge import Edge
 from modelyard.api.management.idempotency import Idempotency
+from modelyard.api.management.invoices import invoices
 from modelyard.api.management.jobs import jobs
 from modelyard.api.management.json_request import JsonRequest
 from modelyard.api.management.keys import keys
@@ -27,6 +30,7 @@ from modelyard.api.management.prices import prices
 from modelyard.api.management.problems import on_expected, on_http, on_unexpected
 from modelyard.api.management.providers import providers
 from modelyard.api.management.services import ManagementServices
+from modelyard.api.management.statements import statements
 from modelyard.api.management.tenants import tenants
 from modelyard.api.management.uploads import uploads
 from modelyard.api.management.usage import usage
@@ -44,6 +48,10 @@ NOUNS: Final = (
     keys,
     usage,
     prices,
+    invoices,
+    credits,
+    statements,
+    billing_profile,
 )
 
 

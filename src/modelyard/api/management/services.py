@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     # Gateways import this module; what each service is made of is for whoever builds them.
     from modelyard.api.management.ports import ManagementTransaction
     from modelyard.api.management.receiving import UploadReceiver
+    from modelyard.billing.invoice import Invoice
+    from modelyard.billing.invoicing import InvoicingService
     from modelyard.billing.service import BillingService
     from modelyard.core.clock import Clock
     from modelyard.core.ports import Store
@@ -31,7 +33,8 @@ class ManagementServices:
     """The use cases behind the routes.
 
     `draining` says whether the process is on its way out: endless answers (a job's events) end
-    then, and their clients come back to another process.
+    then, and their clients come back to another process. `invoice_documents` write an invoice in
+    a format such as `pdf`.
     """
 
     tenancy: TenancyService
@@ -39,6 +42,8 @@ class ManagementServices:
     providers: ProviderService
     deployments: DeploymentService
     billing: BillingService
+    invoicing: InvoicingService
+    invoice_documents: Mapping[str, Callable[[Invoice], bytes]]
     datasets: DatasetService
     jobs: JobService
     imports: ImportService

@@ -10,6 +10,8 @@ import httpx2
 import pytest
 
 from modelyard.adapters.blobs import local_blobs
+from modelyard.adapters.documents.invoice_pdf import invoice_pdf
+from modelyard.adapters.documents.invoice_table import invoice_csv
 from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
@@ -21,6 +23,7 @@ from modelyard.api.asgi import App, Receive, Send
 from modelyard.api.asgi import Scope as AsgiScope
 from modelyard.api.management import ManagementServices, make_management_app
 from modelyard.api.management.receiving import UploadReceiver
+from modelyard.billing.invoicing import InvoicingService
 from modelyard.billing.service import BillingService
 from modelyard.core import ids
 from modelyard.core.access import Grant, Scope
@@ -121,6 +124,8 @@ class Yard:
             providers=ProviderService(store, clock, AesGcmSealer(b"s" * 32), NobodyAsked()),
             deployments=DeploymentService(store, clock),
             billing=BillingService(store, clock, "USD"),
+            invoicing=InvoicingService(store, clock, "USD", "default"),
+            invoice_documents={"pdf": invoice_pdf, "csv": invoice_csv},
             datasets=DatasetService(
                 store=store, blobs=blobs, runner=runner, scratch=scratch, clock=clock
             ),

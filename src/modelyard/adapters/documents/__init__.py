@@ -1,0 +1,1 @@
+"""Documents for people: invoices on paper and in tables."""

@@ -1,0 +1,100 @@
+"""What is used of the platform itself, across tenants."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select
+
+from modelyard.adapters.store.prices import PRICE, price_of
+from modelyard.adapters.store.schema import (
+    dataset_versions,
+    jobs,
+    model_versions,
+    platform_usage,
+    prices,
+    tenants,
+)
+from modelyard.adapters.store.tenant_rows import upsert
+from modelyard.billing.price import Price, PriceHistory
+from modelyard.billing.rate import Unit
+from modelyard.core.clock import microseconds
+from modelyard.core.jobs import JobState
+from modelyard.tenancy.tenant import DEFAULT
+
+TRAINING: Final = "train"
+
+
+class SqlPlatformLedger:
+    """The ledger of training time and storage."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_training(self, since: datetime) -> int:
+        paid = (JobState.SUCCEEDED, JobState.CANCELLED)
+        statement = (
+            select(jobs.c.id, jobs.c.tenant_id, jobs.c.started_at, jobs.c.finished_at)
+            .outerjoin(platform_usage, platform_usage.c.id == jobs.c.id)
+            .where(jobs.c.kind == TRAINING, jobs.c.state.in_(paid), jobs.c.finished_at > since)
+            .where(jobs.c.started_at.is_not(None), platform_usage.c.id.is_(None))
+        )
+        return self._add(
+            (job_id, tenant_id, ended, Unit.TRAINING_SECOND, _between(started, ended))
+            for job_id, tenant_id, started, ended in self._connection.execute(statement)
+        )
+
+    def add_storage(self, hour: datetime) -> int:
+        stored: defaultdict[str, int] = defaultdict(int)
+        of_datasets = select(dataset_versions.c.tenant_id, func.sum(dataset_versions.c.size))
+        for tenant_id, size in self._connection.execute(
+            of_datasets.group_by(dataset_versions.c.tenant_id)
+        ):
+            stored[tenant_id] += int(size)
+        of_models = select(model_versions.c.tenant_id, model_versions.c.artifacts)
+        for tenant_id, artifacts in self._connection.execute(of_models):
+            stored[tenant_id] += sum(artifact.size for artifact in artifacts)
+        return self._add(
+            (f"{tenant_id}/{hour:%Y-%m-%dT%H}", tenant_id, hour, Unit.GB_HOUR, size)
+            for tenant_id, size in stored.items()
+            if size
+        )
+
+    def _add(self, entries: Iterable[tuple[str, str, datetime, Unit, int]]) -> int:
+        book = [price_of(row) for row in self._connection.execute(_BOOK)]
+        rows = [
+            {
+                "id": entry_id,
+                "tenant_id": tenant_id,
+                "at": microseconds(at),
+                "unit": unit,
+                "quantity": quantity,
+                "price_id": _history(book, unit, tenant_id).id_at(microseconds(at)),
+            }
+            for entry_id, tenant_id, at, unit, quantity in entries
+        ]
+        if not rows:
+            return 0
+        statement = upsert(self._connection.dialect, platform_usage).on_conflict_do_nothing()
+        added = self._connection.execute(statement, rows)
+        return len(rows) if added.rowcount < 0 else added.rowcount
+
+
+_BOOK: Final = (
+    select(*PRICE)
+    .join(tenants, tenants.c.id == prices.c.tenant_id)
+    .where(tenants.c.name == DEFAULT, prices.c.deployment == "")
+)
+
+
+def _history(book: Iterable[Price], unit: Unit, tenant_id: str) -> PriceHistory:
+    """Training and storage may have prices of their own."""
+    of_unit = (price for price in book if not price.rates or price.rate(unit) is not None)
+    return PriceHistory(of_unit, tenant_id)
+
+
+def _between(started: Any, ended: Any) -> int:
+    return max(0, microseconds(ended) - microseconds(started))
