@@ -71,7 +71,12 @@ def test_tenants_take_turns_however_many_keys_they_have_and_so_do_their_keys() -
         order.append(call)
 
     assert [call.asker.tenant for call in order] == ["a", "b"] * 4
-    assert [call.asker.key for call in order if call.asker.tenant == "a"] == ["k0", "k1", "k2", "k0"]
+    assert [call.asker.key for call in order if call.asker.tenant == "a"] == [
+        "k0",
+        "k1",
+        "k2",
+        "k0",
+    ]
     assert [call.number for call in order if call.asker.tenant == "b"] == [0, 1, 2, 3]
 
 
