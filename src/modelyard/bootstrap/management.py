@@ -40,6 +40,7 @@ def make_management(
     from modelyard.deployment.service import DeploymentService
     from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
+    from modelyard.tenancy.catalogue import CatalogueService
     from modelyard.tenancy.service import TenancyService
     from modelyard.tenancy.tenant import DEFAULT
     from modelyard.training.datasets import DatasetService
@@ -54,6 +55,7 @@ def make_management(
     app = make_management_app(
         ManagementServices(
             tenancy=TenancyService(store, clock, home.pepper()),
+            catalogue=CatalogueService(store, clock),
             registry=registry,
             providers=ProviderService(store, clock, sealer(home), HttpProber(calls)),
             deployments=DeploymentService(store, clock),

@@ -89,6 +89,19 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
             "delete": ("deployments:delete", "Take a deployment off the data plane."),
         },
     ),
+    "catalogue": (
+        USE,
+        "Deployments that tenants offer each other.",
+        {
+            "list": ("catalogue:list_all", "List what other tenants offer."),
+            "show": ("catalogue:show", "Show an offer with its terms."),
+            "subscribe": ("catalogue:subscribe", "Take an offer, on your own keys and bill."),
+            "unsubscribe": ("catalogue:unsubscribe", "Give up what you have taken."),
+            "subscriptions": ("catalogue:subscriptions", "List what you have taken."),
+            "publish": ("catalogue:publish", "Offer a deployment to other tenants."),
+            "withdraw": ("catalogue:withdraw", "Offer a deployment no more."),
+        },
+    ),
     "tenants": (
         OPERATE,
         "Who owns models, holds keys and pays bills.",

@@ -55,9 +55,13 @@ class ResponseCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def key(self, inputs: Mapping[str, Tensor]) -> bytes:
-        """What equal inputs have in common, in whatever order and layout they came."""
+    def key(self, tenant_id: str, inputs: Mapping[str, Tensor]) -> bytes:
+        """What equal inputs of one tenant have in common, in whatever order and layout they came.
+
+        Another tenant's have not: no answer may tell what somebody else has asked.
+        """
         digest = self._hash.copy()
+        digest.update(_sized(tenant_id.encode()))
         for name in sorted(inputs):
             tensor = inputs[name]
             digest.update(_sized(name.encode()))

@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 class Asked(msgspec.Struct):
     """A request, decoded: inputs by name, the outputs it wants (None: all), its own id, and how
     many seconds it may take, if it says so. `trace` wants to know what becomes of it. `compute` is
-    the microseconds that the model took for it, once it has.
+    the microseconds that the model took for it, once it has. `name` is what the model was called
+    by.
     """
 
     inputs: dict[str, Tensor]
@@ -39,6 +40,7 @@ class Asked(msgspec.Struct):
     timeout: float | None = None
     trace: Trace | None = None
     compute: int = 0
+    name: str = ""
 
 
 class Answer(msgspec.Struct):
@@ -148,7 +150,7 @@ class Exchange:
             if not route.inline_rows and route.cache is None:
                 self._plane.admit(route, self._grant.key_id, self._timeout)
             self._asked = asked = self._codec.decode(route)
-            asked.trace = self._trace
+            asked.trace, asked.name = self._trace, name
             self.rows = rows = route.wanted.signature.check(asked.inputs)
             asked.timeout = self._left(asked.timeout)
             if route.cache is None:
@@ -179,7 +181,7 @@ class Exchange:
         self, cache: ResponseCache, route: Route, asked: Asked
     ) -> dict[str, Tensor] | asyncio.Future[dict[str, Tensor]]:
         """From the cache where it has them, else from the model."""
-        key = cache.key(asked.inputs)
+        key = cache.key(self._grant.tenant_id, asked.inputs)
         found = cache.get(key)
         if found is not None:
             self.cached = True

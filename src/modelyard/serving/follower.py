@@ -170,7 +170,9 @@ class Follower:
             if not self._changed and wanted.revision == self._published:
                 return
             self._changed = False
-            routes, failures, loading = {}, {}, set()
+            routes: dict[tuple[str, str], Route] = {}
+            failures: dict[tuple[str, str], str] = {}
+            loading: set[tuple[str, str]] = set()
             for each in wanted.routes:
                 at = (each.tenant_id, each.name)
                 route = self._route(each)
@@ -182,7 +184,8 @@ class Follower:
                     failures[at] = self._failures[each.key][0]
                 else:
                     loading.add(at)
-            self._serving = routes
+            self._serving = routes.copy()
+            _name_for_others(wanted, routes, failures, loading)
             gone = self._forget({r.wanted.key for r in routes.values()}, wanted)
             self._published = wanted.revision
             keys = {entry.hash: entry for entry in wanted.keys}
@@ -235,6 +238,30 @@ class Follower:
             return
         self._control.report(self._gateway_id, self._clock.now(), outcomes)
         self._said, self._reported = news, now
+
+
+def _name_for_others(
+    wanted: Wanted,
+    routes: dict[tuple[str, str], Route],
+    failures: dict[tuple[str, str], str],
+    loading: set[tuple[str, str]],
+) -> None:
+    """Add the names by which tenants call each other's deployments: the same routes. What a tenant
+    has deployed itself goes before.
+    """
+    own = {(each.tenant_id, each.name) for each in wanted.routes}
+    published = {each.deployment_id: (each.tenant_id, each.name) for each in wanted.routes}
+    for each in wanted.subscriptions:
+        at, there = (each.tenant_id, each.name), published.get(each.deployment_id)
+        if there is None or at in own:
+            continue
+        if there in routes:
+            routes[at] = routes[there]
+        elif there in loading:
+            loading.add(at)
+        else:
+            # Why is its publisher's business.
+            failures[at] = "its publisher's deployment has failed"
 
 
 def _reason(route: WantedRoute, error: BaseException) -> str:

@@ -93,12 +93,21 @@ class WantedRoute(msgspec.Struct, frozen=True):
         return next((one for one in self.artifacts if one.role == role), None)
 
 
+class WantedName(msgspec.Struct, frozen=True):
+    """A name by which a tenant calls another tenant's deployment."""
+
+    tenant_id: str
+    name: str
+    deployment_id: str
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """All that a gateway should know, as of `revision`."""
 
     revision: int
     keys: Sequence[KeyEntry]
     routes: Sequence[WantedRoute]
+    subscriptions: Sequence[WantedName] = ()
 
 
 class ReplicaOutcome(msgspec.Struct, frozen=True):

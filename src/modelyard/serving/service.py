@@ -79,10 +79,14 @@ class InferenceService:
             return None
         return entry.grant
 
-    def routes(self, grant: Grant) -> list[Route]:
-        """The routes that the key may call, by name."""
-        mine = (r for (tenant, _), r in self._snapshot.routes.items() if tenant == grant.tenant_id)
-        return sorted(mine, key=lambda route: route.wanted.name)
+    def routes(self, grant: Grant) -> dict[str, Route]:
+        """The routes that the key may call, by the names that it calls them by, in order."""
+        mine = {
+            name: route
+            for (tenant, name), route in self._snapshot.routes.items()
+            if tenant == grant.tenant_id
+        }
+        return dict(sorted(mine.items()))
 
     def missing(self, grant: Grant) -> dict[str, str | None]:
         """The deployments that do not serve, and why; None of those that load."""

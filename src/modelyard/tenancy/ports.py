@@ -8,6 +8,7 @@ from typing import Protocol
 
 from modelyard.core.pages import Page, PageRequest
 from modelyard.tenancy.key import ApiKey
+from modelyard.tenancy.listing import Listing, Subscription
 from modelyard.tenancy.tenant import Tenant
 
 
@@ -61,6 +62,78 @@ class TenancyTransaction(Protocol):
     def tenants(self) -> TenantRepository: ...
 
     def keys(self, tenant_id: str) -> KeyRepository: ...
+
+    def bump(self) -> None:
+        """Tell every gateway that keys or routes have changed, once this commits."""
+        ...
+
+
+class ListingRepository(Protocol):
+    """What one tenant offers."""
+
+    def deployment_id(self, name: str) -> str:
+        """The id of the tenant's own deployment. Raises NotFound."""
+        ...
+
+    def find(self, deployment: str) -> Listing | None:
+        """The offer of this deployment, if there is one."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Listing]:
+        """By deployment."""
+        ...
+
+    def put(self, listing: Listing) -> None:
+        """Insert, or replace the one with the same id."""
+        ...
+
+    def delete(self, deployment: str) -> None:
+        """Raises NotFound."""
+        ...
+
+
+class CatalogueRepository(Protocol):
+    """What other tenants offer to one tenant."""
+
+    def get(self, publisher: str, deployment: str) -> Listing:
+        """Raises NotFound."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Listing]:
+        """Oldest first."""
+        ...
+
+
+class SubscriptionRepository(Protocol):
+    """What one tenant has taken."""
+
+    def get(self, name: str) -> Subscription:
+        """Raises NotFound."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Subscription]:
+        """By name."""
+        ...
+
+    def add(self, subscription: Subscription) -> None:
+        """Raises Conflict when the tenant has a subscription or a deployment of this name."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Raises NotFound."""
+        ...
+
+
+class CatalogueTransaction(Protocol):
+    """A transaction over the catalogue."""
+
+    def tenants(self) -> TenantRepository: ...
+
+    def listings(self, tenant_id: str) -> ListingRepository: ...
+
+    def catalogue(self, tenant_id: str) -> CatalogueRepository: ...
+
+    def subscriptions(self, tenant_id: str) -> SubscriptionRepository: ...
 
     def bump(self) -> None:
         """Tell every gateway that keys or routes have changed, once this commits."""

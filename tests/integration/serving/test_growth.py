@@ -143,7 +143,9 @@ async def test_nothing_grows(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) 
 async def _until_served(gateway: Gateway, version: int | None) -> None:
     def served() -> list[int]:
         grant = gateway.service.grant(KEY.encode()) if gateway.service.ready else None
-        return [route.wanted.version for route in gateway.service.routes(grant)] if grant else []
+        if grant is None:
+            return []
+        return [route.wanted.version for route in gateway.service.routes(grant).values()]
 
     async with asyncio.timeout(30):
         while served() != ([version] * 2 if version else []):  # noqa: ASYNC110 - nobody tells

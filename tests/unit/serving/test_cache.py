@@ -27,12 +27,12 @@ def text(*values: object) -> np.ndarray:
     return array
 
 
-def test_inputs_are_equal_by_name_type_shape_and_content_alone() -> None:
+def test_inputs_are_equal_by_tenant_name_type_shape_and_content_alone() -> None:
     cache, _ = made()
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), text("x", "yz")
-    key = cache.key({"a": a, "b": b})
-    assert key == cache.key({"b": text("x", "yz"), "a": np.asfortranarray(a)})
-    assert key == cache.key({"a": np.repeat(a, 2, axis=1)[:, ::2], "b": b})
+    key = cache.key("t", {"a": a, "b": b})
+    assert key == cache.key("t", {"b": text("x", "yz"), "a": np.asfortranarray(a)})
+    assert key == cache.key("t", {"a": np.repeat(a, 2, axis=1)[:, ::2], "b": b})
     others = [
         {"a": a + 1, "b": b},
         {"a": a.reshape(3, 2), "b": b},
@@ -45,12 +45,12 @@ def test_inputs_are_equal_by_name_type_shape_and_content_alone() -> None:
         {"a": a},
         {},
     ]
-    keys = [key, *map(cache.key, others)]
+    keys = [key, cache.key("u", {"a": a, "b": b}), *(cache.key("t", each) for each in others)]
     assert all(one != other for one, other in itertools.combinations(keys, 2))
 
 
 def test_two_caches_share_no_key() -> None:
-    assert made()[0].key(numbers(1)) != made()[0].key(numbers(1))
+    assert made()[0].key("t", numbers(1)) != made()[0].key("t", numbers(1))
 
 
 def test_what_is_kept_is_a_copy_and_its_own() -> None:

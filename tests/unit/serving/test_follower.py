@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelyard.core.access import Grant, Scope
@@ -19,7 +20,14 @@ from modelyard.serving import follower as module
 from modelyard.serving.follower import Follower
 from modelyard.serving.local import LocalLoader
 from modelyard.serving.metrics import Metrics
-from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Runtime, Wanted, WantedRoute
+from modelyard.serving.ports import (
+    KeyEntry,
+    ReplicaOutcome,
+    Runtime,
+    Wanted,
+    WantedName,
+    WantedRoute,
+)
 from modelyard.serving.runtimes.onnx import OnnxLoader
 from modelyard.serving.snapshot import Route, Snapshot
 from tests.dataplane import TENANT, MemoryBlobs, echo, picker, wait_until, wanted
@@ -38,8 +46,13 @@ class Control:
         self.reports: list[Sequence[ReplicaOutcome]] = []
         self.left: list[str] = []
 
-    def want(self, keys: Sequence[KeyEntry], *routes: WantedRoute) -> None:
-        self.state = Wanted(self.state.revision + 1, keys, routes)
+    def want(
+        self,
+        keys: Sequence[KeyEntry],
+        *routes: WantedRoute,
+        names: Sequence[WantedName] = (),
+    ) -> None:
+        self.state = Wanted(self.state.revision + 1, keys, routes, names)
 
     def revision(self) -> int:
         self._reach()
@@ -284,3 +297,40 @@ def test_only_as_many_rows_as_are_cheap_stay_on_the_event_loop(
     wait_until(lambda: harness.serving() == 1)
     route: Route = harness.snapshot.routes[TENANT, MODEL.name]
     assert abs(route.inline_rows - rows) <= 1
+
+
+def test_a_subscription_is_a_second_name_of_the_same_route(harness: Harness) -> None:
+    route, here, there = harness.version(1), (TENANT, MODEL.name), ("tnt_9", "local")
+    names = [
+        WantedName("tnt_9", "local", route.deployment_id),
+        WantedName("tnt_9", "gone", "dep_none"),
+        WantedName(TENANT, MODEL.name, "dep_none"),
+    ]
+    harness.control.want([KEY], route, names=names)
+    wait_until(lambda: here in harness.snapshot.routes)
+    assert harness.snapshot.routes[there] is harness.snapshot.routes[here]
+    assert set(harness.snapshot.routes) == {here, there}
+    harness.control.want([KEY], route)
+    wait_until(lambda: there not in harness.snapshot.routes)
+    assert here in harness.snapshot.routes
+
+
+def test_a_subscriber_is_not_told_why_its_publishers_model_fails(harness: Harness) -> None:
+    broken = harness.version(1, "0" * 64)
+    harness.control.want([KEY], broken, names=[WantedName("tnt_9", "local", broken.deployment_id)])
+    wait_until(lambda: ("tnt_9", "local") in harness.snapshot.failures)
+    assert harness.snapshot.failures["tnt_9", "local"] == "its publisher's deployment has failed"
+    assert harness.snapshot.failures[TENANT, MODEL.name] != "its publisher's deployment has failed"
+
+
+def test_what_a_tenant_has_deployed_goes_before_what_it_has_taken(harness: Harness) -> None:
+    mine, theirs = (
+        harness.version(1),
+        msgspec.structs.replace(
+            harness.version(1), tenant_id="tnt_9", deployment_id="dep_theirs", name="theirs"
+        ),
+    )
+    name = WantedName(TENANT, MODEL.name, "dep_theirs")
+    harness.control.want([KEY], mine, theirs, names=[name])
+    wait_until(lambda: len(harness.snapshot.routes) == 2)
+    assert harness.snapshot.routes[TENANT, MODEL.name].wanted == mine

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from modelyard_client.billing import Prices, Usage
+from modelyard_client.catalogue import Catalogue
 from modelyard_client.chat import Chat
 from modelyard_client.datasets import Datasets
 from modelyard_client.deployments import Deployments
@@ -53,6 +54,7 @@ class Client:
         self.models = Models(transport)
         self.providers = Providers(transport)
         self.deployments = Deployments(transport)
+        self.catalogue = Catalogue(transport)
         self.tenants = Tenants(transport)
         self.keys = Keys(transport)
         self.prices = Prices(transport)

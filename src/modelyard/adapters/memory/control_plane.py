@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from modelyard.adapters.memory.catalogue import offered
 from modelyard.adapters.memory.providers import providers_of
 from modelyard.adapters.memory.state import State
 from modelyard.adapters.memory.store import MemoryStore
 from modelyard.adapters.routes import wanted_route
 from modelyard.core.clock import Clock
 from modelyard.deployment.deployment import ReplicaReport, ReplicaState
-from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedRoute
+from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedName, WantedRoute
 
 
 class MemoryControlPlane:
@@ -33,7 +34,7 @@ class MemoryControlPlane:
                 for key in tx.state.keys.values()
                 if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
             ]
-            return Wanted(tx.state.revision, keys, _routes(tx.state))
+            return Wanted(tx.state.revision, keys, _routes(tx.state), _names(tx.state))
 
     def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:
         with self._store.begin() as tx:
@@ -74,3 +75,12 @@ def _routes(state: State) -> list[WantedRoute]:
                     )
                 )
     return routes
+
+
+def _names(state: State) -> list[WantedName]:
+    names = []
+    for (tenant_id, name), subscription in state.subscriptions.items():
+        listing = offered(state, subscription.listing_id, tenant_id)
+        if listing is not None:
+            names.append(WantedName(tenant_id, name, listing.deployment_id))
+    return names

@@ -48,10 +48,16 @@ class MemoryDeployments:
             named is not None and named.id != deployment.id
         ):
             raise Conflict(f"there is a deployment '{deployment.name}' already")
+        if there is None and (self._tenant_id, deployment.name) in self._state.subscriptions:
+            raise Conflict(f"there is a subscription '{deployment.name}' already")
         self._state.deployments[deployment.id] = replace(deployment, tenant_id=self._tenant_id)
 
     def delete(self, name: str) -> None:
-        del self._state.deployments[self.get(name).id]
+        deployment = self.get(name)
+        del self._state.deployments[deployment.id]
+        for listing in list(self._state.listings.values()):
+            if listing.deployment_id == deployment.id:
+                del self._state.listings[listing.id]
 
 
 class MemoryBoard:

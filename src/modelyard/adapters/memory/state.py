@@ -18,6 +18,7 @@ from modelyard.registry.model import Alias, Model
 from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
 from modelyard.tenancy.key import ApiKey
+from modelyard.tenancy.listing import Listing, Subscription
 from modelyard.tenancy.tenant import Tenant
 from modelyard.training.dataset import Dataset, DatasetVersion
 
@@ -51,6 +52,8 @@ class State:
         default_factory=dict
     )  # event and price id, by request id
     offsets: dict[str, int] = field(default_factory=dict)  # by journal id
+    listings: dict[str, Listing] = field(default_factory=dict)  # by id
+    subscriptions: dict[tuple[str, str], Subscription] = field(default_factory=dict)  # tenant, name
     claims: dict[tuple[str, str], Claim] = field(default_factory=dict)  # tenant, key
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)  # holder, until
     revision: int = 0

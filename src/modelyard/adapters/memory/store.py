@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from modelyard.adapters.memory.catalogue import (
+    MemoryCatalogue,
+    MemoryListings,
+    MemorySubscriptions,
+)
 from modelyard.adapters.memory.datasets import MemoryDatasets
 from modelyard.adapters.memory.deployments import MemoryBoard, MemoryDeployments
 from modelyard.adapters.memory.idempotency import MemoryIdempotency
@@ -34,6 +39,15 @@ class MemoryTransaction:
 
     def keys(self, tenant_id: str) -> MemoryKeys:
         return MemoryKeys(self.state, tenant_id)
+
+    def listings(self, tenant_id: str) -> MemoryListings:
+        return MemoryListings(self.state, tenant_id)
+
+    def catalogue(self, tenant_id: str) -> MemoryCatalogue:
+        return MemoryCatalogue(self.state, tenant_id)
+
+    def subscriptions(self, tenant_id: str) -> MemorySubscriptions:
+        return MemorySubscriptions(self.state, tenant_id)
 
     def models(self, tenant_id: str) -> MemoryModels:
         return MemoryModels(self.state, tenant_id)

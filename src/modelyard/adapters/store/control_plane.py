@@ -10,6 +10,8 @@ from typing import Final
 from sqlalchemy import and_, delete, insert, or_, select
 
 from modelyard.adapters.routes import wanted_route
+from modelyard.adapters.store.catalogue import offered_to
+from modelyard.adapters.store.catalogue_tables import listings, subscriptions
 from modelyard.adapters.store.models import VERSION
 from modelyard.adapters.store.providers import OF_ALL, provider_of
 from modelyard.adapters.store.schema import (
@@ -20,6 +22,7 @@ from modelyard.adapters.store.schema import (
     models,
     replicas,
     revision,
+    tenants,
 )
 from modelyard.adapters.store.tenant_rows import upsert
 from modelyard.adapters.store.transaction import SqlStore
@@ -28,7 +31,7 @@ from modelyard.core.clock import Clock
 from modelyard.deployment.deployment import ReplicaState
 from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
-from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted
+from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedName
 
 NUMBER: Final = select(revision.c.number)
 
@@ -59,6 +62,13 @@ ROUTES: Final = (
     .where(deployments.c.target_version_id.is_not(None))
 )
 
+SUBSCRIPTIONS: Final = (
+    select(subscriptions.c.tenant_id, subscriptions.c.name, listings.c.deployment_id)
+    .join(listings, listings.c.id == subscriptions.c.listing_id)
+    .join(tenants, tenants.c.id == subscriptions.c.tenant_id)
+    .where(offered_to(tenants.c.name))
+)
+
 
 class SqlControlPlane:
     """The control plane over the database. Every call raises Unavailable while that is away."""
@@ -81,6 +91,7 @@ class SqlControlPlane:
             providers: defaultdict[str, list[Provider]] = defaultdict(list)
             for row in connection.execute(OF_ALL):
                 providers[row.tenant_id].append(provider_of(row))
+            names = connection.execute(SUBSCRIPTIONS).all()
         return Wanted(
             number,
             [
@@ -98,6 +109,7 @@ class SqlControlPlane:
                 )
                 for deployment_id, tenant_id, name, spec, *version in routes
             ],
+            [WantedName(*row) for row in names],
         )
 
     def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from modelyard.adapters.store.catalogue_tables import subscriptions
 from modelyard.adapters.store.schema import deployments
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core.errors import Conflict, NotFound
@@ -90,6 +91,11 @@ class SqlDeployments(TenantRows):
         changed = self._connection.execute(self._update(deployments).where(own).values(values))
         if changed.rowcount:
             return
+        taken = self._select(subscriptions, subscriptions.c.id).where(
+            subscriptions.c.name == deployment.name
+        )
+        if self._connection.execute(taken).first() is not None:
+            raise Conflict(f"there is a subscription '{deployment.name}' already")
         if not self._added(deployments, id=deployment.id, **values):
             raise Conflict(f"there is a deployment '{deployment.name}' already")
 

@@ -79,6 +79,12 @@ api_keys: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
+    Column("deployments", Json[tuple[str, ...]](tuple[str, ...])),
+    Column("networks", Json[tuple[str, ...]](tuple[str, ...])),
+    # The secret before the last rotation, and until when it is good.
+    Column("former_hash", LargeBinary),
+    Column("former_until", Moment),
+    Column("last_used_at", Moment),
     Index("ix_api_keys_tenant_id_id", "tenant_id", "id"),
     Index("ix_api_keys_revoked_at", "revoked_at"),
 )

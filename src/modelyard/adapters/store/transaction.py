@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from modelyard.adapters.store.board import SqlBoard
+from modelyard.adapters.store.catalogue import SqlCatalogue, SqlListings, SqlSubscriptions
 from modelyard.adapters.store.charged import SqlCharged
 from modelyard.adapters.store.datasets import SqlDatasets
 from modelyard.adapters.store.deployments import SqlDeployments
@@ -51,6 +52,15 @@ class SqlTransaction:
 
     def keys(self, tenant_id: str) -> SqlKeys:
         return SqlKeys(self._connection, tenant_id, writes=self._writes)
+
+    def listings(self, tenant_id: str) -> SqlListings:
+        return SqlListings(self._connection, tenant_id, writes=self._writes)
+
+    def catalogue(self, tenant_id: str) -> SqlCatalogue:
+        return SqlCatalogue(self._connection, tenant_id)
+
+    def subscriptions(self, tenant_id: str) -> SqlSubscriptions:
+        return SqlSubscriptions(self._connection, tenant_id, writes=self._writes)
 
     def models(self, tenant_id: str) -> SqlModels:
         return SqlModels(self._connection, tenant_id, writes=self._writes)

@@ -62,7 +62,7 @@ class GrpcCodec:
     def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
         """The response, all of it raw. An id is echoed, never invented."""
         response = ModelInferResponse(
-            model_name=route.wanted.name,
+            model_name=asked.name,
             model_version=str(route.wanted.version),
             id=asked.id or "",
         )

@@ -88,9 +88,8 @@ class Descriptions:
         return messages.ModelReadyResponse(ready=True)
 
     def _model(self, grant: Grant, request: messages.ModelMetadataRequest) -> Message:
-        described = v2.model_metadata(
-            self._plane.route(grant, request.name, request.version or None)
-        )
+        route = self._plane.route(grant, request.name, request.version or None)
+        described = v2.model_metadata(request.name, route)
         for tensor in (*described["inputs"], *described["outputs"]):
             if "parameters" in tensor:
                 tensor["parameters"] = {

@@ -54,12 +54,12 @@ class Extensions:
         """Every deployment with its state; with `ready`, only those that serve."""
         serving = [
             {
-                "name": route.wanted.name,
+                "name": name,
                 "version": str(route.wanted.version),
                 "state": "READY",
                 "reason": "",
             }
-            for route in self._plane.routes(grant)
+            for name, route in self._plane.routes(grant).items()
         ]
         if ready:
             return serving
@@ -103,7 +103,7 @@ class Extensions:
         batches = route.runtime.stackable
         options = route.wanted.options
         config: dict[str, Any] = {
-            "name": route.wanted.name,
+            "name": name,
             "platform": platform_of(route.wanted.format),
             "backend": backend_of(route.wanted.format),
             "version_policy": {"specific": {"versions": [route.wanted.version]}},
@@ -125,10 +125,14 @@ class Extensions:
             NotFound, Unavailable: no such model.
         """
         routes = (
-            self._plane.routes(grant) if name is None else [self._plane.route(grant, name, version)]
+            self._plane.routes(grant)
+            if name is None
+            else {name: self._plane.route(grant, name, version)}
         )
         counted = self._statistics(grant.tenant_id)
-        return {"model_stats": [_statistics(route, counted) for route in routes]}
+        return {
+            "model_stats": [_statistics(name, route, counted) for name, route in routes.items()]
+        }
 
     def trace_settings(
         self, grant: Grant, name: str | None, update: Mapping[str, Any]
@@ -158,7 +162,7 @@ def _tensor(spec: TensorSpec, *, batches: bool) -> dict[str, Any]:
     return {"name": spec.name, "data_type": f"TYPE_{kind}", "dims": list(dims)}
 
 
-def _statistics(route: Route, counted: Mapping[Series, Totals]) -> dict[str, Any]:
+def _statistics(name: str, route: Route, counted: Mapping[Series, Totals]) -> dict[str, Any]:
     wanted = route.wanted
     series = Series(wanted.tenant_id, wanted.name, wanted.model, wanted.version)
     totals = counted.get(series, Totals())
@@ -167,7 +171,7 @@ def _statistics(route: Route, counted: Mapping[Series, Totals]) -> dict[str, Any
         return {"count": count, "ns": microseconds * 1000}
 
     return {
-        "name": wanted.name,
+        "name": name,
         "version": str(wanted.version),
         "inference_count": totals.rows,
         "execution_count": totals.calls,

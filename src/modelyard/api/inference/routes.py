@@ -141,18 +141,18 @@ class InferenceRoutes:
             case ["v2", "health", "ready"]:
                 described = {"ready": self._service.ready}
             case ["v2", "models", name]:
-                described = v2.model_metadata(route(grant, name))
+                described = v2.model_metadata(name, route(grant, name))
             case ["v2", "models", name, "versions", version]:
-                described = v2.model_metadata(route(grant, name, version))
+                described = v2.model_metadata(name, route(grant, name, version))
             case ["v2", "models", name, "ready"]:
-                described = _ready(route(grant, name))
+                described = _ready(name, route(grant, name))
             case ["v1", "models", name]:
-                described = _ready(route(grant, name)) | _openai_model(name)
+                described = _ready(name, route(grant, name)) | _openai_model(name)
             case ["v2", "models", name, "versions", version, "ready"]:
-                described = _ready(route(grant, name, version))
+                described = _ready(name, route(grant, name, version))
             case ["v1", "models"]:
                 # KServe's clients read `models`, OpenAI's read `data`.
-                names = [each.wanted.name for each in self._service.routes(grant)]
+                names = list(self._service.routes(grant))
                 data = [_openai_model(name) for name in names]
                 described = {"models": names, "object": "list", "data": data}
             case _:
@@ -192,5 +192,5 @@ def _openai_model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "modelyard"}
 
 
-def _ready(route: Route) -> dict[str, Any]:
-    return {"name": route.wanted.name, "ready": True}
+def _ready(name: str, _: Route) -> dict[str, Any]:
+    return {"name": name, "ready": True}

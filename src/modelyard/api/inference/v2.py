@@ -71,7 +71,7 @@ class V2Codec:
 
     def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
         """The response. An id is echoed, never invented."""
-        head = _opening(route.wanted.name, route.wanted.version)
+        head = _opening(asked.name, route.wanted.version)
         if asked.id is not None:
             head += b'"id":' + orjson.dumps(asked.id) + b","
         binary, parts, raws = self._binary_outputs, [], []
@@ -189,12 +189,12 @@ def _output_opening(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> 
     )
 
 
-def model_metadata(route: Route) -> dict[str, Any]:
-    """The model's metadata. Names of columns and classes stand in the tensors' parameters, and
-    what else is to be known of them.
+def model_metadata(name: str, route: Route) -> dict[str, Any]:
+    """The metadata of the model that is called by `name`. Names of columns and classes stand in
+    the tensors' parameters, and what else is to be known of them.
     """
     return {
-        "name": route.wanted.name,
+        "name": name,
         "versions": [str(route.wanted.version)],
         "platform": platform_of(route.wanted.format),
         "inputs": [_describe(spec) for spec in route.signature.inputs],

@@ -13,6 +13,7 @@ from modelyard.api.management.admission import Admission, Lanes
 from modelyard.api.management.authorization import Authorization
 from modelyard.api.management.billing_profile import billing_profile
 from modelyard.api.management.bodies import MAX_BODY, WholeBody
+from modelyard.api.management.catalogue import catalogue, listings, subscriptions
 from modelyard.api.management.credits import credits
 from modelyard.api.management.datasets import datasets
 from modelyard.api.management.dependencies import provided
@@ -44,6 +45,9 @@ NOUNS: Final = (
     models,
     providers,
     deployments,
+    catalogue,
+    listings,
+    subscriptions,
     tenants,
     keys,
     usage,

@@ -39,6 +39,7 @@ _TAGS: Final = {
     "models": "Models, their immutable versions, and aliases that point at them.",
     "providers": "Others' OpenAI APIs, which models may stand for.",
     "deployments": "What is served under which name.",
+    "catalogue": "Deployments that tenants offer each other.",
     "tenants": "Who owns models, holds keys and pays bills.",
     "keys": "Who may call.",
     "billing": "Prices, and usage with its cost.",

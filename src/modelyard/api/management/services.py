@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modelyard.deployment.service import DeploymentService
     from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
+    from modelyard.tenancy.catalogue import CatalogueService
     from modelyard.tenancy.service import TenancyService
     from modelyard.training.datasets import DatasetService
     from modelyard.training.importing import ImportService
@@ -38,6 +39,7 @@ class ManagementServices:
     """
 
     tenancy: TenancyService
+    catalogue: CatalogueService
     registry: RegistryService
     providers: ProviderService
     deployments: DeploymentService

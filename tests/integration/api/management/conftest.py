@@ -37,6 +37,7 @@ from modelyard.registry.provider import Probe, ProviderSpec
 from modelyard.registry.providers import ProviderService
 from modelyard.registry.service import RegistryService
 from modelyard.registry.version import Lineage, ModelVersion, NewVersion
+from modelyard.tenancy.catalogue import CatalogueService
 from modelyard.tenancy.service import TenancyService
 from modelyard.tenancy.tenant import Tenant
 from modelyard.training.dataset import (
@@ -120,6 +121,7 @@ class Yard:
         scratch, registry = ScratchRoot(folder / "scratch"), RegistryService(store, clock)
         return ManagementServices(
             tenancy=TenancyService(store, clock, b"p" * 32),
+            catalogue=CatalogueService(store, clock),
             registry=registry,
             providers=ProviderService(store, clock, AesGcmSealer(b"s" * 32), NobodyAsked()),
             deployments=DeploymentService(store, clock),

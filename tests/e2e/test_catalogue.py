@@ -1,0 +1,107 @@
+"""One tenant publishes, another subscribes and calls under its own key and bill."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from modelyard_client import ApiError, Client
+from tests.e2e import graphs
+from tests.e2e.calls import Caller, serve
+from tests.e2e.conftest import Server, start_server, stop_server
+
+
+class Two(NamedTuple):
+    """A publisher that serves `scaled` (twice what it is given), and a consumer."""
+
+    server: Server
+    publisher: Client
+    consumer: Client
+    calls: Caller
+
+
+def tenant(operator: Client, server: Server, name: str) -> Client:
+    operator.tenants.create(name)
+    with Client(server.url, server.admin_key, tenant=name) as inside:
+        return Client(server.url, inside.keys.create("first", "manage").key)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    folder = tmp_path_factory.mktemp("catalogue")
+    server = start_server(folder / "home", "--workers", "2")
+    try:
+        with Client(server.url, server.admin_key) as operator:
+            publisher = tenant(operator, server, "acme")
+            consumer = tenant(operator, server, "globex")
+        serve(publisher, "scaled", graphs.scaled(folder / "scaled.onnx", 2))
+        key = consumer.keys.create("app").key
+        with publisher, consumer, Caller(server.url, key) as calls:
+            yield Two(server, publisher, consumer, calls)
+    finally:
+        assert stop_server(server.process) == 0
+
+
+def test_what_is_published_is_found_taken_called_and_billed_to_who_calls(two: Two) -> None:
+    two.publisher.catalogue.publish(
+        "scaled", description="Doubles", terms="Be kind.", examples=[{"inputs": []}]
+    )
+    (offer,) = two.consumer.catalogue.offers()
+    assert (offer.publisher, offer.deployment, offer.description) == ("acme", "scaled", "Doubles")
+    detail = two.consumer.catalogue.offer("acme", "scaled")
+    assert (detail.terms, detail.examples) == ("Be kind.", [{"inputs": []}])
+    assert [spec["name"] for spec in detail.inputs] == ["x"]
+    with pytest.raises(ApiError, match="terms") as refused:
+        two.consumer.catalogue.subscribe("acme", "scaled", terms="")
+    assert refused.value.status == 409
+    assert two.calls.infer("doubled", x=[[1, 2]]).status == 404
+    two.consumer.catalogue.subscribe("acme", "scaled", terms="Be kind.", name="doubled")
+    answer = two.calls.infer("doubled", x=[[1, 2]])
+    assert answer.status == 200
+    assert answer.json()["outputs"][0]["data"] == [2.0, 4.0]
+    assert answer.json()["model_name"] == "doubled"
+    # Only under its own name, and only there.
+    assert two.calls.infer("scaled", x=[[1, 2]]).status == 404
+    assert two.calls("GET", "/v2/models/doubled").json()["name"] == "doubled"
+    assert two.calls("GET", "/v1/models").json()["models"] == ["doubled"]
+    assert [s.name for s in two.consumer.catalogue.subscriptions()] == ["doubled"]
+    end = time.monotonic() + 20
+    while not two.consumer.usage.report() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert sum(line.requests for line in two.consumer.usage.report()) == 1
+    assert two.publisher.usage.report() == []
+
+
+def test_what_ends_is_out_of_force_within_a_second(two: Two) -> None:
+    two.publisher.catalogue.publish("scaled", shared_with=["globex", "no-such-tenant"])
+    two.consumer.catalogue.subscribe("acme", "scaled", name="ending")
+    assert two.calls.infer("ending", x=[[1, 2]]).status == 200
+    two.consumer.catalogue.unsubscribe("ending")
+    time.sleep(1.0)
+    assert two.calls.infer("ending", x=[[1, 2]]).status == 404
+    two.consumer.catalogue.subscribe("acme", "scaled", name="ending")
+    assert two.calls.infer("ending", x=[[1, 2]]).status == 200
+    two.publisher.catalogue.publish("scaled", shared_with=["no-such-tenant"])
+    time.sleep(1.0)
+    assert two.calls.infer("ending", x=[[1, 2]]).status == 404
+    assert two.consumer.catalogue.offers() == []
+    assert not next(s for s in two.consumer.catalogue.subscriptions() if s.name == "ending").offered
+    two.publisher.catalogue.withdraw("scaled")
+    with pytest.raises(ApiError, match="is not offered"):
+        two.publisher.catalogue.withdraw("scaled")
+
+
+def test_nobody_offers_or_sees_what_is_not_theirs(two: Two) -> None:
+    for call in (
+        lambda: two.consumer.catalogue.publish("scaled"),
+        lambda: two.consumer.catalogue.withdraw("scaled"),
+        lambda: two.consumer.catalogue.offer("acme", "scaled"),
+        lambda: two.consumer.catalogue.subscribe("acme", "scaled", settle=0),
+        lambda: two.publisher.catalogue.unsubscribe("ending"),
+    ):
+        with pytest.raises(ApiError) as refused:
+            call()
+        assert refused.value.status == 404
