@@ -78,7 +78,7 @@ def _with_edges(rows: pl.DataFrame, problem: Problem) -> pl.DataFrame:
     strange = {
         name: "never seen 4711 ünknown"
         for name, role in problem.features.items()
-        if role is not Role.NUMBER
+        if role in (Role.CATEGORY, Role.TEXT)
     }
     if strange:
         edges.append({**first, **strange})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from modelyard.serving.runtimes.dates import PARTS, date_parts
 from modelyard.training.dataset import ColumnType
 from modelyard.training.problem import Problem, Role
 from modelyard.training.spec import TaskKind
@@ -27,6 +28,7 @@ MAX_DENSE: Final = 200_000_000
 
 NUMBERS: Final = "numbers"
 CATEGORY: Final = "category "
+DATE: Final = "date "
 TEXT: Final = "text "
 
 Transformer = Any
@@ -44,6 +46,8 @@ def features_of(frame: pl.DataFrame, problem: Problem) -> pl.DataFrame:
             number = pl.col(name).cast(pl.Float32)
             finite = pl.when(number.is_finite()).then(number).otherwise(nan)
             columns.append(finite.alias(name))
+        elif role is Role.DATE:
+            columns.append(pl.col(name).dt.to_string("iso:strict").fill_null(""))
         else:
             columns.append(pl.col(name).cast(pl.String).fill_null(""))
     return frame.select(columns)
@@ -79,6 +83,8 @@ def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> T
     numbers = problem.named(Role.NUMBER)
     if numbers:
         parts.append((NUMBERS, _numbers(scaled=scaled), list(numbers)))
+    dates = problem.named(Role.DATE)
+    parts += [(DATE + name, _dates(name, scaled=scaled), name) for name in dates]
     for name in problem.named(Role.CATEGORY):
         encoder = OneHotEncoder(
             handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, dtype=np.float32
@@ -97,11 +103,24 @@ def _fits(problem: Problem, features: pl.DataFrame) -> bool:
     """Whether the matrix may be dense."""
     if problem.named(Role.TEXT):
         return False
-    width = len(problem.named(Role.NUMBER)) + sum(
+    width = len(problem.named(Role.NUMBER)) + len(PARTS) * len(problem.named(Role.DATE))
+    width += sum(
         min(features.get_column(name).n_unique(), MAX_CATEGORIES)
         for name in problem.named(Role.CATEGORY)
     )
     return features.height * width <= MAX_DENSE
+
+
+def _dates(name: str, *, scaled: bool) -> Transformer:
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    read = FunctionTransformer(_parts_of, kw_args={"name": name})
+    return Pipeline([("read", read), *_numbers(scaled=scaled).steps])
+
+
+def _parts_of(dates: pl.Series, name: str) -> np.ndarray[Any, Any]:
+    return date_parts(dates.to_numpy(), name)
 
 
 def _numbers(*, scaled: bool) -> Transformer:

@@ -28,6 +28,7 @@ class Role(StrEnum):
 
     NUMBER = "number"
     CATEGORY = "category"
+    DATE = "date"
     TEXT = "text"
 
 
@@ -165,8 +166,6 @@ def _unfit(column: Column, rows: int, *, chosen: bool) -> str:
         return "it has no value in any row"
     if column.distinct == 1 and not column.missing:
         return "it has the same value in every row"
-    if column.type is ColumnType.DATETIME:
-        return "it holds times, which are not used as they are"
     if chosen:
         return ""
     every = column.distinct >= _SHARE_ID * rows
@@ -187,6 +186,8 @@ def _wordy(column: Column) -> bool:
 
 
 def _role(column: Column, rows: int) -> Role:
+    if column.type is ColumnType.DATETIME:
+        return Role.DATE
     if column.type is not ColumnType.STRING:
         return Role.NUMBER
     known = max(1, rows - column.missing)

@@ -211,6 +211,30 @@ def test_text_is_served_without_scikit_learn(tmp_path: Path, algorithm: str) -> 
     assert answer["label"][:2] == ["praise", "blame"]
 
 
+@pytest.mark.parametrize("algorithm", ["linear", "random_forest"])
+def test_dates_show_trend_and_season_and_are_sent_as_they_are_written(
+    tmp_path: Path, algorithm: str
+) -> None:
+    days = pl.datetime_range(
+        pl.datetime(2023, 1, 1), pl.datetime(2025, 5, 31), "1d", time_unit="us", eager=True
+    )
+    season = np.cos(2 * np.pi * days.dt.ordinal_day().to_numpy() / 365.2425)
+    sold = 100 + 30 * season + np.arange(len(days)) * 0.1
+    frame = pl.DataFrame({"day": days, "open": [True, False] * (len(days) // 2), "target": sold})
+    frame = frame.with_columns(
+        pl.when(pl.int_range(pl.len()) % 50 == 7).then(None).otherwise(pl.col("day")).alias("day")
+    )
+    run = Run(tmp_path, frame, algorithm=algorithm)
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert run.result.card.metrics["r2"] > 0.8
+    assert run.result.signature.inputs[0] == TensorSpec("day", Datatype.BYTES, (-1,), nullable=True)
+    days_sent = ["2024-01-05", "2024-07-05T00:00:00Z", ""]
+    winter, summer, _ = run.predict(day=days_sent, open=[1.0, 1.0, np.nan])["prediction"]
+    assert winter > summer + 30
+    with pytest.raises(Invalid, match="input 'day' is 'soon' in row 0; expected a date"):
+        run.predict(day=["soon"], open=[1.0])
+
+
 def test_text_stands_beside_numbers_in_classification_and_regression(tmp_path: Path) -> None:
     verdict = Run(tmp_path / "a", reviews(), target="verdict", algorithm="mlp").result
     assert [one.name for one in verdict.signature.inputs] == ["review", "stars"]

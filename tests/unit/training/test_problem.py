@@ -67,7 +67,6 @@ def test_the_role_follows_from_the_column(candidate: Column, role: Role) -> None
     [
         (column("a", distinct=0, missing=ROWS), "it has no value in any row"),
         (column("a", distinct=1), "it has the same value in every row"),
-        (column("a", ColumnType.DATETIME), "it holds times"),
         (column("customer_id", ColumnType.INTEGER, ROWS), "it looks like an identifier"),
         (column("name", ColumnType.STRING, 199, words=1.0), "it looks like an identifier"),
     ],

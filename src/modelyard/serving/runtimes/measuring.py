@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from modelyard.serving.ports import Runtime
 _TRIALS: Final = 5
 _SAMPLE_ROWS: Final = 64
 _SAMPLE_TEXT: Final = "some words of the length that people write " * 3
+_SAMPLE_TIME: Final = "2026-11-22T08:30:00"
 _ROWS: Final = ((3, -2), (1, 3), (1, 0))
 """What the rows hold by which it is found out whether a model mixes its rows."""
 
@@ -28,12 +29,18 @@ Example = Callable[[int], bytes]
 """An element of a binary input that the model takes; another for each number."""
 
 
-def measure(runtime: Runtime, signature: Signature, example: Example | None = None) -> None:
+def measure(
+    runtime: Runtime,
+    signature: Signature,
+    example: Example | None = None,
+    dates: Collection[str] = (),
+) -> None:
     """Set what calls of the model cost, and whether rows of several requests may share one.
 
-    A model with binary inputs brings an `example` of what it takes.
+    A model with binary inputs brings an `example` of what it takes. `dates` are the inputs that
+    take nothing but dates.
     """
-    samples = _Samples(signature, example)
+    samples = _Samples(signature, example, dates)
     _measure_cost(runtime, samples)
     runtime.stackable = _answers_row_by_row(runtime, samples)
 
@@ -47,10 +54,13 @@ def resident_bytes() -> int:
 class _Samples:
     """Inputs that a model of this signature may be tried on."""
 
-    def __init__(self, signature: Signature, example: Example | None) -> None:
+    def __init__(
+        self, signature: Signature, example: Example | None, dates: Collection[str]
+    ) -> None:
         self.signature = signature
         self._inputs = [spec for spec in signature.inputs if not spec.optional]
         self._example = example or _no_example
+        self._dates = dates
 
     def blank(self, rows: int) -> dict[str, Tensor]:
         """Rows that say nothing."""
@@ -64,6 +74,8 @@ class _Samples:
         row = self._blank(spec, 1)
         if spec.binary:
             row[...] = self._example(value)
+        elif spec.name in self._dates:
+            row[...] = f"{2001 + value}-03-01"
         elif spec.datatype is Datatype.BYTES:
             row[...] = "some words " * value
         else:
@@ -77,6 +89,7 @@ class _Samples:
         shape = first + tuple(max(size, 1) for size in spec.shape[1:])
         if spec.datatype is Datatype.BYTES:
             same = self._example(0) if spec.binary else _SAMPLE_TEXT
+            same = _SAMPLE_TIME if spec.name in self._dates else same
             return np.full(shape, same, dtype=np.object_)
         return np.zeros(shape, NUMPY[spec.datatype])
 

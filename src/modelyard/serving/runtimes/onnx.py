@@ -125,7 +125,8 @@ def open_model(graph: bytes, features: bytes | None, signature: Signature) -> On
 
         text = TextFeatures.load(features)
     runtime = OnnxRuntime(open_session(graph), signature, text)
-    measure(runtime, signature)
+    dates = () if text is None else [date.name for date in text.spec.dates]
+    measure(runtime, signature, dates=dates)
     if any(node in graph for node in _LOOPS):
         runtime.call_seconds = math.inf
     runtime.memory_bytes = max(0, resident_bytes() - before)

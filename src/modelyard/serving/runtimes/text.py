@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from modelyard.core.errors import Invalid, TooLarge
 from modelyard.core.tensors import Tensor
+from modelyard.serving.runtimes.dates import DateInput, date_parts
 
 MAX_CHARACTERS: Final = 1_000_000
 """Of one text."""
@@ -43,10 +44,13 @@ class TextInput(msgspec.Struct, frozen=True):
     vocabulary: Annotated[tuple[str, ...], Meta(min_length=1, max_length=200_000)]
 
 
-class TextSpec(msgspec.Struct, frozen=True):
-    """The text inputs of a model: the contents of its features artifact."""
+class TextSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The inputs of a model that are made ready before its graph: the contents of its features
+    artifact.
+    """
 
     inputs: tuple[TextInput, ...]
+    dates: tuple[DateInput, ...] = ()
 
     def dump(self) -> bytes:
         """As JSON."""
@@ -54,7 +58,7 @@ class TextSpec(msgspec.Struct, frozen=True):
 
 
 class TextFeatures:
-    """Turns a request's strings into the counts that the graph takes."""
+    """Turns a request's strings into the numbers that the graph takes."""
 
     def __init__(self, spec: TextSpec) -> None:
         self.spec = spec
@@ -69,14 +73,18 @@ class TextFeatures:
             raise Invalid(f"the model's text features cannot be read: {error}") from None
 
     def apply(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The graph's inputs: each text input [n] replaced by FP32 counts [n, vocabulary].
+        """The graph's inputs: each text input [n] replaced by FP32 counts [n, vocabulary], each
+        date by its parts.
 
         Raises:
             TooLarge: a text or the whole of the counts is over its bound.
+            Invalid: a date is none.
         """
         tensors = dict(inputs)
         for counter in self._counters:
             tensors[counter.tensor] = counter.count(tensors.pop(counter.name))
+        for date in self.spec.dates:
+            tensors[date.tensor] = date_parts(tensors.pop(date.name), date.name)
         return tensors
 
 

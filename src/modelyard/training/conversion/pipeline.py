@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
+from modelyard.serving.runtimes.dates import PARTS, DateInput
 from modelyard.serving.runtimes.text import TextInput, TextSpec
 from modelyard.training.conversion import boosted, isolation_trees, neighbours
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.grown import ensemble_of
-from modelyard.training.preprocessing import CATEGORY, NUMBERS, TEXT
+from modelyard.training.preprocessing import CATEGORY, DATE, NUMBERS, TEXT
 from modelyard.training.problem import Problem, Role
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.labelled import LabelledClassifier
@@ -39,7 +40,7 @@ _UNSEEN: Final = "\x00never seen in training\x00"
 
 
 class Converted(msgspec.Struct, frozen=True):
-    """The served form: the graph as bytes, and the text inputs in front of it, if any."""
+    """The served form: the graph as bytes, and what is made ready in front of it, if anything."""
 
     graph: bytes
     text: TextSpec | None
@@ -101,31 +102,37 @@ def convert(pipeline: Any, problem: Problem) -> Converted:
     signature = signature_of(pipeline, problem)
     names = [spec.name for spec in (*signature.inputs, *signature.outputs)]
     builder = GraphBuilder([*problem.features, *names])
-    matrix, texts = _preprocess(builder, prepare, problem)
+    matrix, before = _preprocess(builder, prepare, problem)
     inner, rescale = _target_scale(model)
     outputs, opsets = _predict(builder, inner, matrix, _width(prepare))
     _give(builder, outputs, signature, rescale)
     graph = builder.model(_opsets(opsets), IR_VERSION)
-    return Converted(graph.SerializeToString(), TextSpec(tuple(texts)) if texts else None)
+    return Converted(graph.SerializeToString(), before)
 
 
 def _preprocess(
     builder: GraphBuilder, prepare: Any, problem: Problem
-) -> tuple[str, list[TextInput]]:
-    """The matrix that the estimator takes, and the texts that are counted before the graph."""
+) -> tuple[str, TextSpec | None]:
+    """The matrix that the estimator takes, and what is made ready before the graph, if anything."""
     blocks: list[str] = []
     texts: list[TextInput] = []
+    dates: list[DateInput] = []
     for part, transformer, columns in prepare.transformers_:
         if part == NUMBERS:
             blocks.append(_numbers(builder, transformer, columns, single=problem.numeric))
         elif part.startswith(CATEGORY):
             blocks.append(_category(builder, transformer, columns[0]))
+        elif part.startswith(DATE):
+            date = DateInput(columns, f"{builder.prefix}date.{len(dates)}")
+            dates.append(date)
+            blocks.append(_date(builder, transformer, date))
         elif part.startswith(TEXT):
             text = _text_input(transformer, columns, f"{builder.prefix}counts.{len(texts)}")
             texts.append(text)
             blocks.append(_tfidf(builder, transformer, text))
     matrix = blocks[0] if len(blocks) == 1 else builder.node("Concat", *blocks, axis=1)
-    return matrix, texts
+    before = TextSpec(tuple(texts), tuple(dates)) if texts or dates else None
+    return matrix, before
 
 
 def _numbers(builder: GraphBuilder, transformer: Any, columns: list[str], *, single: bool) -> str:
@@ -141,6 +148,18 @@ def _numbers(builder: GraphBuilder, transformer: Any, columns: list[str], *, sin
             for name in columns
         ]
         values = builder.node("Concat", *separate, axis=1)
+    return _filled(builder, transformer, values)
+
+
+def _date(builder: GraphBuilder, transformer: Any, date: DateInput) -> str:
+    """The parts of a date, as numbers are: [n, 7]."""
+    from onnx import TensorProto
+
+    values = builder.input(date.tensor, TensorProto.FLOAT, ("rows", len(PARTS)))
+    return _filled(builder, transformer, values)
+
+
+def _filled(builder: GraphBuilder, transformer: Any, values: str) -> str:
     fill = builder.constant(transformer.named_steps["impute"].statistics_)
     values = builder.node("Where", builder.node("IsNaN", values), fill, values)
     scaler = transformer.named_steps.get("scale")
