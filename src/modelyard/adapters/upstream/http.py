@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from yarl import URL
@@ -25,6 +25,8 @@ CONNECTIONS: Final = 512
 KEPT: Final = 15.0
 """Seconds for which a connection is kept for the next request: less than servers do, who would
 else close it while that is on its way."""
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
+"""None of the library's: they do not tell connecting from answering."""
 _SENT: Final = {"accept-encoding": "identity", "user-agent": "modelyard"}
 
 
@@ -41,16 +43,16 @@ class AiohttpCalls:
     async def open(self, call: HttpCall) -> AiohttpAnswer:
         """Send it. Raises UpstreamFailed."""
         timeouts = call.timeouts
-        connect = timeouts.connect_seconds
         try:
-            async with asyncio.timeout(connect + timeouts.first_byte_seconds):
+            async with asyncio.timeout(timeouts.connect_seconds) as limit:
                 response = await self._opened().request(
                     call.method,
                     URL(call.url, encoded=True),
                     headers={**_SENT, **call.headers},
                     data=call.body or None,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=connect),
+                    timeout=_NO_TIMEOUT,
+                    trace_request_ctx=(limit, timeouts.first_byte_seconds),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _failed(error) from None
@@ -79,6 +81,7 @@ class AiohttpCalls:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,
+                trace_configs=[_watch()],
             )
         return self._session
 
@@ -109,6 +112,19 @@ class AiohttpAnswer:
         self._response.close()
 
 
+def _watch() -> aiohttp.TraceConfig:
+    """Gives a request its time for the first byte once it has a connection."""
+
+    async def connected(_: aiohttp.ClientSession, context: Any, __: object) -> None:
+        limit, seconds = context.trace_request_ctx
+        limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(connected)
+    trace.on_connection_reuseconn.append(connected)
+    return trace
+
+
 def _failed(error: Exception) -> UpstreamFailed:
     """The failure, without a word of what the error says: it may say where, and with which key."""
     name = type(error).__name__
@@ -118,7 +134,9 @@ def _failed(error: Exception) -> UpstreamFailed:
         return UpstreamFailed(Kind.TIMEOUT, name)
     if isinstance(error, aiohttp.InvalidURL):
         return UpstreamFailed(Kind.REFUSED, name)
-    if isinstance(error, aiohttp.ClientResponseError | ValueError):
+    # A certificate that is not believed is a ValueError, too.
+    reached = not isinstance(error, aiohttp.ClientConnectionError)
+    if reached and isinstance(error, aiohttp.ClientResponseError | ValueError):
         return UpstreamFailed(Kind.MALFORMED, name)
     return UpstreamFailed(Kind.CONNECT, name)
 

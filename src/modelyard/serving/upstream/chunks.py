@@ -6,7 +6,7 @@ What is not named here is not passed on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -108,13 +108,13 @@ class Counted(msgspec.Struct, frozen=True):
 class _ChatChunk(msgspec.Struct, frozen=True):
     choices: list[_ChatChoice] = []
     usage: Counted | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 class _TextChunk(msgspec.Struct, frozen=True):
     choices: list[_TextChoice] = []
     usage: Counted | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -139,7 +139,7 @@ class ChunkReader:
             told = self._decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UpstreamFailed(Kind.MALFORMED, "an event is no chunk") from None
-        if told.error is not None and told.error != b"null":
+        if told.error is not None:
             raise UpstreamFailed(Kind.BROKEN, "it told of an error")
         if any(choice.index >= self._choices for choice in told.choices):
             raise UpstreamFailed(Kind.MALFORMED, "a choice that was not asked for")

@@ -73,7 +73,8 @@ def _read(body: bytes, count: int, dimensions: int | None) -> tuple[Tensor, int 
     widths = {len(row.embedding) for row in rows} | ({dimensions} if dimensions else set())
     if [row.index for row in rows] != list(range(count)) or len(widths) != 1 or 0 in widths:
         raise UpstreamFailed(Kind.MALFORMED, "embeddings of other texts, or of different widths")
-    vectors = np.array([row.embedding for row in rows], np.float32)
+    with np.errstate(over="ignore"):
+        vectors = np.array([row.embedding for row in rows], np.float32)
     if not np.isfinite(vectors).all():
         raise UpstreamFailed(Kind.MALFORMED, "an embedding with what is no number")
     return vectors, None if told.usage is None else told.usage.prompt_tokens

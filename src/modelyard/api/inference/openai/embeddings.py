@@ -57,7 +57,8 @@ class EmbeddingCodec:
             raise Invalid("encoding_format must be float or base64")
         width = outputs[_EMBEDDING].shape[-1]
         if asked.dimensions not in (None, width):
-            raise Invalid(f"dimensions: this model's embeddings have {width} and cannot be cut")
+            own = "their own number of them" if width < 0 else width
+            raise Invalid(f"dimensions: this model's embeddings have {own} and cannot be cut")
         return Asked({signature.inputs[0].name: np.array(texts, dtype=np.object_)})
 
     def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
