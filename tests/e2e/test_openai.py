@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelyard_client import Client
+from modelyard_client import Client, Upstream
 from tests import real_models
 from tests.dataplane import wait_until
 from tests.e2e.conftest import Server, start_server, stop_server
@@ -42,12 +42,39 @@ def speaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server,
     assert code == 0
 
 
+@pytest.fixture(scope="module")
+def relaying(
+    speaking: tuple[Server, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, str]]:
+    """A server whose models all run at that one, and a key for them."""
+    provider, key = speaking
+    home = tmp_path_factory.mktemp("relaying") / "home"
+    started = start_server(home, "--workers", "1", MODELYARD_PROVIDER_ALLOW="127.0.0.0/8")
+    try:
+        with Client(started.url, started.admin_key) as client:
+            client.providers.put("yard", f"{provider.url}/v1", api_key=key)
+            assert client.providers.test("yard").models == ["minilm", "smol"]
+            can = ("chat", "completions")
+            client.models.link("smol", [Upstream("yard", "smol")], capabilities=can)
+            client.models.link("minilm", [Upstream("yard", "minilm")], capabilities=("embeddings",))
+            for name in ("smol", "minilm"):
+                client.deployments.put(name, name)
+                client.deployments.wait_ready(name)
+            client.prices.set("smol", "token", "0.60", input_amount="0.15")
+            ours = client.keys.create("relaying").key
+        yield started, ours
+    finally:
+        code = stop_server(started.process)
+    assert code == 0
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.slow
+@pytest.mark.parametrize("fixture", ["speaking", "relaying"])
 def test_it_chats_streams_embeds_and_is_metered(
-    speaking: tuple[Server, str], clients_python: Path
+    fixture: str, request: pytest.FixtureRequest, clients_python: Path
 ) -> None:
-    server, key = speaking
+    server, key = request.getfixturevalue(fixture)
     script = Path(__file__).with_name("openai_calls.py")
 
     ended = subprocess.run(

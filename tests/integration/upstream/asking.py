@@ -71,7 +71,11 @@ class AskingGateway(Gateway):
             providers=providers or (self.provider(),),
         )
         loader = UpstreamLoader(
-            blobs, self.sealer, lambda: self.calls, self.counters, self.most_bytes
+            blobs,  # type: ignore[arg-type] # what the loader needs of them
+            self.sealer,
+            lambda: self.calls,
+            self.counters,
+            self.most_bytes,
         )
         model = loader.load(wanted).result()
         metrics = self.metrics.route(Series(TENANT, name, name, 1))

@@ -104,7 +104,7 @@ async def test_tools_travel_as_they_are_and_calls_come_back(
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]},
         {"role": "tool", "tool_call_id": "call_0", "content": "rain"},
     ]
-    asked = {"messages": messages, "tools": [TOOL], "response_format": schema}
+    asked: dict[str, Any] = {"messages": messages, "tools": [TOOL], "response_format": schema}
 
     told = (await gateway.ask(**asked, tool_choice="required", parallel_tool_calls=False)).json()
     streamed = events(await gateway.ask(**asked, stream=True))
@@ -195,7 +195,13 @@ async def test_what_it_is_not_there_for_is_refused(
     body = {"model": "gpt", "input": "a"}
     refused = await call(gateway.front, "POST", "/v1/embeddings", body, key="k")
     assert (refused.status, "does not embed" in refused.body.decode()) == (400, True)
-    for wrong in ({"temperature": 3}, {"n": 9}, {"max_tokens": 0}, {"messages": []}):
+    bounds: list[dict[str, Any]] = [
+        {"temperature": 3},
+        {"n": 9},
+        {"max_tokens": 0},
+        {"messages": []},
+    ]
+    for wrong in bounds:
         assert (await gateway.ask(**wrong)).status == 400
     assert upstream.received == []
 
@@ -207,7 +213,7 @@ async def test_embeddings(
     data = [{"index": 1, "embedding": [0.0, 1.0]}, {"index": 0, "embedding": [0.5, 0.25]}]
     usage = {"prompt_tokens": 7, "total_tokens": 7}
     upstream.reactions["e"] = answers(200, {"data": data, "usage": usage})
-    more = {} if dimensions is None else {"dimensions": dimensions}
+    more: dict[str, Any] = {} if dimensions is None else {"dimensions": dimensions}
     gateway.link("e", name="vectors", capabilities=["embeddings"], **more)
 
     body = {"model": "vectors", "input": ["a", "b"], "encoding_format": "base64", **more}
