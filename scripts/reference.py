@@ -211,11 +211,18 @@ def limits() -> str:
 
 def metrics() -> str:
     """The statuses and the buckets that the metrics know."""
-    from modelyard.serving.slots import BUCKETS, CODES, SIZES
+    from modelyard.serving.slots import BUCKETS, CODES, FIRST_TOKENS, NEXT_TOKENS, SIZES
 
     rows = [
         ("`code`", ", ".join(map(str, CODES)) + "; any other status by its class, such as `5xx`"),
         ("`le`, seconds", ", ".join(f"{bound / 1000:g}" for bound in BUCKETS) + ", +Inf"),
+        *(
+            (f"`le`, seconds {of}", ", ".join(f"{bound / 1000:g}" for bound in bounds) + ", +Inf")
+            for of, bounds in (
+                ("to a first token", FIRST_TOKENS),
+                ("between tokens", NEXT_TOKENS),
+            )
+        ),
         ("`le`, rows", ", ".join(map(str, SIZES)) + ", +Inf"),
     ]
     return _table(("label", "values"), rows)

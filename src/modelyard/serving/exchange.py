@@ -255,6 +255,8 @@ class Exchange:
             0 if asked is None else asked.compute,
         )
         route.metrics.observe(answer.status, duration)
+        if answer.prompt_tokens:
+            route.metrics.tokens(answer.prompt_tokens, 0, 0)
         self._answer = answer
         self._plane.journal.append(event, self._recorded)
 

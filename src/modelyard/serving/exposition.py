@@ -14,12 +14,19 @@ from modelyard.serving.replica.counts import ReplicaCounts, read_counts
 from modelyard.serving.slots import (
     BEGUN,
     BUCKETS,
+    CACHED,
     CLASSES,
     CODES,
     DURATION,
+    FIRST,
+    FIRST_TOKENS,
     HITS,
     INFERENCE,
+    INPUT,
     MISSES,
+    NEXT,
+    NEXT_TOKENS,
+    OUTPUT,
     QUEUED,
     SIZE,
     SIZES,
@@ -183,6 +190,23 @@ def _buckets(
     yield _sample(f"{name}_count", labels, seen)
 
 
+def _tokens(name: str, series: Series, total: list[int]) -> Iterator[str]:
+    for kind, slot in (("input", INPUT), ("cached", CACHED), ("output", OUTPUT)):
+        if total[slot]:
+            yield _sample(name, {**_labels(series), "kind": kind}, total[slot])
+
+
+def _token_times(
+    at: int, bounds: Sequence[float]
+) -> Callable[[str, Series, list[int]], Iterator[str]]:
+    def samples(name: str, series: Series, total: list[int]) -> Iterator[str]:
+        slots = total[at : at + len(bounds) + 2]
+        # Most models have no tokens.
+        return _histogram(name, series, slots, bounds, 1000) if any(slots) else iter(())
+
+    return samples
+
+
 def _times(at: int) -> Callable[[str, Series, list[int]], Iterator[str]]:
     def samples(name: str, series: Series, total: list[int]) -> Iterator[str]:
         return _histogram(name, series, total[at : at + TIME_WIDTH], BUCKETS, 1000)
@@ -216,6 +240,19 @@ _FAMILIES: Final = (
         _times(INFERENCE),
     ),
     ("batch_rows", "histogram", "Rows in one call of the model.", _sizes),
+    (
+        "time_to_first_token_seconds",
+        "histogram",
+        "Time from a request to the first token of an answer.",
+        _token_times(FIRST, FIRST_TOKENS),
+    ),
+    (
+        "inter_token_latency_seconds",
+        "histogram",
+        "Time between a token and the next.",
+        _token_times(NEXT, NEXT_TOKENS),
+    ),
+    ("tokens_total", "counter", "Tokens that were charged for, by kind.", _tokens),
     ("requests_in_flight", "gauge", "Requests that are being answered.", _in_flight),
     ("cache_hits_total", "counter", "Requests answered from the response cache.", _count(HITS)),
     (

@@ -160,3 +160,29 @@ def test_what_the_runtime_host_has_counted_is_shown_to_whom_it_concerns(tmp_path
     text = render(tmp_path, None)
     assert value(text, "modelyard_replicas", tenant="tnt_2", state="ready") == 5
     assert value(text, "modelyard_replica_memory_budget_bytes") == 1 << 30
+
+
+def test_tokens_and_the_times_between_them(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, "gwy_1")
+    route = metrics.route(ONE)
+    metrics.route(TWO).observe(200, 1)
+    route.first_token(60_000)
+    route.next_tokens(1, 10_000)
+    route.next_tokens(3, 60_003)
+    route.next_tokens(0, 5_000_000)
+    route.tokens(50, 20, 5)
+
+    text = render(tmp_path, None)
+
+    first, between = (
+        "modelyard_time_to_first_token_seconds",
+        "modelyard_inter_token_latency_seconds",
+    )
+    assert value(text, f"{first}_bucket", le="0.04") == 0
+    assert value(text, f"{first}_bucket", le="0.06") == 1
+    assert value(text, f"{first}_sum") == pytest.approx(0.06)
+    assert [value(text, f"{between}_bucket", le=le) for le in ("0.01", "0.025")] == [1, 4]
+    assert value(text, f"{between}_sum") == pytest.approx(0.070003)
+    assert value(text, f"{between}_count") == 4
+    kinds = ("input", "cached", "output")
+    assert [value(text, "modelyard_tokens_total", kind=kind) for kind in kinds] == [30, 20, 5]

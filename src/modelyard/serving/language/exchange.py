@@ -24,9 +24,10 @@ from modelyard.core.errors import (
     ReplicaDied,
 )
 from modelyard.core.events import GONE, PredictionMade
-from modelyard.serving.language.generation import Finish, Generation, Piece, Reason
-from modelyard.serving.language.ports import Speaker, Spoken
+from modelyard.serving.language.generation import Generation, Piece, Reason
+from modelyard.serving.language.ports import Speaker
 from modelyard.serving.language.relayed import Relay, Relayed
+from modelyard.serving.language.voice import Voice
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
 
@@ -115,7 +116,7 @@ class TextExchange:
         self._edge: Edge | None = edge
         self._timeout = timeout
         self._route: Route | None = None
-        self._voices: list[_Voice] = []
+        self._voices: list[Voice] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._error: ModelyardError | None = None
         self._gone = self._over = False
@@ -136,7 +137,7 @@ class TextExchange:
             limit = route.wanted.options.timeout_ms / 1000
             seconds = limit if self._timeout is None else min(self._timeout, limit)
             if isinstance(asked, Relayed):
-                self._relay(route.runtime, asked, seconds)
+                self._relay(route, asked, seconds)
             else:
                 self._speak(route, asked, seconds)
             self._alarm = asyncio.get_running_loop().call_later(seconds, self._too_late)
@@ -149,14 +150,15 @@ class TextExchange:
             raise Invalid(f"deployment '{route.wanted.name}' is no language model")
         tenant, key = self._grant.tenant_id, self._grant.key_id
         for index, each in enumerate(asked):
-            voice = _Voice(self, index)
+            voice = Voice(self, index, route.metrics, self._start)
             named = msgspec.structs.replace(each, tenant=tenant, key=key)
             voice.spoken = speaker.speak(named, seconds, voice)
             self._voices.append(voice)
 
-    def _relay(self, relay: object, asked: Relayed, seconds: float) -> None:
+    def _relay(self, route: Route, asked: Relayed, seconds: float) -> None:
+        relay = route.runtime
         assert isinstance(relay, Relay)  # noqa: S101 - who asks so has looked
-        voices = [_Voice(self, index) for index in range(asked.choices)]
+        voices = [Voice(self, index, route.metrics, self._start) for index in range(asked.choices)]
         spoken = relay.relay(asked, seconds, voices)
         for voice in voices:
             voice.spoken = spoken
@@ -183,7 +185,7 @@ class TextExchange:
         if self._edge is not None and self._error is None:
             self._edge.piece(index, piece)
 
-    def ended(self, voice: _Voice, reason: Reason | None) -> None:
+    def ended(self, voice: Voice, reason: Reason | None) -> None:
         """One has ended; without a reason if it was made to."""
         if self._edge is not None and self._error is None:
             if reason is None:
@@ -245,6 +247,7 @@ class TextExchange:
         duration = (time.perf_counter_ns() - self._start) // 1000
         wanted, tenant_id = route.wanted, self._grant.tenant_id
         route.metrics.observe(status, duration)
+        route.metrics.tokens(usage.prompt, usage.cached, usage.completion)
         event = PredictionMade(
             request_id=self.id,
             at=self._at,
@@ -286,43 +289,6 @@ class TextExchange:
             cached += voice.cached
         completion = sum(voice.completion for voice in self._voices)
         return Usage(prompt, cached, completion, estimated)
-
-
-class _Voice:
-    """One generation of a request. `completion` counts what has come, until the engine says."""
-
-    def __init__(self, exchange: TextExchange, index: int) -> None:
-        self._exchange = exchange
-        self.index = index
-        self.spoken: Spoken | None = None
-        self.over = False
-        self.prompt = self.cached = self.completion = 0
-        self.estimated = False
-
-    def answered_by(self, name: str) -> None:
-        self._exchange.answered_by(name)
-
-    def piece(self, piece: Piece) -> None:
-        self.completion += piece.tokens
-        if piece.prompt:
-            self.prompt, self.cached = piece.prompt, piece.cached
-        self._exchange.piece(self.index, piece)
-
-    def finished(self, finish: Finish) -> None:
-        self.over = True
-        self.prompt, self.cached = finish.prompt, finish.cached
-        self.completion, self.estimated = finish.completion, finish.estimated
-        cancelled = finish.reason is Reason.CANCELLED
-        self._exchange.ended(self, None if cancelled else finish.reason)
-
-    def failed(self, error: ModelyardError) -> None:
-        self.over = True
-        self._exchange.broke(error)
-        self._exchange.ended(self, None)
-
-    def cancel(self) -> None:
-        if self.spoken is not None:
-            self.spoken.cancel()
 
 
 def _broken_off(error: ModelyardError) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from modelyard.core.errors import ModelFailed, ReplicaDied, Unavailable
+from modelyard.serving.exposition import render
 from modelyard.serving.language.generation import Candidate, Piece, Reason, Role, TokenLogprob
 from tests.dataplane import Answer, call
 from tests.speaking import TalkingGateway
@@ -79,6 +81,10 @@ async def test_a_stream(tmp_path: Path) -> None:
     assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], 9)
     await gateway.close()
     assert gateway.events()[0].completion_tokens == 2
+    told = render(tmp_path / "metrics", None)
+    assert re.search(r"time_to_first_token_seconds_count\{.*\} 1\n", told)
+    assert re.search(r"inter_token_latency_seconds_count\{.*\} 1\n", told)
+    assert re.search(r'tokens_total\{.*kind="output"\} 2\n', told)
 
 
 @pytest.mark.asyncio
