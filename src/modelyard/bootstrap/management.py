@@ -31,10 +31,16 @@ def make_management(
     from modelyard.adapters.blobs import local_blobs
     from modelyard.adapters.documents.invoice_pdf import invoice_pdf
     from modelyard.adapters.documents.invoice_table import invoice_csv
+    from modelyard.adapters.documents.usage_export import (
+        usage_cloudevents,
+        usage_csv,
+        usage_parquet,
+    )
     from modelyard.adapters.upstream.probe import HttpProber
     from modelyard.api.management import ManagementServices, make_management_app
     from modelyard.api.management.receiving import UploadReceiver
     from modelyard.api.management.traces import TracedApp
+    from modelyard.billing.export import UsageExporter
     from modelyard.billing.invoicing import InvoicingService
     from modelyard.billing.service import BillingService
     from modelyard.deployment.service import DeploymentService
@@ -61,6 +67,12 @@ def make_management(
             deployments=DeploymentService(store, clock),
             billing=BillingService(store, clock, settings.currency),
             invoicing=InvoicingService(store, clock, settings.currency, DEFAULT),
+            exporter=UsageExporter(store, clock),
+            usage_formats={
+                "csv": usage_csv,
+                "cloudevents": usage_cloudevents,
+                "parquet": usage_parquet,
+            },
             invoice_documents={"pdf": invoice_pdf, "csv": invoice_csv},
             datasets=DatasetService(
                 store=store, blobs=blobs, runner=runner, scratch=scratch, clock=clock

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, tuple_
 
 from modelyard.adapters.store.schema import usage_events
 from modelyard.adapters.store.tenant_rows import TenantRows
+from modelyard.billing.export import Entry, Place
 from modelyard.billing.usage import Side, UsageBy, UsageQuery, UsageSum
 from modelyard.core.clock import microseconds
-from modelyard.core.events import GONE
+from modelyard.core.events import GONE, PredictionMade
 from modelyard.core.metering import ANSWERED_BELOW, BROKEN_OFF_FROM
 
 _EVENTS: Final = usage_events.c
@@ -24,6 +25,7 @@ _GROUPS: Final[dict[UsageBy, ColumnElement[Any]]] = {
     UsageBy.TENANT: _EVENTS.tenant_id,
 }
 _FIRST_DAY: Final = date(1970, 1, 1)
+_ENTRY: Final = tuple(_EVENTS[name] for name in PredictionMade.__struct_fields__)
 
 # `core.metering.charged` in the database's words; a test of all statuses holds the two together.
 ALL: Final = _EVENTS.status < ANSWERED_BELOW
@@ -71,6 +73,17 @@ class SqlUsage(TenantRows):
             statement.group_by(*groups, _EVENTS.price_id).order_by(*order)
         )
         return [_sum(query.by, row) for row in rows]
+
+    def entries(self, side: Side, after: Place, until: int, limit: int) -> list[Entry]:
+        statement = (
+            select(*_ENTRY, _EVENTS.price_id)
+            .where(self._concerned(side), tuple_(_EVENTS.at, _EVENTS.request_id) > after)
+            .where(_EVENTS.at >= after[0], _EVENTS.at < until)
+            .order_by(_EVENTS.at, _EVENTS.request_id)
+            .limit(limit)
+        )
+        rows = self._connection.execute(statement)
+        return [Entry(PredictionMade(*row[:-1]), row[-1]) for row in rows]
 
     def _concerned(self, side: Side) -> ColumnElement[bool]:
         own = self._own(usage_events)

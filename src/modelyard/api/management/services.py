@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     # Gateways import this module; what each service is made of is for whoever builds them.
     from modelyard.api.management.ports import ManagementTransaction
     from modelyard.api.management.receiving import UploadReceiver
+    from modelyard.billing.export import Entry, UsageExporter
     from modelyard.billing.invoice import Invoice
     from modelyard.billing.invoicing import InvoicingService
     from modelyard.billing.service import BillingService
@@ -35,7 +36,7 @@ class ManagementServices:
 
     `draining` says whether the process is on its way out: endless answers (a job's events) end
     then, and their clients come back to another process. `invoice_documents` write an invoice in
-    a format such as `pdf`.
+    a format such as `pdf`, `usage_formats` entries of the ledger in one such as `csv`.
     """
 
     tenancy: TenancyService
@@ -44,6 +45,8 @@ class ManagementServices:
     providers: ProviderService
     deployments: DeploymentService
     billing: BillingService
+    exporter: UsageExporter
+    usage_formats: Mapping[str, Callable[[Iterator[list[Entry]]], Iterator[bytes]]]
     invoicing: InvoicingService
     invoice_documents: Mapping[str, Callable[[Invoice], bytes]]
     datasets: DatasetService

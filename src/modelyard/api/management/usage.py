@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from litestar import Router, get
 from litestar.params import QueryParameter
+from litestar.response import Stream
 from msgspec import Meta
 
 from modelyard.api.management.authorization import needs
@@ -28,6 +29,26 @@ class ReportedSide(StrEnum):
 
     USED = "used"
     SERVED = "served"
+
+
+class ExportFormat(StrEnum):
+    """What usage can be had as."""
+
+    CSV = "csv"
+    CLOUDEVENTS = "cloudevents"
+    PARQUET = "parquet"
+
+
+_MEDIA: Final = {
+    ExportFormat.CSV: "text/csv",
+    ExportFormat.CLOUDEVENTS: "application/cloudevents-batch+json",
+    ExportFormat.PARQUET: "application/vnd.apache.parquet",
+}
+_ENDINGS: Final = {
+    ExportFormat.CSV: "csv",
+    ExportFormat.CLOUDEVENTS: "json",
+    ExportFormat.PARQUET: "parquet",
+}
 
 
 class UsageLine(msgspec.Struct, frozen=True):
@@ -88,6 +109,37 @@ def report_usage(
     return Page([_shown(groups, line) for line in lines])
 
 
+@get(
+    "/export",
+    summary="Export usage",
+    responses=refusals(501),
+    sync_to_thread=True,
+)
+def export_usage(
+    services: Services,
+    caller: Caller,
+    format: Annotated[
+        ExportFormat, QueryParameter(description="`csv`, `cloudevents` or `parquet`.")
+    ] = ExportFormat.CSV,
+    since: Annotated[str | None, QueryParameter(description=f"From then on. {_MOMENT}")] = None,
+    until: Annotated[str | None, QueryParameter(description=f"Before then. {_MOMENT}")] = None,
+    side: Annotated[
+        ReportedSide, QueryParameter(description="As in the report.")
+    ] = ReportedSide.USED,
+) -> Stream:
+    """Each request that began in [since, until), oldest first, as a stream. Without `until`, those
+    that are in the ledger now.
+
+    `cloudevents` is a batch in JSON, for billing systems that take CloudEvents; `parquet` needs
+    pyarrow on the server.
+    """
+    bounds = parse_instant("since", since), parse_instant("until", until)
+    pages = services.exporter.pages(caller.tenant_id, Side(side.value), *bounds)
+    content = services.usage_formats[format.value](pages)
+    disposition = {"content-disposition": f'attachment; filename="usage.{_ENDINGS[format]}"'}
+    return Stream(content, media_type=_MEDIA[format], headers=disposition)
+
+
 def parse_groups(text: str) -> tuple[UsageBy, ...]:
     """Read `day,key`. Raises Invalid for a word that is none of the groups."""
     try:
@@ -120,5 +172,8 @@ def _shown(groups: tuple[UsageBy, ...], line: entity.UsageLine) -> UsageLine:
 
 
 usage: Final = Router(
-    "/usage", route_handlers=[report_usage], tags=["billing"], opt=needs(Permission.BILLING_READ)
+    "/usage",
+    route_handlers=[report_usage, export_usage],
+    tags=["billing"],
+    opt=needs(Permission.BILLING_READ),
 )

@@ -12,6 +12,11 @@ import pytest
 from modelyard.adapters.blobs import local_blobs
 from modelyard.adapters.documents.invoice_pdf import invoice_pdf
 from modelyard.adapters.documents.invoice_table import invoice_csv
+from modelyard.adapters.documents.usage_export import (
+    usage_cloudevents,
+    usage_csv,
+    usage_parquet,
+)
 from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
@@ -23,6 +28,7 @@ from modelyard.api.asgi import App, Receive, Send
 from modelyard.api.asgi import Scope as AsgiScope
 from modelyard.api.management import ManagementServices, make_management_app
 from modelyard.api.management.receiving import UploadReceiver
+from modelyard.billing.export import UsageExporter
 from modelyard.billing.invoicing import InvoicingService
 from modelyard.billing.service import BillingService
 from modelyard.core import ids
@@ -127,6 +133,12 @@ class Yard:
             deployments=DeploymentService(store, clock),
             billing=BillingService(store, clock, "USD"),
             invoicing=InvoicingService(store, clock, "USD", "default"),
+            exporter=UsageExporter(store, clock),
+            usage_formats={
+                "csv": usage_csv,
+                "cloudevents": usage_cloudevents,
+                "parquet": usage_parquet,
+            },
             invoice_documents={"pdf": invoice_pdf, "csv": invoice_csv},
             datasets=DatasetService(
                 store=store, blobs=blobs, runner=runner, scratch=scratch, clock=clock

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet
 import pytest
 
+from modelyard.billing import export
 from modelyard.billing.rate import Rate, Unit
 from modelyard.billing.service import NewPrice
 from modelyard.core.access import Scope
@@ -167,3 +171,34 @@ async def test_a_price_in_tiers(yard: Yard) -> None:
     assert (made["price"], made["minimum"]) == ({"amount": "0.01", "currency": "USD"}, "5")
     assert [each.status_code for each in (both, past, bad)] == [400, 400, 400]
     assert "from now on" in past.json()["detail"]
+
+
+async def test_usage_is_exported_entry_by_entry(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE", 2)
+    yard.clock.advance(60)
+    _use(yard, requests=5, rows=7)
+    yard.clock.advance(1)
+    async with yard.client() as client:
+        table = await client.get("/usage/export")
+        events = await client.get("/usage/export?format=cloudevents")
+        none = await client.get("/usage/export?format=cloudevents&until=2026-01-01T00:00:30Z")
+        parquet = await client.get("/usage/export?format=parquet")
+        wrong = await client.get("/usage/export?since=2026-03-01&until=2026-02-01")
+    async with yard.client(other=True) as client:
+        theirs = await client.get("/usage/export?format=cloudevents")
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    ids = [f"req_{number}" for number in range(5)]
+    assert [row["request_id"] for row in rows] == ids
+    assert {(row["rows"], row["status"], row["charged"]) for row in rows} == {("7", "200", "all")}
+    assert events.headers["content-type"] == "application/cloudevents-batch+json"
+    assert [event["id"] for event in events.json()] == ids
+    first = events.json()[0]
+    assert (first["specversion"], first["subject"]) == ("1.0", yard.tenant)
+    assert (first["time"], first["data"]["rows"]) == ("2026-01-01T00:01:00+00:00", 7)
+    assert (none.json(), theirs.json()) == ([], [])
+    read = pyarrow.parquet.read_table(io.BytesIO(parquet.content))
+    assert read.column("request_id").to_pylist() == ids
+    assert read.column("rows").to_pylist() == [7] * 5
+    assert (wrong.status_code, wrong.json()["detail"]) == (400, "since must be before until")
