@@ -31,7 +31,7 @@ _ALONE: Final[Mapping[str, tuple[str, str, str]]] = {
     "deploy": (PUBLISH, "deployments:deploy", "Serve a version of a model under a name."),
     "predict": (USE, "predict:predict", "Call a deployed model with the rows of a file."),
     "chat": (USE, "chat:chat", "Talk to a language model from the terminal."),
-    "usage": (USE, "usage:usage", "Show what was used and what it costs."),
+    "usage": (USE, "usage:commands", "Show what was used and what it costs, or export it."),
 }
 
 _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
@@ -120,9 +120,33 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
             "revoke": ("keys:revoke", "Put a key out of force."),
         },
     ),
+    "invoices": (
+        USE,
+        "What a tenant owes for its months.",
+        {
+            "draft": ("invoices:draft", "Draw up the next invoice."),
+            "list": ("invoices:list_all", "List the invoices, newest first."),
+            "show": ("invoices:show", "Show an invoice with its lines."),
+            "finalise": ("invoices:finalise", "Give a draft its number, for good."),
+            "pay": ("invoices:pay", "Note that an invoice was paid."),
+            "void": ("invoices:void", "Put an invoice out of force."),
+            "download": ("invoices:download", "Write an invoice to a file."),
+            "profile": ("invoices:profile", "Show or change whom invoices go to."),
+            "statement": ("invoices:statement", "Show what your deployments have earned."),
+        },
+    ),
+    "credits": (
+        USE,
+        "Money that a tenant has paid ahead, or was given back.",
+        {
+            "list": ("credits:list_all", "Show the balance and its changes."),
+            "add": ("credits:add", "Top up by what was paid ahead."),
+            "note": ("credits:note", "Give a credit note."),
+        },
+    ),
     "prices": (
         USE,
-        "What a deployment costs per request or row.",
+        "What a deployment costs per request, row, token or second.",
         {
             "set": ("prices:set_price", "Set a deployment's price from now on."),
             "list": ("prices:list_all", "List the prices, newest first."),

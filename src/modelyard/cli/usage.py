@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from cyclopts import App
 
 from modelyard.cli.display import Json, print_json, size, table, terminal
 from modelyard.cli.keys import zoned
@@ -45,6 +48,30 @@ def usage(
         print_json(lines)
         return
     terminal().print(usage_table(by, lines, names) if lines else "no usage yet")
+
+
+def export(
+    *,
+    to: Path,
+    format: Literal["csv", "parquet", "cloudevents"] = "csv",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    side: Literal["used", "served"] = "used",
+) -> None:
+    """Write each request to a file, oldest first.
+
+    Args:
+        to: The file.
+        format: csv, parquet, or cloudevents (a batch in JSON, for OpenMeter, Lago and others).
+        since: From this day or time on; UTC unless it says otherwise.
+        until: Up to this day or time, and not with it.
+        side: What your keys used, or what your deployments served to whomever.
+    """
+    begin = None if since is None else zoned(since)
+    end = None if until is None else zoned(until)
+    with Client() as client:
+        written = client.usage.export(to, format, begin, end, side=side)
+    terminal().print(f"{to}: {written} bytes")
 
 
 def usage_table(
@@ -86,3 +113,9 @@ def totals(lines: Sequence[UsageLine]) -> list[str]:
         if line.cost is not None and line.currency is not None:
             sums[line.currency] += line.cost
     return [f"{amount:f} {currency}" for currency, amount in sorted(sums.items())]
+
+
+commands: Final = App(name="usage", version_flags=[])
+"""`usage` by itself, and `usage export`."""
+commands.default(usage)
+commands.command(export, name="export", help="Write each request to a file, oldest first.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -157,3 +158,23 @@ class Usage:
             "side": None if side == "used" else side,
         }
         return self._transport.request("GET", route("usage"), Page[UsageLine], params=params).items
+
+    def export(
+        self,
+        target: Path,
+        format: str = "csv",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        side: str = "used",
+    ) -> int:
+        """Write each request that began in [since, until) to a file, as `csv`, `cloudevents` or
+        `parquet`; returns the bytes.
+        """
+        params = {
+            "format": format,
+            "since": since.isoformat() if since else None,
+            "until": until.isoformat() if until else None,
+            "side": side,
+        }
+        return self._transport.download(route("usage", "export"), target, params)

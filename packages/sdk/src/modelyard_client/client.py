@@ -12,6 +12,7 @@ from modelyard_client.chat import Chat
 from modelyard_client.datasets import Datasets
 from modelyard_client.deployments import Deployments
 from modelyard_client.inference import Inference, InferenceResponse, Tensor
+from modelyard_client.invoices import Credits, Invoices
 from modelyard_client.jobs import Jobs
 from modelyard_client.keys import Keys
 from modelyard_client.location import locate
@@ -59,6 +60,8 @@ class Client:
         self.keys = Keys(transport)
         self.prices = Prices(transport)
         self.usage = Usage(transport)
+        self.invoices = Invoices(transport)
+        self.credits = Credits(transport)
         self.inference = Inference(transport)
         self.chat = Chat(transport)
         self._transport = transport

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
@@ -119,6 +120,29 @@ class Transport:
         if response.status_code >= 400 and not (missing and response.status_code == 404):
             raise _error(response)
         return response
+
+    def download(self, path: str, target: Path, params: Mapping[str, Any] | None = None) -> int:
+        """Write the answer to a GET to a file as it comes; returns its bytes. What came of an
+        answer that breaks off is not kept.
+
+        Raises:
+            ApiError, Unreachable, TimedOut: as `request` does.
+        """
+        part = target.with_name(f"{target.name}.part")
+        with (
+            self._translated(),
+            self._open().stream("GET", path, params=_given(params)) as response,
+        ):
+            if response.status_code >= 400:
+                response.read()
+                raise _error(response)
+            try:
+                with part.open("wb") as file:
+                    size = sum(file.write(chunk) for chunk in response.iter_bytes())
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+        return size
 
     @contextmanager
     def stream(
