@@ -7,7 +7,7 @@ PUBLISH ?=
 TORCH ?= -r requirements/torch.txt
 
 VENV := .venv
-CLIENTS := .venv-clients
+CLIENTS := .venv-clients .venv-clients-openai2
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 GRPC := src/modelyard/api/grpc
@@ -82,7 +82,7 @@ system:
 	@sh scripts/postgresql
 
 .PHONY: clients
-clients: $(CLIENTS)/.ready
+clients: $(CLIENTS:%=%/.ready)
 	@:
 
 # The stamps. The local packages are editable: they are built again only when their metadata changes.
@@ -97,8 +97,8 @@ $(VENV)/.ready: requirements/dev.lock requirements/torch.txt pyproject.toml pack
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e packages/sdk -e .
 	@touch $@
 
-$(CLIENTS)/.ready: requirements/clients.lock
-	@sh scripts/environment $(PYTHON) $(CLIENTS)
-	@echo "clients: installing requirements/clients.lock"
-	@$(CLIENTS)/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/clients.lock
+$(CLIENTS:%=%/.ready): .venv-%/.ready: requirements/%.lock
+	@sh scripts/environment $(PYTHON) $(@D)
+	@echo "clients: installing $<"
+	@$(@D)/bin/python -m pip install $(PIP_FLAGS) --require-hashes -r $<
 	@touch $@

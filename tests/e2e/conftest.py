@@ -18,7 +18,7 @@ from modelyard_client import Client
 from tests.e2e import graphs
 from tests.e2e.calls import serve
 
-CLIENTS_PYTHON = Path(__file__).parents[2] / ".venv-clients" / "bin" / "python"
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 
@@ -107,13 +107,14 @@ def clients_key(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str
 
 @pytest.fixture(scope="session")
 def clients_python() -> Path:
-    """The interpreter that has KServe's client, and Triton's for gRPC."""
-    if not CLIENTS_PYTHON.exists():
-        reason = "the clients' environment is missing (make clients): its tests are LEFT OUT"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return CLIENTS_PYTHON
+    """The interpreter that has the published clients."""
+    return _interpreter(".venv-clients")
+
+
+@pytest.fixture(scope="session")
+def openai2_python() -> Path:
+    """The interpreter that has the clients which want the second release of OpenAI's."""
+    return _interpreter(".venv-clients-openai2")
 
 
 @pytest.fixture
@@ -129,3 +130,13 @@ def _pid(file: Path) -> Any:
         return msgspec.json.decode(file.read_bytes()).get("pid")
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def _interpreter(environment: str) -> Path:
+    python = ROOT / environment / "bin" / "python"
+    if not python.exists():
+        reason = f"the environment {environment} is missing (make clients): its tests are LEFT OUT"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return python

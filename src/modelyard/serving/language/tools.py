@@ -36,9 +36,11 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def offer(
-    messages: Sequence[Message], tools: Sequence[Tool], *, must: bool
+    messages: Sequence[Message], tools: Sequence[Tool], *, must: bool, answer: str = ""
 ) -> tuple[list[Message], str]:
     """The conversation with the tools told at its beginning, and the schema of the answer.
+
+    `answer` is the schema that an answer without a call keeps to; empty for text.
 
     Raises:
         Invalid: the parameters of a tool are no schema that is served.
@@ -53,16 +55,18 @@ def offer(
         f'To call one, answer with JSON: {{"{_NAME}": function, "{_ARGUMENTS}": object}}.',
     ]
     if not must:
-        lines.append(f'To answer without a call, answer with JSON: {{"{_ANSWER}": text}}.')
+        kind = "object" if answer else "text"
+        lines.append(f'To answer without a call, answer with JSON: {{"{_ANSWER}": {kind}}}.')
     told_so = Message(Role.SYSTEM, "\n".join(lines))
     if messages and messages[0].role is Role.SYSTEM:
         first = Message(Role.SYSTEM, f"{messages[0].content}\n\n{told_so.content}")
-        return [first, *messages[1:]], _schema(tools, must=must)
-    return [told_so, *messages], _schema(tools, must=must)
+        return [first, *messages[1:]], _schema(tools, must=must, answer=answer)
+    return [told_so, *messages], _schema(tools, must=must, answer=answer)
 
 
-def parse(text: str) -> Call | str:
-    """What the answer is: a call, or the text that was answered instead.
+def parse(text: str, *, structured: bool = False) -> Call | str:
+    """What the answer is: a call, or the text that was answered instead; JSON where it had a schema
+    to keep to (`structured`).
 
     An answer that was cut short is given as it is.
     """
@@ -74,6 +78,8 @@ def parse(text: str) -> Call | str:
         if isinstance(answer.get(_NAME), str):
             arguments = msgspec.json.encode(answer.get(_ARGUMENTS, {})).decode()
             return Call(answer[_NAME], arguments)
+        if structured and _ANSWER in answer:
+            return msgspec.json.encode(answer[_ANSWER]).decode()
         if isinstance(answer.get(_ANSWER), str):
             return str(answer[_ANSWER])
     return text
@@ -92,7 +98,7 @@ def result(text: str) -> str:
     return f"The function returned: {text}"
 
 
-def _schema(tools: Sequence[Tool], *, must: bool) -> str:
+def _schema(tools: Sequence[Tool], *, must: bool, answer: str) -> str:
     kinds: list[dict[str, Any]] = [
         {
             "type": "object",
@@ -105,13 +111,8 @@ def _schema(tools: Sequence[Tool], *, must: bool) -> str:
         for tool in tools
     ]
     if not must:
-        kinds.append(
-            {
-                "type": "object",
-                "properties": {_ANSWER: {"type": "string"}},
-                "required": [_ANSWER],
-            }
-        )
+        said = msgspec.json.decode(answer) if answer else {"type": "string"}
+        kinds.append({"type": "object", "properties": {_ANSWER: said}, "required": [_ANSWER]})
     return schemas.joined(kinds)
 
 

@@ -13,7 +13,9 @@ from modelyard.api.inference.openai.completions import CompletionAnswer
 from modelyard.api.inference.openai.relaying import relayed_chat, relayed_completion
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import ChatRequest, CompletionRequest, read_request
-from modelyard.api.inference.openai.writing import refuse, refuse_method
+from modelyard.api.inference.openai.responses import ResponseAnswer
+from modelyard.api.inference.openai.responses_request import ResponsesRequest
+from modelyard.api.inference.openai.writing import encode, refuse, refuse_method
 from modelyard.api.inference.timeouts import client_timeout
 from modelyard.core import ids
 from modelyard.core.access import Grant
@@ -37,6 +39,7 @@ class OpenAiApp:
         self._routes: dict[str, Begin] = {
             "/v1/chat/completions": self._chat,
             "/v1/completions": self._complete,
+            "/v1/responses": self._respond,
         }
 
     def takes(self, path: str) -> bool:
@@ -96,6 +99,18 @@ class OpenAiApp:
         edge = CompletionAnswer(request, reply, len(body), request_id, choices)
         exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
         exchange.begin(route, asked, request.choices)
+        return exchange
+
+    def _respond(
+        self, grant: Grant, body: bytes, headers: Headers, reply: Reply, request_id: str
+    ) -> TextExchange:
+        request, timeout = read_request(body, ResponsesRequest), client_timeout(headers)
+        route, chat = self._plane.route(grant, request.model), request.chat()
+        elsewhere = isinstance(route.runtime, Relay)
+        asked = relayed_chat(chat, encode(chat), headers) if elsewhere else chat.generations()
+        edge = ResponseAnswer(request, reply, len(body), request_id, calls_come=elsewhere)
+        exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
+        exchange.begin(route, asked, chat.choices)
         return exchange
 
 

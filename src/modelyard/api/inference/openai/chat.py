@@ -7,7 +7,7 @@ from typing import Any
 from modelyard.api.inference.openai.answer import TextAnswer
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import ChatRequest
-from modelyard.api.inference.openai.writing import Writer
+from modelyard.api.inference.openai.writing import Writer, logprobs_of
 from modelyard.serving.language import tools
 from modelyard.serving.language.generation import CallPiece, Piece, Reason, TokenLogprob
 
@@ -37,6 +37,7 @@ class ChatAnswer(TextAnswer):
         )
         super().__init__(writer, include_usage=request.include_usage)
         self._tools = request.uses_tools and not calls_come
+        self._structured = request.structured
         self._held = not stream or self._tools
         self._choices = [_Choice() for _ in range(request.choices)]
         self._id = request_id
@@ -58,7 +59,7 @@ class ChatAnswer(TextAnswer):
         choice = self._choices[index]
         choice.reason = reason.value
         if self._tools:
-            called = tools.parse("".join(choice.texts))
+            called = tools.parse("".join(choice.texts), structured=self._structured)
             if isinstance(called, tools.Call):
                 choice.called, choice.reason = called, "tool_calls"
             else:
@@ -94,7 +95,12 @@ class ChatAnswer(TextAnswer):
 
     def _told(self, index: int, choice: _Choice) -> dict[str, Any]:
         text = "".join(choice.texts)
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text,
+            "refusal": None,
+            "annotations": [],
+        }
         if choice.called is not None:
             message |= {"content": None, "tool_calls": [self._call(index, choice.called)]}
         elif choice.calls:
@@ -168,17 +174,4 @@ def _call_delta(call: CallPiece) -> dict[str, Any]:
 
 
 def _logprobs(logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
-    return {
-        "content": [
-            {
-                **_candidate(each.token, each.logprob),
-                "top_logprobs": [_candidate(one.token, one.logprob) for one in each.top],
-            }
-            for each in logprobs
-        ],
-        "refusal": None,
-    }
-
-
-def _candidate(token: str, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+    return {"content": logprobs_of(logprobs), "refusal": None}

@@ -10,7 +10,7 @@ import orjson
 
 from modelyard.api.http import HttpRequest, HttpResponse
 from modelyard.api.inference.openai.errors import error_body
-from modelyard.api.inference.openai.requests import EmbeddingRequest, read_request
+from modelyard.api.inference.openai.requests import EmbeddingRequest, read_request, texts_of
 from modelyard.api.statuses import headers_of, status_of
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor
@@ -50,9 +50,7 @@ class EmbeddingCodec:
         takes = [(spec.datatype, len(spec.shape)) for spec in signature.inputs]
         if takes != [(Datatype.BYTES, 1)] or _EMBEDDING not in outputs:
             raise Invalid(f"deployment '{asked.model[:80]}' does not embed texts")
-        texts = [asked.input] if isinstance(asked.input, str) else asked.input
-        if not 1 <= len(texts) <= MAX_TEXTS or not all(texts):
-            raise Invalid(f"input must be 1 to {MAX_TEXTS} texts that are not empty")
+        texts = texts_of("input", asked.input, MAX_TEXTS)
         if asked.encoding_format not in (None, "float", "base64"):
             raise Invalid("encoding_format must be float or base64")
         width = outputs[_EMBEDDING].shape[-1]

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from modelyard.api.inference.openai.errors import Unsupported
+from modelyard.api.inference.openai.formats import ResponseFormat
+from modelyard.api.inference.openai.functions import MAX_TOOLS, ChatTool, ToolChoice, offered
+from modelyard.api.inference.openai.messages import ChatMessage
 from modelyard.core.errors import Invalid
-from modelyard.serving.language import schemas, tools
-from modelyard.serving.language.generation import Generation, Message, Role, Sampling
-from modelyard.serving.language.tools import Tool
+from modelyard.serving.language import tools
+from modelyard.serving.language.generation import Generation, Sampling
 
 MAX_CHOICES: Final = 8
 MAX_PROMPTS: Final = 64
 MAX_MESSAGES: Final = 2048
 
+ModelName = Annotated[str, Meta(min_length=1, max_length=200)]
+Texts = str | list[str | int | list[int]]
+"""One text or several; tokens are told apart from them, to say that they are not taken."""
 T = TypeVar("T")
 
 
@@ -28,7 +35,10 @@ class StreamOptions(msgspec.Struct, frozen=True):
 class _Common(msgspec.Struct, frozen=True, kw_only=True):
     """What all requests for text have in common. Null is as good as not given."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    unserved: ClassVar[Mapping[str, str]] = {}
+    """Fields that would change what the answer means, and what to do instead."""
+
+    model: ModelName
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -43,6 +53,9 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     logit_bias: dict[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        refuse_unserved(self, self.unserved)
 
     @property
     def choices(self) -> int:
@@ -85,7 +98,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
             Invalid: the request wants what no engine does.
         """
         if self.logit_bias:
-            raise Invalid("logit_bias is not served")
+            raise Unsupported("logit_bias", "logit_bias is not served")
         seed = generation.sampling.seed
         if seed is None or self.choices == 1:
             return [generation] * self.choices
@@ -99,141 +112,52 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-class TextPart(msgspec.Struct, frozen=True):
-    """A part of a message's content."""
-
-    type: str
-    text: str = ""
-
-
-class FunctionCall(msgspec.Struct, frozen=True):
-    """A call that the model has asked for."""
-
-    name: str
-    arguments: str = "{}"
-
-
-class ToolCall(msgspec.Struct, frozen=True):
-    """The same, with the id by which its result comes back."""
-
-    function: FunctionCall
-    id: str = ""
-
-
-class ChatMessage(msgspec.Struct, frozen=True):
-    """One turn, as clients write it."""
-
-    role: str
-    content: str | list[TextPart] | None = None
-    tool_calls: list[ToolCall] | None = None
-
-    def read(self) -> Message:
-        """The turn as models know it. Raises Invalid."""
-        text = self._text()
-        match self.role:
-            case "system" | "developer":
-                return Message(Role.SYSTEM, text)
-            case "user":
-                return Message(Role.USER, text)
-            case "assistant":
-                calls = [
-                    tools.Call(c.function.name, c.function.arguments) for c in self.tool_calls or ()
-                ]
-                return Message(Role.ASSISTANT, tools.told(calls) if calls else text)
-            case "tool" | "function":
-                return Message(Role.USER, tools.result(text))
-        raise Invalid(
-            f"messages: the role '{self.role[:40]}' is none of system, user, assistant, tool"
-        )
-
-    def _text(self) -> str:
-        if self.content is None or isinstance(self.content, str):
-            return self.content or ""
-        for part in self.content:
-            if part.type not in ("text", "input_text", "output_text"):
-                raise Invalid(
-                    f"messages: content of type '{part.type[:40]}' is not served, only text"
-                )
-        return "".join(part.text for part in self.content)
-
-
-class JsonSchema(msgspec.Struct, frozen=True):
-    """A schema with its name."""
-
-    schema: Any = None
-    name: str = ""
-
-
-class ResponseFormat(msgspec.Struct, frozen=True):
-    """What the answer shall be."""
-
-    type: str
-    json_schema: JsonSchema | None = None
-
-    def schema(self) -> str:
-        """The schema that the answer keeps to; empty for none. Raises Invalid."""
-        match self.type:
-            case "text":
-                return ""
-            case "json_object":
-                return schemas.ANY_OBJECT
-            case "json_schema" if self.json_schema is not None:
-                return schemas.accepted(self.json_schema.schema)
-        raise Invalid("response_format must be of type text, json_object or json_schema")
-
-
-class Function(msgspec.Struct, frozen=True):
-    """A function that the model may have called."""
-
-    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$")]
-    description: Annotated[str, Meta(max_length=8192)] | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class ChatTool(msgspec.Struct, frozen=True):
-    """The same, as clients write it."""
-
-    function: Function
-    type: str = "function"
-
-
-class ChosenFunction(msgspec.Struct, frozen=True):
-    """The name of a function."""
-
-    name: str
-
-
-class ChosenTool(msgspec.Struct, frozen=True):
-    """The one tool that shall be called."""
-
-    function: ChosenFunction
-
-
 class ChatRequest(_Common, frozen=True, kw_only=True):
     """`POST /v1/chat/completions`."""
+
+    unserved: ClassVar[Mapping[str, str]] = {
+        "functions": "give them as tools",
+        "function_call": "give a tool_choice",
+        "audio": "answers are text",
+        "web_search_options": "nothing is searched for",
+    }
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
-    tools: Annotated[list[ChatTool], Meta(max_length=64)] | None = None
-    tool_choice: str | ChosenTool | None = None
+    tools: Annotated[list[ChatTool], Meta(max_length=MAX_TOOLS)] | None = None
+    tool_choice: str | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Any = None
+    function_call: Any = None
+    audio: Any = None
+    web_search_options: Any = None
 
     @property
     def uses_tools(self) -> bool:
         """Whether a tool may be called."""
         return bool(self.tools) and self.tool_choice != "none"
 
+    @property
+    def structured(self) -> bool:
+        """Whether the answer keeps to a schema."""
+        return self.response_format is not None and self.response_format.type != "text"
+
     def generations(self) -> list[Generation]:
         """What is to be generated, for each choice. Raises Invalid."""
         messages = [message.read() for message in self.messages]
         schema = "" if self.response_format is None else self.response_format.schema()
         if self.uses_tools:
-            if schema:
-                raise Invalid("response_format and tools cannot be had together")
-            offered, must = self._offered()
-            messages, schema = tools.offer(messages, offered, must=must)
+            kinds = {tool.type for tool in self.tools or ()} - {"function"}
+            if kinds:
+                raise Unsupported(
+                    "tools", f"tools: type '{kinds.pop()[:40]}' is not served, only function"
+                )
+            functions = [tool.function for tool in self.tools or ()]
+            callable_, must = offered(functions, self.tool_choice)
+            messages, schema = tools.offer(messages, callable_, must=must, answer=schema)
         more: dict[str, Any] = {"logprobs": self.logprobs, "top_logprobs": self.top_logprobs}
         if self.max_completion_tokens is not None:
             more["max_tokens"] = self.max_completion_tokens
@@ -241,27 +165,16 @@ class ChatRequest(_Common, frozen=True, kw_only=True):
             Generation(tuple(messages), sampling=self.sampling(**more), schema=schema)
         )
 
-    def _offered(self) -> tuple[list[Tool], bool]:
-        """The tools that may be called, and whether one must be."""
-        offered = [
-            Tool(t.function.name, t.function.description or "", t.function.parameters or {})
-            for t in self.tools or ()
-        ]
-        choice = self.tool_choice
-        if isinstance(choice, ChosenTool):
-            offered = [tool for tool in offered if tool.name == choice.function.name]
-            if not offered:
-                raise Invalid("tool_choice names a function that is not among the tools")
-            return offered, True
-        if choice not in (None, "auto", "required"):
-            raise Invalid("tool_choice must be none, auto, required, or name a function")
-        return offered, choice == "required"
-
 
 class CompletionRequest(_Common, frozen=True, kw_only=True):
     """`POST /v1/completions`."""
 
-    prompt: str | list[str]
+    unserved: ClassVar[Mapping[str, str]] = {
+        "echo": "put the prompt before the answer yourself",
+        "suffix": "texts are only gone on with",
+    }
+
+    prompt: Texts
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     echo: bool | None = None
     suffix: str | None = None
@@ -269,8 +182,8 @@ class CompletionRequest(_Common, frozen=True, kw_only=True):
 
     def generations(self) -> list[Generation]:
         """What is to be generated: all choices of the first prompt, then those of the next."""
-        if self.echo or self.suffix or self.best_of not in (None, self.choices):
-            raise Invalid("echo, suffix and best_of are not served")
+        if self.best_of not in (None, self.choices):
+            raise Unsupported("best_of", "best_of is not served: ask for n answers")
         asked = self.logprobs is not None
         # OpenAI's own default for completions.
         tokens = 16 if self.max_tokens is None else self.max_tokens
@@ -285,17 +198,14 @@ class CompletionRequest(_Common, frozen=True, kw_only=True):
 
     def prompts(self) -> list[str]:
         """The texts to go on with. Raises Invalid."""
-        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        if not 1 <= len(prompts) <= MAX_PROMPTS or not all(prompts):
-            raise Invalid(f"prompt must be 1 to {MAX_PROMPTS} texts that are not empty")
-        return prompts
+        return texts_of("prompt", self.prompt, MAX_PROMPTS)
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True):
     """`POST /v1/embeddings`."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=200)]
-    input: str | list[str]
+    model: ModelName
+    input: Texts
     encoding_format: str | None = None
     dimensions: int | None = None
 
@@ -306,3 +216,25 @@ def read_request(body: bytes | memoryview, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the request is not valid: {error}") from None
+
+
+def texts_of(field: str, given: Texts, most: int) -> list[str]:
+    """The texts of a field. Raises Invalid."""
+    listed: Sequence[Any] = [given] if isinstance(given, str) else given
+    texts = [each for each in listed if isinstance(each, str) and each]
+    if texts and len(texts) == len(listed) <= most:
+        return texts
+    if any(not isinstance(each, str) for each in listed):
+        raise Unsupported(
+            field,
+            f"{field} must be texts: tokens of another tokenizer would mean something else to this "
+            "model (LangChain sends texts with check_embedding_ctx_length=False)",
+        )
+    raise Invalid(f"{field} must be 1 to {most} texts that are not empty")
+
+
+def refuse_unserved(request: msgspec.Struct, unserved: Mapping[str, str]) -> None:
+    """Raises Unsupported for a field that is given, and says what to do instead."""
+    for name, instead in unserved.items():
+        if getattr(request, name):
+            raise Unsupported(name, f"{name} is not served: {instead}")

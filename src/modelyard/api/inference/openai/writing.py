@@ -13,6 +13,7 @@ from modelyard.api.inference.openai.reply import EVENTS, Reply
 from modelyard.api.statuses import headers_of, status_of
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.serving.language.exchange import Usage
+from modelyard.serving.language.generation import TokenLogprob
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -102,3 +103,18 @@ def usage_of(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached},
     }
     return told | {"estimated": True} if usage.estimated else told
+
+
+def logprobs_of(logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
+    """Tokens with their log-probabilities as clients read them."""
+    return [
+        {
+            **_candidate(each.token, each.logprob),
+            "top_logprobs": [_candidate(one.token, one.logprob) for one in each.top],
+        }
+        for each in logprobs
+    ]
+
+
+def _candidate(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}

@@ -43,7 +43,12 @@ async def test_a_whole_answer(tmp_path: Path) -> None:
     assert told["choices"] == [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": "Hi there", "refusal": None},
+            "message": {
+                "role": "assistant",
+                "content": "Hi there",
+                "refusal": None,
+                "annotations": [],
+            },
             "logprobs": None,
             "finish_reason": "stop",
         }
@@ -219,12 +224,10 @@ async def test_an_answer_keeps_to_its_schema(tmp_path: Path) -> None:
         {"stop": ["x"] * 17},
         {"presence_penalty": 9},
         {"top_logprobs": 21},
-        {"logit_bias": {"5": 100}},
         {"response_format": {"type": "xml"}},
         {"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#"}}}},
         {"tools": TOOLS, "tool_choice": {"function": {"name": "other"}}},
         {"tools": TOOLS, "tool_choice": "always"},
-        {"tools": TOOLS, "response_format": {"type": "json_object"}},
         {"tools": [{"function": {"name": "no spaces"}}]},
         {"model": ""},
         {"model": None},
@@ -241,6 +244,99 @@ async def test_what_cannot_be_is_refused_and_costs_nothing(tmp_path: Path, wrong
     assert gateway.speaker.asked == []
     await gateway.close()
     assert gateway.events() == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("logit_bias", {"5": 100}),
+        ("functions", [{"name": "f"}]),
+        ("function_call", "auto"),
+        ("audio", {"voice": "alloy"}),
+        ("web_search_options", {"search_context_size": "low"}),
+        ("tools", [{"type": "custom", "function": {"name": "f"}}]),
+    ],
+)
+async def test_what_would_mean_something_else_is_refused_by_its_name(
+    tmp_path: Path, field: str, value: Any
+) -> None:
+    gateway = TalkingGateway(tmp_path, "Hi")
+
+    answer = await ask(gateway, **{field: value})
+
+    assert answer.status == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("unsupported_parameter", field)
+    assert field in error["message"]
+    assert gateway.speaker.asked == []
+    await gateway.close()
+
+
+@pytest.mark.asyncio
+async def test_what_only_labels_a_request_is_taken(tmp_path: Path) -> None:
+    gateway = TalkingGateway(tmp_path, "Hi")
+    labels: dict[str, Any] = {
+        "user": "me",
+        "metadata": {"a": "b"},
+        "store": True,
+        "service_tier": "flex",
+        "parallel_tool_calls": False,
+        "prediction": {"type": "content", "content": "Hi"},
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "prompt_cache_key": "k",
+        "safety_identifier": "s",
+        "modalities": ["text"],
+        "functions": None,
+        "logit_bias": {},
+    }
+
+    assert (await ask(gateway, **labels)).status == 200
+    await gateway.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "function", "function": {"name": "weather"}},
+        {
+            "type": "allowed_tools",
+            "allowed_tools": {
+                "mode": "required",
+                "tools": [{"type": "function", "function": {"name": "weather"}}],
+            },
+        },
+        "required",
+    ],
+)
+async def test_a_choice_of_tools(tmp_path: Path, choice: Any) -> None:
+    gateway = TalkingGateway(tmp_path, '{"name": "weather", "arguments": {}}')
+    other = {"type": "function", "function": {"name": "other", "parameters": {}}}
+
+    answer = await ask(gateway, tools=[*TOOLS, other], tool_choice=choice)
+
+    assert answer.json()["choices"][0]["finish_reason"] == "tool_calls"
+    schema = gateway.speaker.asked[0].schema
+    assert "weather" in schema
+    assert '"answer"' not in schema
+    assert ("other" in schema) == (choice == "required")
+    await gateway.close()
+
+
+@pytest.mark.asyncio
+async def test_an_answer_keeps_to_its_schema_where_tools_may_be_called(tmp_path: Path) -> None:
+    gateway = TalkingGateway(tmp_path, '{"answer": {"n": 1}}')
+    number = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    kept = {"type": "json_schema", "json_schema": {"name": "n", "schema": number}}
+
+    told = (await ask(gateway, tools=TOOLS, response_format=kept)).json()["choices"][0]
+
+    assert (told["message"]["content"], told["finish_reason"]) == ('{"n":1}', "stop")
+    schema = json.loads(gateway.speaker.asked[0].schema)
+    assert schema["anyOf"][1]["properties"]["answer"]["properties"] == {"n": {"type": "integer"}}
+    await gateway.close()
 
 
 @pytest.mark.asyncio
