@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from modelyard.adapters.memory.allowances import MemoryAllowances
 from modelyard.api.asgi import App
 from modelyard.api.capacity import Capacity
 from modelyard.api.front import Front
@@ -300,6 +301,7 @@ class Gateway:
             lambda secret: hashlib.sha256(secret).digest(),
             self.journal,
             threads=2,
+            allowances=MemoryAllowances(),
         )
         self.metrics = Metrics(folder / "metrics", "gwy_1")
         self.capacity = Capacity(ConnectionLimits(max_body=LIMIT))

@@ -46,6 +46,7 @@ class Home:
         self.replicas = path / "replicas"
         self.metrics = path / "metrics"
         self.run = path / "run"
+        self.allowances = path / "allowances"
         self._pepper = path / "secrets" / "pepper"
         self._sealing_key = path / "secrets" / "sealing.key"
         self._admin_key = path / "admin.key"

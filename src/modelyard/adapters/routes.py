@@ -1,4 +1,6 @@
-"""How a deployment's target becomes a gateway's route: registry and data plane meet here."""
+"""How a deployment's target becomes a gateway's route, and a tenant's quota one of the gateway's:
+here these rooms meet the data plane.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from modelyard.deployment.deployment import DeploymentSpec
 from modelyard.registry.artifact import Format
 from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
+from modelyard.serving.limits.quota import WantedQuota
 from modelyard.serving.ports import WantedArtifact, WantedProvider, WantedRoute
+from modelyard.tenancy.quota import Quota
 
 
 def wanted_route(
@@ -55,4 +59,20 @@ def wanted_provider(provider: Provider) -> WantedProvider:
         provider.sealed,
         spec.forward_headers,
         spec.timeouts,
+    )
+
+
+def wanted_quota(quota: Quota, since: int, spent: int) -> WantedQuota:
+    """A quota of which so much was spent in the period that began at `since`."""
+    return WantedQuota(
+        id=quota.id,
+        tenant_id=quota.tenant_id,
+        key_id=quota.key_id,
+        measure=quota.measure,
+        period=quota.period,
+        amount=quota.amount,
+        strict=quota.strict,
+        zone=quota.zone,
+        since=since,
+        spent=spent,
     )

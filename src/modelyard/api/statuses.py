@@ -21,6 +21,8 @@ _STATUS: Final[Mapping[type[ModelyardError], HTTPStatus]] = {
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedFormat: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.NotInstalled: HTTPStatus.NOT_IMPLEMENTED,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.BudgetExceeded: HTTPStatus.PAYMENT_REQUIRED,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ModelFailed: HTTPStatus.BAD_GATEWAY,
     errors.Poisonous: HTTPStatus.UNPROCESSABLE_ENTITY,

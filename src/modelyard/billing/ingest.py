@@ -7,9 +7,11 @@ a process killed at any point repeats nothing and skips nothing.
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
 
 from modelyard.billing.ports import BillingTransaction, UsageSource
+from modelyard.core.events import PredictionMade
 from modelyard.core.journal import unframe
 from modelyard.core.ports import Store
 
@@ -18,12 +20,23 @@ _log = logging.getLogger(__name__)
 CHUNK: Final = 4 << 20
 
 
-class Ingester:
-    """Reads what is new in the journal files."""
+Tx = TypeVar("Tx", bound=BillingTransaction)
 
-    def __init__(self, store: Store[BillingTransaction], source: UsageSource) -> None:
+
+class Ingester(Generic[Tx]):
+    """Reads what is new in the journal files. `also` is told, in the ledger's own transaction, of
+    all that goes into it.
+    """
+
+    def __init__(
+        self,
+        store: Store[Tx],
+        source: UsageSource,
+        also: Callable[[Tx, Sequence[PredictionMade]], None] = lambda tx, events: None,
+    ) -> None:
         self._store = store
         self._source = source
+        self._also = also
 
     def ingest(self) -> int:
         """Bring in all whole records that are new; return how many there were."""
@@ -40,7 +53,9 @@ class Ingester:
                 break
             end = offset + records[-1][0]
             with self._store.begin() as tx:
-                tx.ledger().append(journal_id, end, [event for _, event in records])
+                events = [event for _, event in records]
+                tx.ledger().append(journal_id, end, events)
+                self._also(tx, events)
             offset = end
             count += len(records)
         if self._source.retire(journal_id, offset):

@@ -71,6 +71,7 @@ class BillingService:
                     f"{self._currency}: set the currency back"
                 )
             prices.add(price)
+            tx.bump()
         return price
 
     def prices(self, tenant_id: str) -> list[Price]:

@@ -6,7 +6,7 @@ import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from modelyard.bootstrap.parts import open_home, open_store
+from modelyard.bootstrap.parts import make_ingester, open_home, open_store
 from modelyard.core import ids
 from modelyard.core.clock import SystemClock
 
@@ -19,19 +19,19 @@ LEASE: Final = "controller"
 def run(settings: Settings) -> int:
     """Work until SIGTERM; returns the exit status."""
     from modelyard.adapters.engine.rounds import LEASE_SECONDS, Round, Rounds
-    from modelyard.adapters.journal import JournalFiles
     from modelyard.adapters.store import Lease
-    from modelyard.billing.ingest import Ingester
     from modelyard.billing.invoicing import InvoicingService
     from modelyard.billing.meter import Meter
     from modelyard.deployment.reconciler import Reconciler
+    from modelyard.tenancy.budgets import Budgets
     from modelyard.tenancy.tenant import DEFAULT
 
     home, clock, me = open_home(settings), SystemClock(), ids.new_id(ids.WORKER)
     store = open_store(settings, home)
     lease, ttl = Lease(store), timedelta(seconds=LEASE_SECONDS)
     reconciler = Reconciler(store, clock)
-    ingester = Ingester(store, JournalFiles(home.journal))
+    ingester = make_ingester(home, store)
+    budgets = Budgets(store, clock)
 
     def reap() -> int:
         with store.begin() as tx:
@@ -56,6 +56,8 @@ def run(settings: Settings) -> int:
             Round("ingest", 0.2, ingester.ingest),
             Round("meter", 15.0, Meter(store, clock).measure),
             *closing,
+            Round("open budgets", 0.2, budgets.open),
+            Round("tell of budgets", 1.0, budgets.tell),
             Round("reap", 1.0, reap),
             Round("forget silent gateways", 60.0, reconciler.forget_silent_gateways),
             Round("forget idempotent answers", 3600.0, forget_answers),

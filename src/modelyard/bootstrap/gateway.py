@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from modelyard.api.inference.extensions import Extensions
     from modelyard.api.server import GatewayServer
     from modelyard.core.settings import Settings
+    from modelyard.serving.journal import JournalWriter
     from modelyard.serving.ports import RuntimeLoader
     from modelyard.serving.service import InferenceService
 
@@ -50,6 +51,7 @@ def run(settings: Settings, listener: socket.socket) -> int:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
+    from modelyard.adapters.allowances import SharedAllowances
     from modelyard.adapters.store import SqlControlPlane
     from modelyard.api.capacity import Capacity
     from modelyard.api.connection import Connection
@@ -63,15 +65,19 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     from modelyard.api.limits import ConnectionLimits
     from modelyard.api.server import GatewayServer
     from modelyard.serving.follower import Follower
-    from modelyard.serving.journal import JournalWriter
     from modelyard.serving.metrics import Metrics, read_totals
     from modelyard.serving.service import InferenceService
 
     home, clock, gateway_id = open_home(settings), SystemClock(), ids.new_id(ids.GATEWAY)
     store, upstreams = open_store(settings, home), UpstreamClient(settings.provider_allow)
-    sync_ms = settings.journal_sync_ms if settings.journal_sync == "interval" else None
-    journal = JournalWriter(home.journal, sync_ms)
-    service = InferenceService(clock, key_hasher(home), journal, threads=os.cpu_count() or 1)
+    journal = _journal(settings, home)
+    service = InferenceService(
+        clock,
+        key_hasher(home),
+        journal,
+        threads=os.cpu_count() or 1,
+        allowances=SharedAllowances(home.allowances),
+    )
     tracer = _tracer(settings, gateway_id)
     max_body, limits = settings.max_request_bytes, ConnectionLimits.of(settings)
     capacity = Capacity(limits)
@@ -135,6 +141,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         if tracer is not None:
             tracer.close()
     return 0
+
+
+def _journal(settings: Settings, home: Home) -> JournalWriter:
+    from modelyard.serving.journal import JournalWriter
+
+    sync_ms = settings.journal_sync_ms if settings.journal_sync == "interval" else None
+    return JournalWriter(home.journal, sync_ms)
 
 
 def _loader(

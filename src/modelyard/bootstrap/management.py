@@ -47,6 +47,7 @@ def make_management(
     from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
     from modelyard.tenancy.catalogue import CatalogueService
+    from modelyard.tenancy.quotas import QuotaService
     from modelyard.tenancy.service import TenancyService
     from modelyard.tenancy.tenant import DEFAULT
     from modelyard.training.datasets import DatasetService
@@ -87,6 +88,8 @@ def make_management(
                 admit_code=open_sandbox().capabilities.admit_code,
             ),
             uploads=UploadReceiver(store, blobs, clock, home.uploads, settings.max_upload_bytes),
+            quotas=QuotaService(store, clock),
+            use=service.use,
             store=store,
             clock=clock,
             draining=lambda: service.draining,

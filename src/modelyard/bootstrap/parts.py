@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from modelyard.adapters.engine.sandbox.sandbox import Sandbox
     from modelyard.adapters.home import Home
     from modelyard.adapters.store import SqlStore
+    from modelyard.adapters.store.transaction import SqlTransaction
+    from modelyard.billing.ingest import Ingester
+    from modelyard.core.events import PredictionMade
     from modelyard.core.ports import Sealer
     from modelyard.core.settings import Settings
     from modelyard.core.tasks import TaskRunner
@@ -45,6 +48,17 @@ def open_store(settings: Settings, home: Home) -> SqlStore:
     from modelyard.adapters.store import SqlStore, make_engine
 
     return SqlStore(make_engine(database_url(settings, home)))
+
+
+def make_ingester(home: Home, store: SqlStore) -> Ingester[SqlTransaction]:
+    """What takes the journal into the ledger, and charges the budgets with it."""
+    from modelyard.adapters.journal import JournalFiles
+    from modelyard.billing.ingest import Ingester
+
+    def charge(tx: SqlTransaction, events: Sequence[PredictionMade]) -> None:
+        tx.budgets().charge(events)
+
+    return Ingester(store, JournalFiles(home.journal), charge)
 
 
 def key_hasher(home: Home) -> Callable[[bytes], bytes]:

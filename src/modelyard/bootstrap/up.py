@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 import modelyard
-from modelyard.bootstrap.parts import COMMAND, database_url, judge_sandbox, open_home
+from modelyard.bootstrap.parts import (
+    COMMAND,
+    database_url,
+    judge_sandbox,
+    make_ingester,
+    open_home,
+)
 from modelyard.core.clock import SystemClock
 from modelyard.core.settings import PREFIX
 
@@ -80,7 +86,10 @@ def _supervise(settings: Settings, home: Home) -> int:
 
 
 def _open(settings: Settings, home: Home) -> None:
-    """Bring the database up to date and make the first tenant and key, before any child starts."""
+    """Bring the database up to date, make the first tenant and key, and the table of allowances:
+    before any child starts.
+    """
+    from modelyard.adapters.allowances import SharedAllowances
     from modelyard.adapters.store import open_store
     from modelyard.tenancy.service import TenancyService
 
@@ -88,8 +97,11 @@ def _open(settings: Settings, home: Home) -> None:
     try:
         tenancy = TenancyService(store, SystemClock(), home.pepper())
         secret = tenancy.open(settings.admin_key or None)
+        # What gateways of an earlier server have let through counts, before others let anything.
+        make_ingester(home, store).ingest()
     finally:
         store.close()
+    SharedAllowances.make(home.allowances, settings.gateways)
     if secret is not None:
         path = home.save_admin_key(secret)
         if not settings.admin_key:

@@ -144,6 +144,17 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
             "note": ("credits:note", "Give a credit note."),
         },
     ),
+    "quotas": (
+        USE,
+        "Limits and budgets of keys and tenants.",
+        {
+            "set": ("quotas:set_quota", "Bound what a key or the tenant may use."),
+            "list": ("quotas:list_all", "List limits and budgets, and what is used of them."),
+            "show": ("quotas:show", "Show one of them."),
+            "remove": ("quotas:remove", "Put one out of force."),
+            "alerts": ("quotas:alerts", "List the alerts of budgets, newest first."),
+        },
+    ),
     "prices": (
         USE,
         "What a deployment costs per request, row, token or second.",

@@ -89,6 +89,22 @@ class Unavailable(ModelyardError):
         self.retry_after = retry_after
 
 
+class RateLimited(Unavailable):
+    """More than the key or its tenant may ask at present; it will be good later."""
+
+    code = "rate_limited"
+
+
+class BudgetExceeded(ModelyardError):
+    """What the key or its tenant may spend is spent. `resets` is in seconds, where it does."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, message: str, *, resets: int | None = None) -> None:
+        super().__init__(message)
+        self.resets = resets
+
+
 class ReplicaDied(Unavailable):
     """The replica ended while it had the request. It may have been that request's fault."""
 

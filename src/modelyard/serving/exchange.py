@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,8 +19,10 @@ import msgspec
 from modelyard.core.access import Grant
 from modelyard.core.errors import DeadlineExceeded, ModelyardError
 from modelyard.core.events import GONE, PredictionMade
+from modelyard.core.metering import Quantities
 from modelyard.core.tensors import Tensor
 from modelyard.serving.cache import ResponseCache
+from modelyard.serving.limits.limits import KeyLimits, Reservation, Standing
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
 from modelyard.serving.tracing import Trace
@@ -31,7 +34,7 @@ class Asked(msgspec.Struct):
     """A request, decoded: inputs by name, the outputs it wants (None: all), its own id, and how
     many seconds it may take, if it says so. `trace` wants to know what becomes of it. `compute` is
     the microseconds that the model took for it, once it has. `name` is what the model was called
-    by.
+    by. `tokens` is the most that its texts may have, where these are counted.
     """
 
     inputs: dict[str, Tensor]
@@ -41,17 +44,20 @@ class Asked(msgspec.Struct):
     trace: Trace | None = None
     compute: int = 0
     name: str = ""
+    tokens: int = 0
 
 
 class Answer(msgspec.Struct):
     """A request, answered. `status` is HTTP's, `size` is in bytes, `content` is the edge's.
-    `prompt_tokens` are those of its texts, where the model counts them.
+    `prompt_tokens` are those of its texts, where the model counts them. `limits` tells how the
+    key's quotas stand, if it has any.
     """
 
     status: int
     content: Any
     size: int
     prompt_tokens: int = 0
+    limits: Sequence[Standing] = ()
 
 
 class Codec(Protocol):
@@ -84,6 +90,10 @@ class Plane(Protocol):
         """The route that the request names. Raises NotFound or Unavailable."""
         ...
 
+    def limits(self, grant: Grant) -> KeyLimits | None:
+        """What the key may use; None if it has no limits."""
+        ...
+
     def admit(self, route: Route, key_id: str, timeout: float | None) -> None:
         """See whether there is time for a request that is not read yet. Raises Unavailable."""
         ...
@@ -113,6 +123,8 @@ class Exchange:
     _pending: asyncio.Future[dict[str, Tensor]] | None = None
     _route: Route | None = None
     _asked: Asked | None = None
+    _limits: KeyLimits | None = None
+    _reservation: Reservation | None = None
     cached = False
     rows = 0
 
@@ -147,12 +159,19 @@ class Exchange:
         try:
             self._route = route = self._plane.route(self._grant, name, version)
             route.metrics.begin()
+            self._limits = limits = self._plane.limits(self._grant)
+            if limits is not None:
+                limits.check(self._at)
             if not route.inline_rows and route.cache is None:
                 self._plane.admit(route, self._grant.key_id, self._timeout)
             self._asked = asked = self._codec.decode(route)
             asked.trace, asked.name = self._trace, name
             self.rows = rows = route.wanted.signature.check(asked.inputs)
             asked.timeout = self._left(asked.timeout)
+            if limits is not None:
+                self._reservation = limits.reserve(
+                    route.wanted.deployment_id, self._at, _most(route, asked, rows)
+                )
             if route.cache is None:
                 outputs = self._plane.infer(route, asked, rows, self._grant.key_id)
             else:
@@ -257,12 +276,21 @@ class Exchange:
         route.metrics.observe(answer.status, duration)
         if answer.prompt_tokens:
             route.metrics.tokens(answer.prompt_tokens, 0, 0)
+        if self._reservation is not None:
+            self._reservation.settle(event)
+        if self._limits is not None:
+            answer.limits = self._limits.standing(self._at)
         self._answer = answer
         self._plane.journal.append(event, self._recorded)
 
     def _recorded(self, error: ModelyardError | None) -> None:
+        if error is None:
+            self._finish(self._answer)
+            return
         # What cannot be recorded is not given away.
-        self._finish(self._answer if error is None else self._codec.fail(error))
+        if self._reservation is not None:
+            self._reservation.undo()
+        self._finish(self._codec.fail(error))
 
     def _finish(self, answer: Answer) -> None:
         # Whoever is told usually holds this exchange: letting go of it here leaves no cycle, and
@@ -293,6 +321,12 @@ class Exchange:
                 }
             )
         trace.end(answer.status)
+
+
+def _most(route: Route, asked: Asked, rows: int) -> Quantities:
+    """What a request may come to: of the model's time, what such calls have taken."""
+    seconds = route.runtime.call_seconds + rows * route.runtime.row_seconds
+    return Quantities(1, rows, input_tokens=asked.tokens, compute=int(seconds * 1e6))
 
 
 def _keep(cache: ResponseCache, key: bytes, pending: asyncio.Future[dict[str, Tensor]]) -> None:

@@ -189,7 +189,17 @@ class Follower:
             gone = self._forget({r.wanted.key for r in routes.values()}, wanted)
             self._published = wanted.revision
             keys = {entry.hash: entry for entry in wanted.keys}
-        self._publish(Snapshot(wanted.revision, keys, routes, failures, frozenset(loading)))
+        self._publish(
+            Snapshot(
+                wanted.revision,
+                keys,
+                routes,
+                failures,
+                frozenset(loading),
+                quotas=wanted.quotas,
+                rates=wanted.rates,
+            )
+        )
         if not loading:
             self.caught_up.set()
         # Only now does no request begin with what has gone.

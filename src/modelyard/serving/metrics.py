@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from modelyard.core.processes import began
 from modelyard.serving.slots import (
     BEGUN,
     CODE_SLOT,
@@ -48,7 +49,7 @@ class _Index(msgspec.Struct):
 
     @property
     def alive(self) -> bool:
-        return _started(self.pid) == self.started
+        return began(self.pid) == self.started
 
 
 class Metrics:
@@ -63,7 +64,7 @@ class Metrics:
             os.posix_fallocate(file.fileno(), 0, size)
             self._map = mmap.mmap(file.fileno(), size)
         self._slots = memoryview(self._map).cast("Q")
-        self._content = _Index(os.getpid(), _started(os.getpid()) or 0, [])
+        self._content = _Index(os.getpid(), began(os.getpid()) or 0, [])
 
     def route(self, series: Series) -> RouteMetrics:
         """The row of this series, a new one if need be.
@@ -154,16 +155,6 @@ def _totals(row: list[int]) -> Totals:
         misses=row[MISSES],
         failed_duration=row[FAILED],
     )
-
-
-def _started(pid: int) -> int | None:
-    """When the process began, in ticks since the host did; None if there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The second field, the program's name, may hold anything.
-    return int(stat.rpartition(")")[2].split()[19])
 
 
 def _resident(index: _Index) -> int:

@@ -16,6 +16,8 @@ from modelyard.core.http_timeouts import HttpTimeouts
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature, Tensor
 from modelyard.core.trust import Trust
+from modelyard.serving.limits.charges import Rates
+from modelyard.serving.limits.quota import WantedQuota
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.stopping import StopSignal
 
@@ -102,12 +104,18 @@ class WantedName(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """All that a gateway should know, as of `revision`."""
+    """All that a gateway should know, as of `revision`.
+
+    `rates` are the prices in force and to come of each deployment, in the order of their time;
+    those alone are there that a quota needs.
+    """
 
     revision: int
     keys: Sequence[KeyEntry]
     routes: Sequence[WantedRoute]
     subscriptions: Sequence[WantedName] = ()
+    quotas: Sequence[WantedQuota] = ()
+    rates: Mapping[str, Sequence[Rates]] = {}
 
 
 class ReplicaOutcome(msgspec.Struct, frozen=True):

@@ -19,6 +19,8 @@ from modelyard.serving.admission import Admission
 from modelyard.serving.batch import Outputs
 from modelyard.serving.batcher import Batcher
 from modelyard.serving.exchange import Asked
+from modelyard.serving.limits.limits import KeyLimits, Limits
+from modelyard.serving.limits.ports import Allowances, Use
 from modelyard.serving.ports import Journal
 from modelyard.serving.runner import Runner, ThreadRunner
 from modelyard.serving.snapshot import Route, Snapshot
@@ -41,8 +43,11 @@ class InferenceService:
         journal: Journal,
         *,
         threads: int,
+        allowances: Allowances,
     ) -> None:
         self.journal = journal
+        self._allowances = allowances
+        self._limits = Limits((), {}, allowances, clock.monotonic)
         self._clock = clock
         self._hash_key = hash_key
         self._snapshot = Snapshot()
@@ -63,6 +68,9 @@ class InferenceService:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Put a new snapshot in force. May be called from any thread."""
+        self._limits = Limits(
+            snapshot.quotas, snapshot.rates, self._allowances, self._clock.monotonic
+        )
         self._snapshot = snapshot
         self._loop.call_soon_threadsafe(self._let_go)
 
@@ -78,6 +86,14 @@ class InferenceService:
         if entry.expires_at is not None and entry.expires_at <= self._clock.now():
             return None
         return entry.grant
+
+    def limits(self, grant: Grant) -> KeyLimits | None:
+        """What the key may use; None if it has no limits."""
+        return self._limits.of(grant)
+
+    def use(self, quota_id: str) -> Use | None:
+        """What is used of a quota at present; None of one that is not in force here."""
+        return self._limits.use(quota_id, time.time_ns() // 1000)
 
     def routes(self, grant: Grant) -> dict[str, Route]:
         """The routes that the key may call, by the names that it calls them by, in order."""
@@ -177,10 +193,11 @@ class InferenceService:
             self._loop.call_later(LET_GO, self._let_go)
 
     def close(self) -> None:
-        """Refuse what waits, stop what runs, and let go of the threads."""
+        """Refuse what waits, stop what runs, and let go of the threads and of what is held."""
         for queue in self._queues.values():
             queue.batcher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._allowances.close()
 
 
 class _Queue(NamedTuple):

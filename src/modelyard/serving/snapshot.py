@@ -6,7 +6,7 @@ goes on with it to its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +14,8 @@ import msgspec
 from modelyard.core.errors import NotFound, Unavailable
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.cache import ResponseCache
+from modelyard.serving.limits.charges import Rates
+from modelyard.serving.limits.quota import WantedQuota
 from modelyard.serving.ports import KeyEntry, Loaded, Runtime, WantedRoute
 from modelyard.serving.slots import RouteMetrics
 
@@ -72,6 +74,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     failures: Mapping[tuple[str, str], str] = {}
     loading: frozenset[tuple[str, str]] = frozenset()
     recognised: dict[bytes, KeyEntry] = {}
+    quotas: Sequence[WantedQuota] = ()
+    rates: Mapping[str, Sequence[Rates]] = {}
 
     def key(self, secret: bytes, hash_key: Callable[[bytes], bytes]) -> KeyEntry | None:
         """What is known of a presented key.

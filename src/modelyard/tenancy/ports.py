@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from modelyard.core.events import PredictionMade
 from modelyard.core.pages import Page, PageRequest
 from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.listing import Listing, Subscription
+from modelyard.tenancy.quota import Alert, Quota
 from modelyard.tenancy.tenant import Tenant
 
 
@@ -53,6 +55,89 @@ class KeyRepository(Protocol):
 
     def revoke(self, key_id: str, at: datetime) -> ApiKey:
         """Set `revoked_at` unless it is set. Raises NotFound."""
+        ...
+
+
+class QuotaRepository(Protocol):
+    """The quotas of one tenant, and what was told of them."""
+
+    def put(self, quota: Quota) -> Quota:
+        """Keep it; returns it as it is kept.
+
+        In place of the one of the same key, measure, period and imposer, if there is one: that
+        keeps its id, its zone, and what is known of it. Raises Conflict when there are too many.
+        """
+        ...
+
+    def get(self, quota_id: str) -> Quota:
+        """Raises NotFound."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Quota]:
+        """Newest first."""
+        ...
+
+    def remove(self, quota_id: str) -> None:
+        """Forget it; the alerts stay. Raises NotFound."""
+        ...
+
+    def spent(self, quota_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Of those budgets that have any: the beginning of the latest period, and what was spent
+        in it.
+        """
+        ...
+
+    def alerts(self, page: PageRequest) -> Page[Alert]:
+        """Newest first."""
+        ...
+
+
+class Spending(NamedTuple):
+    """What was spent of a budget, in the period that began at `since`. `told` is what is known
+    of it by now: how many of an alert's kinds.
+    """
+
+    quota: Quota
+    since: int
+    spent: int
+    told: int
+
+
+class BudgetRepository(Protocol):
+    """The budgets of all tenants; for the controller."""
+
+    def unopened(self) -> list[Quota]:
+        """Those of which nobody knows what was spent before they were set."""
+        ...
+
+    def spent(self, quota: Quota, since: int, until: int) -> int:
+        """What requests that began in [since, until) have cost, by the ledger."""
+        ...
+
+    def open(self, quota_id: str, since: int, spent: int) -> None:
+        """Keep what was spent of its present period; from now on `charge` goes on counting."""
+        ...
+
+    def charge(self, events: Sequence[PredictionMade]) -> None:
+        """Count what these requests have cost, in the period in which each began."""
+        ...
+
+    def spending(self) -> list[Spending]:
+        """What was spent of each budget in its latest period."""
+        ...
+
+    def tell(self, alert: Alert, told: int) -> None:
+        """Keep an alert."""
+        ...
+
+
+class BudgetTransaction(Protocol):
+    """A transaction over all budgets."""
+
+    def budgets(self) -> BudgetRepository: ...
+
+    def bump(self) -> None:
+        """Tell every gateway, once this commits."""
         ...
 
 

@@ -102,11 +102,13 @@ def test_the_index_has_the_order(store: SqlStore, act: Callable[[SqlStore], None
 
 
 def test_what_gateways_want_is_found_by_what_is_in_force(store: SqlStore) -> None:
-    revision, keys, routes = plans(store, lambda: wanted(store))
+    revision, keys, routes, *others = plans(store, lambda: wanted(store))
     assert revision == "SCAN revision"  # its only row
     assert keys == "SEARCH api_keys USING INDEX ix_api_keys_revoked_at (revoked_at=?)"
     # Every deployment is wanted; its version is looked up.
     assert SCAN.findall(routes) == ["deployments"]
+    # So are all quotas, of which there are few; what was spent of each is looked up.
+    assert SCAN.findall(others[-1]) == ["quotas"]
 
 
 def test_a_scan_would_be_seen(store: SqlStore) -> None:

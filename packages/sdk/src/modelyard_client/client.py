@@ -18,6 +18,7 @@ from modelyard_client.keys import Keys
 from modelyard_client.location import locate
 from modelyard_client.models import Models
 from modelyard_client.providers import Providers
+from modelyard_client.quotas import Quotas
 from modelyard_client.tenants import Tenants
 from modelyard_client.transport import Transport
 
@@ -59,6 +60,7 @@ class Client:
         self.tenants = Tenants(transport)
         self.keys = Keys(transport)
         self.prices = Prices(transport)
+        self.quotas = Quotas(transport)
         self.usage = Usage(transport)
         self.invoices = Invoices(transport)
         self.credits = Credits(transport)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from modelyard.adapters.memory.catalogue import offered
 from modelyard.adapters.memory.providers import providers_of
+from modelyard.adapters.memory.quotas import wanted_quotas
 from modelyard.adapters.memory.state import State
 from modelyard.adapters.memory.store import MemoryStore
 from modelyard.adapters.routes import wanted_route
@@ -34,7 +35,8 @@ class MemoryControlPlane:
                 for key in tx.state.keys.values()
                 if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
             ]
-            return Wanted(tx.state.revision, keys, _routes(tx.state), _names(tx.state))
+            names, quotas = _names(tx.state), wanted_quotas(tx.state)
+            return Wanted(tx.state.revision, keys, _routes(tx.state), names, quotas)
 
     def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:
         with self._store.begin() as tx:

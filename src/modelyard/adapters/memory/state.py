@@ -19,6 +19,7 @@ from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
 from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.listing import Listing, Subscription
+from modelyard.tenancy.quota import Alert, Quota
 from modelyard.tenancy.tenant import Tenant
 from modelyard.training.dataset import Dataset, DatasetVersion
 
@@ -51,6 +52,11 @@ class State:
     usage: dict[str, tuple[PredictionMade, str | None]] = field(
         default_factory=dict
     )  # event and price id, by request id
+    quotas: dict[str, Quota] = field(default_factory=dict)  # by id
+    spent: dict[tuple[str, int], tuple[int, int]] = field(
+        default_factory=dict
+    )  # spent and told, by quota id and beginning
+    alerts: dict[str, Alert] = field(default_factory=dict)  # by id
     offsets: dict[str, int] = field(default_factory=dict)  # by journal id
     listings: dict[str, Listing] = field(default_factory=dict)  # by id
     subscriptions: dict[tuple[str, str], Subscription] = field(default_factory=dict)  # tenant, name

@@ -19,6 +19,7 @@ from modelyard.adapters.memory.jobs import MemoryJobs, MemoryQueue
 from modelyard.adapters.memory.keys import MemoryKeys, MemoryTenants
 from modelyard.adapters.memory.models import MemoryModels
 from modelyard.adapters.memory.providers import MemoryProviders
+from modelyard.adapters.memory.quotas import MemoryBudgets, MemoryQuotas
 from modelyard.adapters.memory.state import State
 from modelyard.adapters.memory.uploads import MemoryUploads
 from modelyard.adapters.memory.usage import MemoryLedger, MemoryPrices, MemoryUsage
@@ -75,6 +76,12 @@ class MemoryTransaction:
 
     def prices(self, tenant_id: str) -> MemoryPrices:
         return MemoryPrices(self.state, tenant_id)
+
+    def quotas(self, tenant_id: str) -> MemoryQuotas:
+        return MemoryQuotas(self.state, tenant_id)
+
+    def budgets(self) -> MemoryBudgets:
+        return MemoryBudgets(self.state)
 
     def usage(self, tenant_id: str) -> MemoryUsage:
         return MemoryUsage(self.state, tenant_id)

@@ -14,6 +14,7 @@ from modelyard.adapters.store.catalogue import offered_to
 from modelyard.adapters.store.catalogue_tables import listings, subscriptions
 from modelyard.adapters.store.models import VERSION
 from modelyard.adapters.store.providers import OF_ALL, provider_of
+from modelyard.adapters.store.quotas import rates_of_deployments, wanted_quotas
 from modelyard.adapters.store.schema import (
     api_keys,
     deployments,
@@ -28,6 +29,7 @@ from modelyard.adapters.store.tenant_rows import upsert
 from modelyard.adapters.store.transaction import SqlStore
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
+from modelyard.core.quotas import Measure
 from modelyard.deployment.deployment import ReplicaState
 from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
@@ -92,6 +94,9 @@ class SqlControlPlane:
             for row in connection.execute(OF_ALL):
                 providers[row.tenant_id].append(provider_of(row))
             names = connection.execute(SUBSCRIPTIONS).all()
+            quotas = wanted_quotas(connection)
+            priced = any(quota.measure is Measure.MONEY for quota in quotas)
+            rates = rates_of_deployments(connection) if priced else {}
         return Wanted(
             number,
             [
@@ -110,6 +115,8 @@ class SqlControlPlane:
                 for deployment_id, tenant_id, name, spec, *version in routes
             ],
             [WantedName(*row) for row in names],
+            quotas,
+            rates,
         )
 
     def report(self, gateway_id: str, now: datetime, outcomes: Sequence[ReplicaOutcome]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Dialect, select, tuple_
+from sqlalchemy import Connection, Dialect, select
 
-from modelyard.adapters.store.prices import PRICE, price_of
+from modelyard.adapters.store.prices import PRICE, price_of, prices_of
 from modelyard.adapters.store.schema import journal_offsets, prices
 from modelyard.adapters.store.tenant_rows import upsert
 from modelyard.billing.price import Price, PriceHistory
@@ -54,14 +54,7 @@ class SqlLedger:
 
     def _histories(self, priced: set[Priced]) -> dict[Priced, PriceHistory]:
         books = {(owner, deployment) for owner, deployment, _ in priced}
-        found: dict[tuple[str, str], list[Price]] = {key: [] for key in books}
-        rows = self._connection.execute(
-            select(prices.c.tenant_id, *PRICE).where(
-                tuple_(prices.c.tenant_id, prices.c.deployment).in_(sorted(books))
-            )
-        )
-        for row in rows:
-            found[row.tenant_id, row.deployment].append(price_of(row))
+        found = prices_of(self._connection, books)
         return {each: PriceHistory(found[each[:2]], each[2]) for each in priced}
 
 

@@ -33,6 +33,7 @@ from modelyard.billing.profile import BillingProfile
 from modelyard.billing.rate import Rate, Unit
 from modelyard.core.jobs import JobFailure, JobState
 from modelyard.core.profile import Profile
+from modelyard.core.quotas import Measure, Period
 from modelyard.core.tensors import Signature
 from modelyard.deployment.deployment import DeploymentSpec, DeploymentState, ReplicaState
 from modelyard.registry.artifact import Artifact
@@ -40,6 +41,7 @@ from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
 from modelyard.registry.provider import ProviderSpec
 from modelyard.registry.version import Lineage, VersionState
+from modelyard.tenancy.quota import AlertKind
 from modelyard.training.dataset import Inspection
 
 MAX_NUMBER: Final = 2**31 - 1
@@ -287,6 +289,55 @@ prices: Final = Table(
     # The one tenant for which it holds; empty for all.
     Column("customer_id", Text, nullable=False, server_default=text("''")),
     Index("ix_prices_tenant_id_deployment", "tenant_id", "deployment"),
+)
+
+quotas: Final = Table(
+    "quotas",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    # Empty for the whole tenant: a missing value would be another in each row.
+    Column("key_id", Text, nullable=False),
+    Column("measure", Choice(Measure), nullable=False),
+    Column("period", Choice(Period), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("strict", Boolean, nullable=False),
+    Column("alert_at", Integer, nullable=False),
+    Column("imposed", Boolean, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("opened", Boolean, nullable=False),
+    UniqueConstraint("tenant_id", "key_id", "measure", "period", "imposed"),
+)
+
+# What was spent of a budget in a period; `since` is microseconds since 1970.
+budget_periods: Final = Table(
+    "budget_periods",
+    metadata,
+    Column("quota_id", Text, ForeignKey("quotas.id", ondelete="CASCADE"), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("told", Integer, nullable=False),
+    PrimaryKeyConstraint("quota_id", "since"),
+)
+
+# An alert outlives its quota.
+budget_alerts: Final = Table(
+    "budget_alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _tenant(),
+    Column("quota_id", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("kind", Choice(AlertKind), nullable=False),
+    Column("measure", Choice(Measure), nullable=False),
+    Column("period", Choice(Period), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("ix_budget_alerts_tenant_id_id", "tenant_id", "id"),
 )
 
 # No foreign keys: what a gateway has served is never refused. `at` is microseconds since 1970.

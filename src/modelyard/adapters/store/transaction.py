@@ -31,6 +31,7 @@ from modelyard.adapters.store.platform import SqlPlatformLedger
 from modelyard.adapters.store.prices import SqlPrices
 from modelyard.adapters.store.providers import SqlProviders
 from modelyard.adapters.store.queue import SqlQueue
+from modelyard.adapters.store.quotas import SqlBudgets, SqlQuotas
 from modelyard.adapters.store.schema import revision
 from modelyard.adapters.store.uploads import SqlUploads
 from modelyard.adapters.store.usage import SqlUsage
@@ -88,6 +89,12 @@ class SqlTransaction:
 
     def prices(self, tenant_id: str) -> SqlPrices:
         return SqlPrices(self._connection, tenant_id, writes=self._writes)
+
+    def quotas(self, tenant_id: str) -> SqlQuotas:
+        return SqlQuotas(self._connection, tenant_id, writes=self._writes)
+
+    def budgets(self) -> SqlBudgets:
+        return SqlBudgets(self._connection)
 
     def usage(self, tenant_id: str) -> SqlUsage:
         return SqlUsage(self._connection, tenant_id, writes=self._writes)

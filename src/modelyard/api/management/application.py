@@ -30,6 +30,7 @@ from modelyard.api.management.models import models
 from modelyard.api.management.prices import prices
 from modelyard.api.management.problems import on_expected, on_http, on_unexpected
 from modelyard.api.management.providers import providers
+from modelyard.api.management.quotas import quotas
 from modelyard.api.management.services import ManagementServices
 from modelyard.api.management.statements import statements
 from modelyard.api.management.tenants import tenants
@@ -50,6 +51,7 @@ NOUNS: Final = (
     subscriptions,
     tenants,
     keys,
+    quotas,
     usage,
     prices,
     invoices,

@@ -42,6 +42,7 @@ _TAGS: Final = {
     "catalogue": "Deployments that tenants offer each other.",
     "tenants": "Who owns models, holds keys and pays bills.",
     "keys": "Who may call.",
+    "quotas": "Limits and budgets of keys and tenants.",
     "billing": "Prices, and usage with its cost.",
 }
 

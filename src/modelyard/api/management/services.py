@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from modelyard.deployment.service import DeploymentService
     from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
+    from modelyard.serving.limits.ports import Use
     from modelyard.tenancy.catalogue import CatalogueService
+    from modelyard.tenancy.quotas import QuotaService
     from modelyard.tenancy.service import TenancyService
     from modelyard.training.datasets import DatasetService
     from modelyard.training.importing import ImportService
@@ -34,9 +36,10 @@ def _never() -> bool:
 class ManagementServices:
     """The use cases behind the routes.
 
-    `draining` says whether the process is on its way out: endless answers (a job's events) end
-    then, and their clients come back to another process. `invoice_documents` write an invoice in
-    a format such as `pdf`, `usage_formats` entries of the ledger in one such as `csv`.
+    `use` says what is used of a quota at present. `draining` says whether the process is on its
+    way out: endless answers (a job's events) end then, and their clients come back to another
+    process. `invoice_documents` write an invoice in a format such as `pdf`, `usage_formats` entries
+    of the ledger in one such as `csv`.
     """
 
     tenancy: TenancyService
@@ -53,6 +56,8 @@ class ManagementServices:
     jobs: JobService
     imports: ImportService
     uploads: UploadReceiver
+    quotas: QuotaService
+    use: Callable[[str], Use | None]
     store: Store[ManagementTransaction]
     clock: Clock
     draining: Callable[[], bool] = _never

@@ -44,6 +44,7 @@ from modelyard.registry.providers import ProviderService
 from modelyard.registry.service import RegistryService
 from modelyard.registry.version import Lineage, ModelVersion, NewVersion
 from modelyard.tenancy.catalogue import CatalogueService
+from modelyard.tenancy.quotas import QuotaService
 from modelyard.tenancy.service import TenancyService
 from modelyard.tenancy.tenant import Tenant
 from modelyard.training.dataset import (
@@ -153,6 +154,8 @@ class Yard:
                 admit_code=sandbox.capabilities.admit_code,
             ),
             uploads=UploadReceiver(store, blobs, clock, self.uploads, MAX_UPLOAD),
+            quotas=QuotaService(store, clock),
+            use=lambda quota_id: None,
             store=store,
             clock=clock,
         )
