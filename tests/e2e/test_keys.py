@@ -146,3 +146,46 @@ def test_keys_survive_a_restart_of_every_gateway(server: Server, client: Client)
                 time.sleep(0.02)
     assert statuses <= {200, 503}
     assert 200 in statuses
+
+
+def test_a_key_calls_what_it_is_bound_to_from_where_it_is_bound_to(
+    server: Server, client: Client
+) -> None:
+    made = {
+        "here": client.keys.create("here", deployments=["numbers"], networks=["127.0.0.0/8"]),
+        "elsewhere": client.keys.create("elsewhere", networks=["192.0.2.0/24"], settle=0),
+        "other": client.keys.create("other", deployments=["other"]),
+    }
+    calls = {name: Caller(server.url, key.key) for name, key in made.items()}
+    assert calls["here"].infer("numbers", x=[[1, 2]]).status == 200
+    assert calls["here"].infer("other", x=[[1, 2]]).status == 403
+    assert calls["here"]("GET", "/v1/models").json()["models"] == ["numbers"]
+    assert calls["other"].infer("numbers", x=[[1, 2]]).status == 403
+    assert calls["other"]("GET", "/v1/models").json()["models"] == []
+    refused = calls["elsewhere"].infer("numbers", x=[[1, 2]])
+    assert (refused.status, b"from this address" in refused.body) == (403, True)
+    # No proxy is trusted here, so nobody believes this.
+    pretended = {"x-forwarded-for": "192.0.2.1"}
+    for path in ("/v2", "/api/v1/keys", "/docs"):
+        assert calls["elsewhere"]("GET", path, headers=pretended).status == 403
+    for call in calls.values():
+        call.close()
+
+
+def test_a_rotated_key_has_two_secrets_on_every_gateway(
+    client: Client, hammers: tuple[str, list[Hammer]]
+) -> None:
+    key_id, each = hammers
+    rotated = client.keys.rotate(key_id, timedelta(seconds=2), settle=0)
+    assert rotated.id == key_id
+    ends = time.monotonic() + 2
+    for hammer in each:
+        hammer.start()
+    time.sleep(3.5)
+    for hammer in each:
+        hammer.stop()
+        assert hammer.other == []
+        assert max(hammer.served_at) < ends + 1.0
+        assert hammer.refused_at
+    with Caller(client.url, rotated.key) as call:
+        assert call.infer("numbers", x=[[1, 2]]).status == 200

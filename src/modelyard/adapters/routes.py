@@ -1,10 +1,9 @@
-"""How a deployment's target becomes a gateway's route, and a tenant's quota one of the gateway's:
-here these rooms meet the data plane.
-"""
+"""How targets, keys and quotas become what a gateway knows: their rooms meet the data plane here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from modelyard.core.tensors import Signature
 from modelyard.deployment.deployment import DeploymentSpec
@@ -12,7 +11,8 @@ from modelyard.registry.artifact import Format
 from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
 from modelyard.serving.limits.quota import WantedQuota
-from modelyard.serving.ports import WantedArtifact, WantedProvider, WantedRoute
+from modelyard.serving.ports import KeyEntry, WantedArtifact, WantedProvider, WantedRoute
+from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.quota import Quota
 
 
@@ -76,3 +76,14 @@ def wanted_quota(quota: Quota, since: int, spent: int) -> WantedQuota:
         since=since,
         spent=spent,
     )
+
+
+def key_entries(key: ApiKey, now: datetime) -> list[KeyEntry]:
+    """What a gateway looks a key up by: its secret, and the one before while that is good."""
+    grant = key.grant
+    entries = [KeyEntry(key.hash, grant, key.expires_at)]
+    until = key.former_until
+    if key.former_hash is not None and until is not None and until > now:
+        ends = until if key.expires_at is None else min(until, key.expires_at)
+        entries.append(KeyEntry(key.former_hash, grant, ends))
+    return entries

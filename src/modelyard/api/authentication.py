@@ -7,8 +7,9 @@ import binascii
 from typing import Final, Protocol
 
 from modelyard.api.http import Headers
-from modelyard.core.access import Grant
-from modelyard.core.errors import Unauthenticated
+from modelyard.core.access import Grant, Permission, require
+from modelyard.core.addresses import caller, within
+from modelyard.core.errors import Forbidden, Invalid, Unauthenticated
 from modelyard.tenancy.key import MAX_KEY
 
 TENANT_HEADER: Final = b"x-modelyard-tenant"
@@ -55,6 +56,45 @@ def authenticate(ring: KeyRing, secret: bytes | None) -> Grant:
     if grant is None:
         raise Unauthenticated("this key is not valid: it is unknown, revoked or expired")
     return grant
+
+
+class Gate:
+    """Who may in: by the key that a request presents, and by the address it comes from.
+
+    `proxies` are the networks of those whose `X-Forwarded-For` is believed.
+    """
+
+    def __init__(self, ring: KeyRing, proxies: tuple[str, ...] = ()) -> None:
+        self._ring = ring
+        self._proxies = proxies
+
+    def admit(self, headers: Headers, peer: str, *, basic: bool = False) -> Grant:
+        """What the request's key grants. Raises Unauthenticated, Forbidden."""
+        grant = authenticate(self._ring, presented_key(headers, basic=basic))
+        if grant.networks:
+            self.check_address(grant, headers, peer)
+        return grant
+
+    def admit_caller(self, headers: Headers, peer: str) -> Grant:
+        """The same for a request to the data plane. Raises Invalid, too."""
+        grant = self.recognise(headers)
+        if grant.networks:
+            self.check_address(grant, headers, peer)
+        return grant
+
+    def recognise(self, headers: Headers) -> Grant:
+        """Who calls a model, before it is known from where. Raises as `admit_caller` does."""
+        grant = authenticate(self._ring, presented_key(headers))
+        require(grant, Permission.INFER)
+        if TENANT_HEADER in headers:
+            raise Invalid("a key calls models of its own tenant only; leave X-Modelyard-Tenant out")
+        return grant
+
+    def check_address(self, grant: Grant, headers: Headers, peer: str) -> None:
+        """Raises Forbidden when the key is not good for callers from there."""
+        forwarded = headers.get(b"x-forwarded-for", b"") if self._proxies else b""
+        if grant.networks and not within(caller(peer, forwarded, self._proxies), grant.networks):
+            raise Forbidden("this key may not be used from this address")
 
 
 def _password(encoded: bytes) -> bytes | None:

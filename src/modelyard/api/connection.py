@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
     """
 
     _deadline: float
+    _peer: str
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class Connection(asyncio.Protocol):
         """
         if announced > self._capacity.left:
             raise Refused.with_response(refusal(no_room()))
-        if large and (refused := self._door.turn_away(headers)) is not None:
+        if large and (refused := self._door.turn_away(headers, self._peer)) is not None:
             raise Refused.with_response(refused)
         if large:
             self._holding = self._capacity.hold()
@@ -178,6 +179,7 @@ class Connection(asyncio.Protocol):
         self._asked = False
         if self._deaf:
             return
+        request.peer = self._peer
         holding, self._holding = self._holding, None
         if holding is None and len(request.body) > self._capacity.left:
             self._refuse(refusal(no_room()))
@@ -251,7 +253,7 @@ class Connection(asyncio.Protocol):
     def _take_a_seat(self) -> None:
         """Be counted, or be told that there is no room."""
         peer = self._transport.get_extra_info("peername")
-        address = peer[0] if peer else ""
+        self._peer = address = peer[0] if peer else ""
         self._seat = self._capacity.enter(address)
         refused = self._capacity.refusal(address)
         if refused is None:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from modelyard.api.asgi import App, Gone, Receive, Scope, Send, first_values, read_body, respond
-from modelyard.api.authentication import TENANT_HEADER, authenticate, presented_key
+from modelyard.api.authentication import Gate
 from modelyard.api.capacity import Capacity, Holding
 from modelyard.api.http import Headers, HttpRequest, HttpResponse
 from modelyard.api.inference.failures import refusal
@@ -24,7 +24,7 @@ from modelyard.api.inference.openai.application import OpenAiApp
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
 from modelyard.core.access import Grant, Permission, require
-from modelyard.core.errors import Invalid, ModelyardError, Unauthenticated, Unavailable
+from modelyard.core.errors import ModelyardError, Unauthenticated, Unavailable
 from modelyard.serving.exchange import Exchange
 from modelyard.serving.exposition import render
 from modelyard.serving.service import InferenceService
@@ -44,7 +44,9 @@ class Front:
         *,
         max_request_bytes: int,
         openai: OpenAiApp,
+        proxies: tuple[str, ...] = (),
     ) -> None:
+        self.gate = Gate(service, proxies)
         self._capacity = capacity
         self._max_request_bytes = max_request_bytes
         self._service = service
@@ -56,16 +58,16 @@ class Front:
     def answer(self, request: HttpRequest, done: Callable[[HttpResponse], None]) -> Exchange | None:
         """Answer one request to the data plane, now or later."""
         try:
-            grant = self._caller(request.headers)
+            grant = self.gate.admit_caller(request.headers, request.peer)
         except ModelyardError as error:
             done(self._inference.refusal(request.path, error))
             return None
         return self._inference.answer(request, grant, done)
 
-    def turn_away(self, headers: Headers) -> HttpResponse | None:
+    def turn_away(self, headers: Headers, peer: str) -> HttpResponse | None:
         """The refusal of a request without a good key; None for one with it."""
         try:
-            self._caller(headers)
+            self.gate.admit_caller(headers, peer)
         except ModelyardError as error:
             return refusal(error)
         return None
@@ -83,7 +85,12 @@ class Front:
         inference = path == "/" or path.startswith(("/v2", "/v1/"))
         try:
             headers = first_values(scope["headers"])
-            grant = self._caller(headers) if inference else self._grant(scope, path, headers)
+            peer = scope["client"][0] if scope.get("client") else ""
+            if inference:
+                grant = self.gate.admit_caller(headers, peer)
+            else:
+                basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
+                grant = self.gate.admit(headers, peer, basic=basic)
         except ModelyardError as error:
             if self._openai.speaks(path):
                 await self._openai.refuse(send, error)
@@ -135,18 +142,6 @@ class Front:
                 exchange.abandon()
                 return None
         return await answered
-
-    def _caller(self, headers: Headers) -> Grant:
-        """Who calls a model. Raises Unauthenticated, Forbidden, Invalid."""
-        grant = authenticate(self._service, presented_key(headers))
-        require(grant, Permission.INFER)
-        if TENANT_HEADER in headers:
-            raise Invalid("a key calls models of its own tenant only; leave X-Modelyard-Tenant out")
-        return grant
-
-    def _grant(self, scope: Scope, path: str, headers: Headers) -> Grant:
-        basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
-        return authenticate(self._service, presented_key(headers, basic=basic))
 
     async def _probe(self, scope: Scope, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):

@@ -10,12 +10,15 @@ Headers = dict[bytes, bytes]
 
 
 class HttpRequest(msgspec.Struct):
-    """A whole request. `path` is decoded, without the query."""
+    """A whole request. `path` is decoded, without the query; `peer` is the address of whoever is at
+    the other end of the connection.
+    """
 
     method: str
     path: str
     headers: Headers
     body: bytes | memoryview
+    peer: str = ""
 
 
 class HttpResponse(msgspec.Struct):

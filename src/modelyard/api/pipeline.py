@@ -29,7 +29,7 @@ class Door(Protocol):
         """Call `done` with the response, now or later; what is returned can be abandoned."""
         ...
 
-    def turn_away(self, headers: Headers) -> HttpResponse | None:
+    def turn_away(self, headers: Headers, peer: str) -> HttpResponse | None:
         """The response to a request whose body is not worth reading; None for a good one."""
         ...
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from modelyard.adapters.home import Home
     from modelyard.adapters.telemetry.traces import OtelTracer
+    from modelyard.api.authentication import Gate
     from modelyard.api.capacity import Capacity
     from modelyard.api.grpc.server import GrpcServer
     from modelyard.api.inference.extensions import Extensions
@@ -92,7 +93,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     )
     openai = OpenAiApp(service, max_request_bytes=max_body)
     front = Front(
-        service, routes, home.metrics, capacity, max_request_bytes=max_body, openai=openai
+        service,
+        routes,
+        home.metrics,
+        capacity,
+        max_request_bytes=max_body,
+        openai=openai,
+        proxies=settings.proxies,
     )
     front.management = DeferredApp(
         partial(make_management, settings, home, store, service, tracer, upstreams.get)
@@ -123,7 +130,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
             settings,
             server,
             listener.getsockname()[0],
-            partial(_make_grpc, settings, service, extensions, capacity, tracer),
+            partial(_make_grpc, settings, service, extensions, capacity, tracer, front.gate),
         )
     )
     try:
@@ -213,6 +220,7 @@ def _make_grpc(
     extensions: Extensions,
     capacity: Capacity,
     tracer: OtelTracer | None,
+    gate: Gate,
 ) -> GrpcServer:
     from modelyard.api.grpc.application import make_grpc_server
 
@@ -223,6 +231,7 @@ def _make_grpc(
         server_version=modelyard.__version__,
         max_request_bytes=settings.max_request_bytes,
         tracer=tracer,
+        gate=gate,
     )
 
 

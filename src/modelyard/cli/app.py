@@ -117,6 +117,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
         {
             "create": ("keys:create", "Make a key; it is shown this once."),
             "list": ("keys:list_all", "List the keys."),
+            "rotate": ("keys:rotate", "Give a key a new secret, the old one ending later."),
             "revoke": ("keys:revoke", "Put a key out of force."),
         },
     ),

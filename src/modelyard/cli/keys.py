@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from modelyard.cli.display import Json, listing, print_json, terminal
+from modelyard.cli.display import Json, listing, print_json, terminal, text
+from modelyard.cli.failure import CommandFailed
 from modelyard_client import Client
 from modelyard_client.keys import Key
 
@@ -14,6 +15,8 @@ def create(
     scope: str = "infer",
     name: str | None = None,
     expires: datetime | None = None,
+    deployment: list[str] | None = None,
+    network: list[str] | None = None,
     json: Json = False,
 ) -> None:
     """Make a key. It is shown this once: only its hash is kept.
@@ -23,9 +26,18 @@ def create(
             'admin' operates the server; or finer words, such as "infer models:read".
         name: What to call it in lists; its scope if not given.
         expires: When it goes out of force, such as 2027-01-31; UTC unless it says otherwise.
+        deployment: The only deployment that it may call; once for each.
+        network: A network such as 10.1.0.0/16, or an address, that it may be used from; once for
+            each.
     """
     with Client() as client:
-        made = client.keys.create(name or scope, scope, None if expires is None else zoned(expires))
+        made = client.keys.create(
+            name or scope,
+            scope,
+            None if expires is None else zoned(expires),
+            deployments=deployment,
+            networks=network,
+        )
     if json:
         print_json(made)
         return
@@ -40,8 +52,31 @@ def list_all(*, json: Json = False) -> None:
     if json:
         print_json(keys)
         return
-    rows = [(k.id, k.name, k.scope, f"{k.hint}…", _state(k), k.created_at) for k in keys]
-    listing(("KEY", "NAME", "SCOPE", "BEGINS", "STATE", "CREATED"), rows, "no keys")
+    rows = [
+        (k.id, k.name, k.scope, f"{k.hint}…", _state(k), k.created_at, k.last_used_at) for k in keys
+    ]
+    headings = ("KEY", "NAME", "SCOPE", "BEGINS", "STATE", "CREATED", "LAST USED")
+    listing(headings, rows, "no keys")
+
+
+def rotate(key: str, /, *, overlap: str = "0s", json: Json = False) -> None:
+    """Give a key a new secret. It is shown this once; the key's id, budget and usage stay.
+
+    Args:
+        key: Its id, as 'modelyard keys list' shows it.
+        overlap: How long the old secret is good for, still, such as 30m, 24h or 7d.
+    """
+    lasts = _span(overlap)
+    with Client() as client:
+        made = client.keys.rotate(key, lasts)
+    if json:
+        print_json(made)
+        return
+    terminal().print(made.key)
+    until = "at once" if made.former_until is None else f"at {text(made.former_until)}"
+    terminal(error=True).print(
+        f"key {made.id} has a new secret; it is not shown again; the old one ends {until}"
+    )
 
 
 def revoke(key: str, /, *, json: Json = False) -> None:
@@ -61,6 +96,14 @@ def revoke(key: str, /, *, json: Json = False) -> None:
 def zoned(moment: datetime) -> datetime:
     """The moment with a zone: UTC where none was given."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _span(given: str) -> timedelta:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = given[:-1], given[-1:]
+    if not (number.isascii() and number.isdigit() and len(number) < 9 and unit in units):
+        raise CommandFailed(f"{given!r} is no span of time such as 90s, 30m, 24h or 7d")
+    return timedelta(seconds=int(number) * units[unit])
 
 
 def _state(key: Key) -> str:

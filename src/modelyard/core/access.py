@@ -167,6 +167,10 @@ class Grant(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "permissions", permissions_of(self.scope))
 
+    def reaches(self, deployment: str) -> bool:
+        """Whether it may call the deployment of this name."""
+        return self.deployments is None or deployment in self.deployments
+
 
 def require(grant: Grant, needed: Permission) -> None:
     """Raises Forbidden when the grant does not hold the permission."""

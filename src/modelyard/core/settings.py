@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from modelyard.core.addresses import parse_networks
 from modelyard.core.errors import Invalid
 
 PREFIX: Final = "MODELYARD_"
@@ -85,6 +86,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=1_000_000,
         ),
     ] = 1024
+    trusted_proxies: Annotated[
+        str,
+        _doc(
+            "Networks (CIDR, commas between) of proxies whose X-Forwarded-For tells where a caller "
+            "is, for keys that are bound to addresses; empty believes none."
+        ),
+    ] = ""
     max_url_bytes: Annotated[
         int, _doc("Longest target of a request; beyond is 414.", ge=256, le=65_536)
     ] = 8192
@@ -235,6 +243,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def home_path(self) -> Path:
         """The home as an absolute path."""
         return Path(self.home).expanduser().absolute()
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The networks of `trusted_proxies`. Raises Invalid."""
+        return parse_networks(filter(None, self.trusted_proxies.split(",")))
 
     @property
     def gateways(self) -> int:

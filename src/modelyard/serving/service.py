@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
-from modelyard.core.errors import NotFound
+from modelyard.core.errors import Forbidden, NotFound
 from modelyard.serving.admission import Admission
 from modelyard.serving.batch import Outputs
 from modelyard.serving.batcher import Batcher
@@ -100,21 +100,25 @@ class InferenceService:
         mine = {
             name: route
             for (tenant, name), route in self._snapshot.routes.items()
-            if tenant == grant.tenant_id
+            if tenant == grant.tenant_id and grant.reaches(name)
         }
         return dict(sorted(mine.items()))
 
     def missing(self, grant: Grant) -> dict[str, str | None]:
         """The deployments that do not serve, and why; None of those that load."""
-        return self._snapshot.missing(grant.tenant_id)
+        missing = self._snapshot.missing(grant.tenant_id)
+        return {name: reason for name, reason in missing.items() if grant.reaches(name)}
 
     def route(self, grant: Grant, name: str, version: str | None = None) -> Route:
         """The route that a request names.
 
         Raises:
+            Forbidden: the key is bound to other deployments.
             NotFound: no such deployment for this tenant, or it serves another version.
             Unavailable: it does not serve, or not yet.
         """
+        if grant.deployments is not None and name not in grant.deployments:
+            raise Forbidden(f"this key is bound to deployments that '{name[:80]}' is not among")
         route = self._snapshot.route(grant.tenant_id, name)
         if version is not None and version != str(route.wanted.version):
             raise NotFound(

@@ -25,8 +25,17 @@ MAX_KEY: Final = 512
 """Characters of a key that is presented; longer ones are not even looked up."""
 
 
+MAX_BOUNDS: Final = 100
+"""Deployments, and networks, that one key may be bound to."""
+
+
 class ApiKey(msgspec.Struct, frozen=True):
-    """What is kept of a key. `hint` is its first characters, to tell keys apart by eye."""
+    """What is kept of a key. `hint` is its first characters, to tell keys apart by eye.
+
+    `deployments` and `networks` are what it is bound to, if it is. `former_hash` is that of its
+    secret before the last rotation, which is good until `former_until`. `last_used_at` is when it
+    last called a model, as far as the ledger has it.
+    """
 
     id: str
     tenant_id: str
@@ -37,11 +46,17 @@ class ApiKey(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    deployments: tuple[str, ...] | None = None
+    networks: tuple[str, ...] | None = None
+    former_hash: bytes | None = None
+    former_until: datetime | None = None
+    last_used_at: datetime | None = None
 
     @property
     def grant(self) -> Grant:
         """What the key stands for when it is presented."""
-        return Grant(self.id, self.tenant_id, self.scope)
+        deployments = None if self.deployments is None else frozenset(self.deployments)
+        return Grant(self.id, self.tenant_id, self.scope, deployments, self.networks or ())
 
 
 def new_secret() -> str:

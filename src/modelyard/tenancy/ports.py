@@ -53,6 +53,10 @@ class KeyRepository(Protocol):
         """Newest first, revoked ones included."""
         ...
 
+    def rotate(self, key: ApiKey) -> None:
+        """Keep the key's secrets and its hint as they are now. Raises NotFound."""
+        ...
+
     def revoke(self, key_id: str, at: datetime) -> ApiKey:
         """Set `revoked_at` unless it is set. Raises NotFound."""
         ...

@@ -5,9 +5,9 @@ import pytest
 from modelyard.adapters.memory import MemoryControlPlane, MemoryStore
 from modelyard.core.access import Grant, Scope
 from modelyard.core.clock import ManualClock
-from modelyard.core.errors import Conflict, Invalid, NotFound
+from modelyard.core.errors import Conflict, Forbidden, Invalid, NotFound
 from modelyard.core.pages import PageRequest
-from modelyard.tenancy.key import hash_secret
+from modelyard.tenancy.key import ApiKey, hash_secret
 from modelyard.tenancy.service import TenancyService
 from modelyard.tenancy.tenant import DEFAULT
 
@@ -155,3 +155,71 @@ def test_the_operators_scope_stays_in_the_operators_tenant(world: World) -> None
     with pytest.raises(Invalid, match="can only be made in tenant 'default'"):
         world.tenancy.create_key(acme.id, "sly", Scope.ADMIN)
     world.tenancy.create_key(world.tenant(), "second operator", Scope.ADMIN)
+
+
+def test_a_rotated_key_stays_the_same_and_has_both_secrets_for_a_while(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    maker = Grant("key_1", world.tenant(), Scope.MANAGE)
+    key, old = world.tenancy.create_key(maker.tenant_id, "app", Scope.INFER, networks=["10.0.0.1"])
+    rotated, new = world.tenancy.rotate_key(maker, key.id, timedelta(hours=1))
+    assert (rotated.id, rotated.networks) == (key.id, ("10.0.0.1/32",))
+    assert world.grants(old) == world.grants(new) == Scope.INFER
+    world.clock.advance(3600)
+    assert (world.grants(old), world.grants(new)) == (None, Scope.INFER)
+    _, newest = world.tenancy.rotate_key(maker, key.id, timedelta())
+    assert (world.grants(new), world.grants(newest)) == (None, Scope.INFER)
+    world.tenancy.revoke_key(maker.tenant_id, key.id)
+    assert world.grants(newest) is None
+    with pytest.raises(Conflict, match="not in force"):
+        world.tenancy.rotate_key(maker, key.id, timedelta())
+    with pytest.raises(Invalid, match="overlap"):
+        world.tenancy.rotate_key(maker, key.id, timedelta(days=31))
+
+
+def test_nobody_gets_a_secret_that_reaches_further_than_their_own(world: World) -> None:
+    world.tenancy.open(OPERATOR)
+    tenant = world.tenant()
+    wide, _ = world.tenancy.create_key(tenant, "wide", Scope.INFER)
+    maker = Grant("k", tenant, "infer keys:write", frozenset({"a", "b"}), ("10.0.0.0/8",))
+
+    def make(**bounds: list[str] | None) -> ApiKey:
+        given = {"deployments": None, "networks": None, **bounds}
+        return world.tenancy.create_bounded_key(maker, "new", "infer", None, **given)[0]
+
+    assert (make().deployments, make().networks) == (("a", "b"), ("10.0.0.0/8",))
+    narrow = make(deployments=["b"], networks=["10.9.0.0/16", "10.0.0.7"])
+    assert (narrow.deployments, narrow.networks) == (("b",), ("10.9.0.0/16", "10.0.0.7/32"))
+    world.tenancy.rotate_key(maker, narrow.id, timedelta())
+    for bounds in ({"deployments": ["c"]}, {"networks": ["11.0.0.0/8"]}, {"networks": ["::/0"]}):
+        with pytest.raises(Forbidden):
+            make(**bounds)
+    with pytest.raises(Forbidden):
+        world.tenancy.rotate_key(maker, wide.id, timedelta())
+    with pytest.raises(Forbidden):
+        world.tenancy.create_bounded_key(
+            maker, "wider", "manage", None, deployments=None, networks=None
+        )
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"deployments": []},
+        {"networks": []},
+        {"deployments": ["No!"]},
+        {"deployments": ["a"] * 101},
+        {"networks": ["10.0.0.0/33"]},
+        {"networks": ["10.0.0.1/8"]},
+        {"networks": ["localhost"]},
+    ],
+)
+def test_bounds_that_are_none_are_refused(world: World, bounds: dict[str, list[str]]) -> None:
+    world.tenancy.open(OPERATOR)
+    with pytest.raises(Invalid):
+        world.tenancy.create_key(
+            world.tenant(),
+            "app",
+            Scope.INFER,
+            deployments=bounds.get("deployments"),
+            networks=bounds.get("networks"),
+        )

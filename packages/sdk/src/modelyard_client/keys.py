@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 
@@ -26,6 +26,10 @@ class Key(msgspec.Struct, frozen=True):
     hint: str = ""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    deployments: list[str] | None = None
+    networks: list[str] | None = None
+    former_until: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -37,6 +41,7 @@ class NewKey(msgspec.Struct, frozen=True):
     scope: str
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    former_until: datetime | None = None
 
 
 class Keys:
@@ -51,17 +56,33 @@ class Keys:
         scope: str = "infer",
         expires_at: datetime | None = None,
         *,
+        deployments: Sequence[str] | None = None,
+        networks: Sequence[str] | None = None,
         settle: float = SETTLE_SECONDS,
     ) -> NewKey:
         """Make a key of scope `infer`, `manage`, `admin`, or of finer words such as `models:read`
-        with spaces between; no wider than the caller's own.
+        with spaces between; no wider than the caller's own. It may be bound to some deployments
+        and to networks (CIDR).
 
         Returns after `settle` seconds more, so that every gateway knows the key when you use it.
         """
-        body = {"name": name, "scope": scope}
+        body: dict[str, Any] = {"name": name, "scope": scope}
         if expires_at is not None:
             body["expires_at"] = expires_at.isoformat()
+        if deployments is not None:
+            body["deployments"] = deployments
+        if networks is not None:
+            body["networks"] = networks
         made = self._transport.request("POST", route("keys"), NewKey, body=body)
+        time.sleep(settle)
+        return made
+
+    def rotate(
+        self, key_id: str, overlap: timedelta = timedelta(), *, settle: float = SETTLE_SECONDS
+    ) -> NewKey:
+        """Give the key a new secret; the one that it has had is good for `overlap` longer."""
+        body = {"overlap_seconds": round(overlap.total_seconds())}
+        made = self._transport.request("POST", route("keys", key_id, "rotate"), NewKey, body=body)
         time.sleep(settle)
         return made
 

@@ -10,10 +10,10 @@ from modelyard.adapters.memory.providers import providers_of
 from modelyard.adapters.memory.quotas import wanted_quotas
 from modelyard.adapters.memory.state import State
 from modelyard.adapters.memory.store import MemoryStore
-from modelyard.adapters.routes import wanted_route
+from modelyard.adapters.routes import key_entries, wanted_route
 from modelyard.core.clock import Clock
 from modelyard.deployment.deployment import ReplicaReport, ReplicaState
-from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedName, WantedRoute
+from modelyard.serving.ports import ReplicaOutcome, Wanted, WantedName, WantedRoute
 
 
 class MemoryControlPlane:
@@ -31,9 +31,10 @@ class MemoryControlPlane:
         now = self._clock.now()
         with self._store.read() as tx:
             keys = [
-                KeyEntry(key.hash, key.grant, key.expires_at)
+                entry
                 for key in tx.state.keys.values()
                 if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+                for entry in key_entries(key, now)
             ]
             names, quotas = _names(tx.state), wanted_quotas(tx.state)
             return Wanted(tx.state.revision, keys, _routes(tx.state), names, quotas)

@@ -67,6 +67,15 @@ class MemoryKeys:
         own = (key for key in self._state.keys.values() if key.tenant_id == self._tenant_id)
         return cut_newest(own, page, lambda key: key.id)
 
+    def rotate(self, key: ApiKey) -> None:
+        self._state.keys[key.id] = replace(
+            self.get(key.id),
+            hash=key.hash,
+            hint=key.hint,
+            former_hash=key.former_hash,
+            former_until=key.former_until,
+        )
+
     def revoke(self, key_id: str, at: datetime) -> ApiKey:
         key = self.get(key_id)
         if key.revoked_at is None:

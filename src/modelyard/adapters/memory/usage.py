@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from modelyard.adapters.memory.state import State
 from modelyard.billing.price import Price, PriceHistory
 from modelyard.billing.usage import Side, UsageBy, UsageQuery, UsageSum
@@ -73,11 +75,17 @@ class MemoryLedger:
         for event in events:
             if event.request_id not in self._state.usage:
                 self._state.usage[event.request_id] = (event, self._price_of(event))
+            self._note_use(event)
         self._state.offsets[journal_id] = max(end, self.offset(journal_id))
 
     def prices(self, price_ids: Collection[str]) -> Mapping[str, Price]:
         found = self._state.prices
         return {key: found[key][1] for key in price_ids if key in found}
+
+    def _note_use(self, event: PredictionMade) -> None:
+        key, at = self._state.keys.get(event.key_id), from_microseconds(event.at)
+        if key is not None and (key.last_used_at is None or key.last_used_at < at):
+            self._state.keys[key.id] = replace(key, last_used_at=at)
 
     def _price_of(self, event: PredictionMade) -> str | None:
         asked = (event.owner, event.deployment)

@@ -9,9 +9,10 @@ from typing import Final
 
 from sqlalchemy import and_, delete, insert, or_, select
 
-from modelyard.adapters.routes import wanted_route
+from modelyard.adapters.routes import key_entries, wanted_route
 from modelyard.adapters.store.catalogue import offered_to
 from modelyard.adapters.store.catalogue_tables import listings, subscriptions
+from modelyard.adapters.store.keys import KEY
 from modelyard.adapters.store.models import VERSION
 from modelyard.adapters.store.providers import OF_ALL, provider_of
 from modelyard.adapters.store.quotas import rates_of_deployments, wanted_quotas
@@ -27,23 +28,17 @@ from modelyard.adapters.store.schema import (
 )
 from modelyard.adapters.store.tenant_rows import upsert
 from modelyard.adapters.store.transaction import SqlStore
-from modelyard.core.access import Grant
 from modelyard.core.clock import Clock
 from modelyard.core.quotas import Measure
 from modelyard.deployment.deployment import ReplicaState
 from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
-from modelyard.serving.ports import KeyEntry, ReplicaOutcome, Wanted, WantedName
+from modelyard.serving.ports import ReplicaOutcome, Wanted, WantedName
+from modelyard.tenancy.key import ApiKey
 
 NUMBER: Final = select(revision.c.number)
 
-KEYS: Final = select(
-    api_keys.c.hash,
-    api_keys.c.id,
-    api_keys.c.tenant_id,
-    api_keys.c.scope,
-    api_keys.c.expires_at,
-).where(api_keys.c.revoked_at.is_(None))
+KEYS: Final = select(*KEY).where(api_keys.c.revoked_at.is_(None))
 
 ROUTES: Final = (
     select(
@@ -85,7 +80,8 @@ class SqlControlPlane:
             return number
 
     def wanted(self) -> Wanted:
-        in_force = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > self._clock.now())
+        now = self._clock.now()
+        in_force = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
         with self._store.connection(writes=False) as connection:
             number = connection.execute(NUMBER).scalar_one()
             keys = connection.execute(KEYS.where(in_force)).all()
@@ -99,10 +95,7 @@ class SqlControlPlane:
             rates = rates_of_deployments(connection) if priced else {}
         return Wanted(
             number,
-            [
-                KeyEntry(hash_, Grant(key_id, tenant_id, scope), expires_at)
-                for hash_, key_id, tenant_id, scope, expires_at in keys
-            ],
+            [entry for row in keys for entry in key_entries(ApiKey(*row), now)],
             [
                 wanted_route(
                     deployment_id,

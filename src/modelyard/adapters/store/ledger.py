@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import astuple
 from sqlalchemy import Connection, Dialect, select
 
+from modelyard.adapters.store.keys import note_use
 from modelyard.adapters.store.prices import PRICE, price_of, prices_of
 from modelyard.adapters.store.schema import journal_offsets, prices
 from modelyard.adapters.store.tenant_rows import upsert
@@ -39,6 +40,11 @@ class SqlLedger:
                 for key, event in zip(priced, events, strict=True)
             ]
             self._connection.exec_driver_sql(_insertion(dialect), rows)
+            used: dict[str, int] = {}
+            for event in events:
+                if event.at > used.get(event.key_id, 0):
+                    used[event.key_id] = event.at
+            note_use(self._connection, used)
         moved = upsert(dialect, journal_offsets).values(journal_id=journal_id, ingested=end)
         self._connection.execute(
             moved.on_conflict_do_update(

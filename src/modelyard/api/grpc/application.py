@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelyard.api.authentication import Gate
 from modelyard.api.capacity import Capacity
 from modelyard.api.grpc.calls import InferenceCalls
 from modelyard.api.grpc.descriptions import Descriptions
@@ -20,9 +21,10 @@ def make_grpc_server(
     server_version: str,
     max_request_bytes: int,
     tracer: Tracer | None = None,
+    gate: Gate | None = None,
 ) -> GrpcServer:
     """A server that is not started yet."""
     calls = InferenceCalls(plane, capacity, max_request_bytes=max_request_bytes, tracer=tracer)
     descriptions = Descriptions(plane, extensions, server_version=server_version)
-    service = GrpcService(plane, calls, descriptions)
+    service = GrpcService(gate or Gate(plane), calls, descriptions)
     return GrpcServer(service, calls, max_request_bytes=max_request_bytes)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from grpc.aio import EOF, ServicerContext
 
-from modelyard.api.authentication import authenticate
 from modelyard.api.capacity import Capacity
 from modelyard.api.grpc.codec import GrpcCodec
 from modelyard.api.grpc.generated.inference_pb2 import (
@@ -33,6 +34,14 @@ WINDOW: Final = 32
 """Requests of one stream that may be under way; the client's next ones wait in its own buffers."""
 
 Context = ServicerContext[Any, Any]
+Admit = Callable[[str], Grant]
+"""Whom a stream's key lets in, now, from an address. Raises as `Gate.admit_caller` does."""
+
+
+def peer_of(context: Context) -> str:
+    """The caller's address, of `ipv4:127.0.0.1:50051` or `ipv6:%5B::1%5D:50051`."""
+    _, _, rest = context.peer().partition(":")
+    return unquote(rest.rpartition(":")[0]).strip("[]")
 
 
 async def refuse(context: Context, error: ModelyardError, *more: tuple[str, str]) -> None:
@@ -112,7 +121,7 @@ class InferenceCalls:
         context.set_trailing_metadata(call.metadata)
         return answer
 
-    async def stream(self, secret: bytes, _: Any, context: Context) -> None:
+    async def stream(self, admit: Admit, _: Any, context: Context) -> None:
         """Answer the requests of a stream in their order, several being under way at a time.
 
         The key is asked about at every request: a stream may outlive it. One that is still open
@@ -120,7 +129,7 @@ class InferenceCalls:
         """
         calls: deque[Call] = deque()
         reading: asyncio.Task[Any] | None = None
-        ended = False
+        ended, peer = False, peer_of(context)
         try:
             while not (ended and not calls):
                 if reading is None and not ended and self._has_room(calls):
@@ -131,7 +140,7 @@ class InferenceCalls:
                     if message is EOF:
                         ended = True
                     else:
-                        grant = authenticate(self._plane, secret)
+                        grant = admit(peer)
                         calls.append(self._begin("ModelStreamInfer", grant, message, context))
                 ended = ended or self._stopping.done()
                 while calls and calls[0].answer.done():
