@@ -1,4 +1,4 @@
-"""How targets, keys and quotas become what a gateway knows: their rooms meet the data plane here."""
+"""How targets, keys and quotas become what a gateway knows: rooms meet the data plane here."""
 
 from __future__ import annotations
 
