@@ -19,7 +19,7 @@ import msgspec
 from modelyard.core.access import Grant
 from modelyard.core.errors import DeadlineExceeded, ModelyardError
 from modelyard.core.events import GONE, PredictionMade
-from modelyard.core.metering import Quantities
+from modelyard.core.metering import ANSWERED_BELOW, Quantities
 from modelyard.core.tensors import Tensor
 from modelyard.serving.cache import ResponseCache
 from modelyard.serving.limits.limits import KeyLimits, Reservation, Standing
@@ -271,7 +271,7 @@ class Exchange:
             "",
             wanted.deployment_id,
             "" if wanted.tenant_id == tenant_id else wanted.tenant_id,
-            0 if asked is None else asked.compute,
+            0 if asked is None or answer.status >= ANSWERED_BELOW else asked.compute,
         )
         route.metrics.observe(answer.status, duration)
         if answer.prompt_tokens:
