@@ -13,9 +13,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import msgspec
+
+if TYPE_CHECKING:
+    from modelyard.training.trainers.algorithm import Axis
 
 FOLDER: Final = Path(__file__).parents[1] / "docs/reference"
 _REGION: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.S)
@@ -143,7 +146,17 @@ def algorithms() -> str:
         parts.append(f"\n### {algorithm.name}\n\n{tasks.capitalize()}.\n")
         rows = [(f"`{name}`", one.expected) for name, one in sorted(algorithm.parameters.items())]
         parts.append(_table(("parameter", "values"), rows) if rows else "\nNo parameters.\n")
+        sought = [f"`{name}` {_sought(axis)}" for name, axis in sorted(algorithm.space.items())]
+        if sought:
+            parts.append(f"\nTuning looks for {'; '.join(sought)}.\n")
     return "".join(parts)
+
+
+def _sought(axis: Axis) -> str:
+    if axis.choices:
+        return "among " + ", ".join(str(one) for one in axis.choices)
+    scale = ", by orders of magnitude" if axis.log else ""
+    return f"from {axis.low:g} to {axis.high:g}{scale}"
 
 
 def scores() -> str:

@@ -54,6 +54,7 @@ def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
         ("description", card.description),
         ("task", card.task),
         ("algorithm", card.algorithm),
+        ("tuned", _tuned(card) if card.tuning else None),
         ("target", card.target),
         ("dataset", f"{dataset} version {lineage.get('dataset_version')}" if dataset else None),
         (
@@ -65,6 +66,14 @@ def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
         ("ONNX form", _parity(version.parity) if version.parity else None),
         *(("warning", warning) for warning in card.warnings),
     ]
+
+
+def _tuned(card: Card) -> str:
+    found = card.tuning
+    if found is None:
+        return ""
+    before = "" if found.first is None else f", {found.first:.4f} before"
+    return f"{card.metric} {found.score:.4f} in cross-validation{before}; {found.trials} trials"
 
 
 def _tensor(spec: TensorSpec) -> str:

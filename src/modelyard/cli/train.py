@@ -41,6 +41,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     dataset_version: int | None = None,
     test_fraction: float | None = None,
     folds: int | None = None,
+    trials: int | None = None,
+    tune_seconds: float | None = None,
     seed: int | None = None,
     alias: str | None = None,
     wait: bool = False,
@@ -61,6 +63,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         dataset_version: The dataset's version; the newest if not given.
         test_fraction: The share of rows that is held out to measure the result.
         folds: The folds of the cross-validation.
+        trials: Tune the parameters of the algorithm, or of the best one, in so many trials.
+        tune_seconds: Begin no trial after so many seconds of tuning.
         seed: Of everything that is random.
         alias: Point this alias, such as champion, at the new version.
         wait: Follow the job to its end, and show how well the version does.
@@ -79,6 +83,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             dataset_version=dataset_version,
             test_fraction=test_fraction,
             folds=folds,
+            trials=trials,
+            tune_seconds=tune_seconds,
             seed=seed,
             alias=alias,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -15,6 +17,24 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     spread: float | None = None
     seconds: float = 0.0
     error: str = ""
+
+
+class Tuning(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a search for better parameters has found.
+
+    `score` is that of the best trial, `first` that of the parameters as they are without tuning,
+    both the mean of the metric over the folds. `pruned` of the trials were given up early,
+    `failed` could not be carried through.
+    """
+
+    trials: int
+    best: int
+    score: float
+    first: float | None = None
+    parameters: dict[str, Any] = {}
+    pruned: int = 0
+    failed: int = 0
+    seconds: float = 0.0
 
 
 class Confusion(msgspec.Struct, frozen=True):
@@ -37,5 +57,6 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     metrics: dict[str, float] = {}
     confusion: Confusion | None = None
     leaderboard: tuple[Candidate, ...] = ()
+    tuning: Tuning | None = None
     warnings: tuple[str, ...] = ()
     description: str = ""

@@ -11,7 +11,7 @@ from msgspec import Meta
 from modelyard.core import ids
 from modelyard.core.clock import Clock
 from modelyard.core.errors import Invalid
-from modelyard.core.jobs import Job, JobEvent
+from modelyard.core.jobs import MAX_ATTEMPTS, Job, JobEvent
 from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
@@ -25,6 +25,8 @@ from modelyard.training.trainers.catalogue import candidates
 
 TRAIN: Final = "train"
 MAX_EVENTS: Final = 1000
+RESUMED_ATTEMPTS: Final = 10
+"""Of a tuning, which goes on where the attempt before was killed, and may run for days."""
 
 
 class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,12 +58,14 @@ class JobService:
             known = ", ".join(f"'{name}'" for name in sorted(self._checks))
             raise Invalid(f"job kind {kind[:40]!r} is unknown; there is {known}")
         with self._store.begin() as tx:
+            checked = check(tx, tenant_id, spec)
             job = Job(
                 id=ids.new_id(ids.JOB),
                 tenant_id=tenant_id,
                 kind=kind,
-                spec=check(tx, tenant_id, spec),
+                spec=checked,
                 created_at=self._clock.now(),
+                max_attempts=RESUMED_ATTEMPTS if checked.get("trials") else MAX_ATTEMPTS,
             )
             tx.jobs(tenant_id).add(job)
             return job
@@ -150,5 +154,7 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:
         algorithms[0].check(task.parameters)
+        if task.trials:
+            algorithms[0].axes(task.parameters)
     elif task.parameters:
         raise Invalid("spec.parameters belong to one algorithm: name it, or leave them out")

@@ -52,15 +52,21 @@ def compare(
     """Score the algorithms that suit the problem."""
     suited, notes = _suited(algorithms, problem)
     if len(rows) > COMPARED_ROWS:
-        rows = rows.take(sample(rows.target, COMPARED_ROWS, problem.task, rules.seed))
-        notes.append(f"the algorithms were compared on a sample of {len(rows)} rows")
-    splits = list(folds(rows, problem.task, rules.folds, rules.seed))
+        notes.append(f"the algorithms were compared on a sample of {COMPARED_ROWS} rows")
+    splits = splits_of(rows, problem, rules)
     share = 1 / len(suited)
     board = [
         _Trial(algorithm, problem, splits, rules).run(portion(report, number * share, share))
         for number, algorithm in enumerate(suited)
     ]
     return Comparison(_ranked(board, rules.metric), tuple(notes))
+
+
+def splits_of(rows: Rows, problem: Problem, rules: Rules) -> list[tuple[Rows, Rows]]:
+    """The folds, of a sample where there are more rows than comparing needs."""
+    if len(rows) > COMPARED_ROWS:
+        rows = rows.take(sample(rows.target, COMPARED_ROWS, problem.task, rules.seed))
+    return list(folds(rows, problem.task, rules.folds, rules.seed))
 
 
 def _suited(

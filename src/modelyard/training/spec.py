@@ -64,7 +64,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Train on the Parquet file `table` in the scratch folder.
 
     `task`, `metric` and `include` (the features) are chosen from the data where they are None.
-    Clustering and anomaly detection have no target.
+    Clustering and anomaly detection have no target. With `trials` the algorithm's parameters are
+    tuned in so many trials, or in as many as begin within `tune_seconds`.
     """
 
     table: _File
@@ -78,6 +79,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Annotated[dict[str, Any], Meta(max_length=MAX_PARAMETERS)] = {}
     include: Annotated[tuple[_ColumnName, ...], Meta(max_length=10_000)] | None = None
     exclude: Annotated[tuple[_ColumnName, ...], Meta(max_length=10_000)] = ()
+    trials: Annotated[int, Meta(ge=0, le=1000)] = 0
+    tune_seconds: Annotated[float, Meta(gt=0, le=1_000_000)] | None = None
 
 
 def read_spec(scratch: Path, kind: type[Spec]) -> Spec:

@@ -18,9 +18,11 @@ def train(scratch: Path, report: Report) -> None:
     import polars as pl
 
     from modelyard.training.training import train as train_on
+    from modelyard.training.trial import read_trials
 
     spec = read_spec(scratch, TrainSpec)
-    trained = train_on(pl.read_parquet(scratch / spec.table), spec, scratch, report)
+    table = pl.read_parquet(scratch / spec.table)
+    trained = train_on(table, spec, scratch, report, read_trials(scratch))
     _write(scratch, trained)
 
 

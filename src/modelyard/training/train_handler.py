@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +22,10 @@ from modelyard.training.jobs import TrainOrder, read_train_spec
 from modelyard.training.outcomes import left_file, read_result
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.trained import Trained
+from modelyard.training.trial import past_trials, write_trials
+
+_PART: Final = 500
+"""Events that are read at a time."""
 
 
 class TrainHandler:
@@ -45,6 +50,16 @@ class TrainHandler:
         order, spec = read_train_spec(job.spec)
         self._blobs.fetch(self._dataset(job, order).table, scratch / spec.table)
         (scratch / SPEC_FILE).write_bytes(msgspec.json.encode(spec))
+        if spec.trials and job.attempt > 1:
+            write_trials(past_trials(self._story(job)), scratch)
+
+    def _story(self, job: Job) -> Iterator[Mapping[str, Any]]:
+        """The data of what earlier attempts have told: the trials of a tuning are among it."""
+        after = 0
+        with self._store.read() as tx:
+            while events := tx.jobs(job.tenant_id).events(job.id, after, _PART):
+                yield from (event.data for event in events)
+                after = events[-1].seq
 
     def complete(self, job: Job, scratch: Path) -> Completion:
         """Store the model's files; the completion registers the version and moves the alias."""

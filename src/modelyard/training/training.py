@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from modelyard.core.errors import Invalid
 from modelyard.core.tasks import Progress, Report
 from modelyard.registry.artifact import Format
@@ -27,6 +29,8 @@ from modelyard.training.suspicion import suspicions
 from modelyard.training.trained import Produced, Trained
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import ALGORITHMS, candidates, check_algorithm
+from modelyard.training.trial import Trial
+from modelyard.training.tuning import Search, tune
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +38,15 @@ if TYPE_CHECKING:
 NATIVE_FILE: Final = "native.joblib"
 ONNX_FILE: Final = "model.onnx"
 FEATURES_FILE: Final = "features.json"
-LIBRARIES: Final = ("scikit-learn", "numpy", "polars", "onnx", "skl2onnx", "onnxruntime")
+LIBRARIES: Final = (
+    "scikit-learn",
+    "numpy",
+    "polars",
+    "onnx",
+    "skl2onnx",
+    "onnxruntime",
+    "optuna",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +54,16 @@ _COMPARED, _FITTED, _EVALUATED = 0.75, 0.9, 0.93
 """How far a training has come after each of its steps."""
 
 
-def train(table: pl.DataFrame, spec: TrainSpec, folder: Path, report: Report) -> Trained:
+def train(
+    table: pl.DataFrame,
+    spec: TrainSpec,
+    folder: Path,
+    report: Report,
+    past: tuple[Trial, ...] = (),
+) -> Trained:
     """Train on a canonical table (see `table.py`) and write the model's files to `folder`.
+
+    `past` trials of a tuning that was interrupted are not run again.
 
     Raises:
         Invalid: the specification does not fit the table; the message says what would.
@@ -61,13 +81,20 @@ def train(table: pl.DataFrame, spec: TrainSpec, folder: Path, report: Report) ->
     comparison = Comparison()
     algorithm = algorithms[0]
     if spec.algorithm == AUTO:
-        comparison = compare(algorithms, problem, inside, rules, portion(report, 0.0, _COMPARED))
+        share = _COMPARED / 3 if spec.trials else _COMPARED
+        comparison = compare(algorithms, problem, inside, rules, portion(report, 0.0, share))
         algorithm = ALGORITHMS[comparison.best]
+    tuning = None
+    if spec.trials:
+        search = Search(algorithm, problem, rules, parameters, spec.trials, spec.tune_seconds, past)
+        tuning = tune(search, inside, portion(report, _COMPARED / 3, _COMPARED * 2 / 3))
+        parameters = tuning.parameters
     report(Progress(f"training {algorithm.name} on {len(inside)} rows", _COMPARED))
     fitted = fit(algorithm, problem, inside, spec.seed, parameters)
     report(Progress("evaluating on the held-out rows", _FITTED))
     notes = (*problem.warnings, *dropped, *suspicions(table, problem), *comparison.warnings)
     card = _card(fitted, problem, outside, rules, comparison, notes)
+    card = msgspec.structs.replace(card, tuning=tuning)
     report(Progress("converting to ONNX and comparing on the held-out rows", _EVALUATED))
     converted, parity = _convert(fitted.pipeline, problem, outside.features)
     return Trained(

@@ -70,12 +70,19 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "parameters": {},
         "include": None,
         "exclude": [],
+        "trials": 0,
+        "tune_seconds": None,
     }
     assert jobs.get(OURS, job.id) == job
     assert jobs.list(OURS, PageRequest()).items == [job]
     # What is kept can be read again by the worker.
     order, task = read_train_spec(job.spec)
     assert (order.dataset_version, task.algorithm) == (2, "svm")
+
+
+def test_a_tuning_may_be_killed_often(jobs: JobService) -> None:
+    assert jobs.submit(OURS, "train", spec(trials=5)).max_attempts == 10
+    assert jobs.submit(OURS, "train", spec()).max_attempts == 3
 
 
 def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
@@ -88,7 +95,7 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"target": "churn"}, "there is no target column 'churn'; the columns are 'age'"),
         ({"target": "signed_up"}, "holds times"),
         ({"include": ["agee"]}, "no column 'agee'"),
-        ({"exclude": ["age", "income"]}, "no column is left"),
+        ({"exclude": ["age", "income", "signed_up"]}, "no column is left"),
         ({"model": "Churn!"}, "model name"),
         ({"alias": "Best One"}, "alias name"),
         ({"model": None}, r"spec: .* at `\$.model`"),
@@ -102,6 +109,9 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"algorithm": "linear", "task": "classification"}, "does not do classification"),
         ({"metric": "rmse"}, "no metric 'rmse' for classification"),
         ({"algorithm": "svm", "parameters": {"depth": 3}}, "no parameter 'depth'"),
+        ({"algorithm": "svm", "trials": -1}, r"at `\$.trials`"),
+        ({"algorithm": "naive_bayes", "trials": 5, "parameters": {"var_smoothing": 0}}, "to tune"),
+        ({"target": None}, "there is no target column; name it, or a task that has none"),
         ({"parameters": {"depth": 3}}, "belong to one algorithm"),
     ],
 )

@@ -82,6 +82,19 @@ class Candidate(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class Tuning(msgspec.Struct, frozen=True):
+    """What a search for better parameters has found; `first` is the score without it."""
+
+    trials: int
+    best: int
+    score: float
+    first: float | None = None
+    parameters: dict[str, Any] = {}
+    pruned: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
 class Confusion(msgspec.Struct, frozen=True):
     """Counts by true class (rows) and predicted class (columns)."""
 
@@ -102,6 +115,7 @@ class Card(msgspec.Struct, frozen=True):
     metrics: dict[str, float] = {}
     confusion: Confusion | None = None
     leaderboard: list[Candidate] = []
+    tuning: Tuning | None = None
     warnings: list[str] = []
     description: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -90,6 +90,19 @@ def flag() -> Parameter:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Where tuning looks for a parameter: from `low` to `high`, evenly or by orders of magnitude
+    (`log`), in whole numbers or not; or among `choices`.
+    """
+
+    low: float = 0
+    high: float = 0
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
 class Fit:
     """What an estimator is built for. `rarest` is the size of the smallest class."""
 
@@ -109,7 +122,8 @@ class Algorithm:
     `scaled` says that it wants inputs of like size. `max_rows` bounds what it is trained on: work
     grows faster than its rows. `max_cells` bounds rows times width in the same way. `auto` passes
     over one that is not `tried`: another is nearly always better. `library` is a package that it
-    needs and that may be absent, and the name of the extra that brings it.
+    needs and that may be absent, and the name of the extra that brings it. `space` is where tuning
+    looks, for each parameter that matters.
     """
 
     name: str
@@ -122,6 +136,7 @@ class Algorithm:
     suits_sparse: bool = True
     tried: bool = True
     library: str = ""
+    space: Mapping[str, Axis] = field(default_factory=dict)
 
     @property
     def available(self) -> bool:
@@ -131,6 +146,19 @@ class Algorithm:
     def row_limit(self, width: int) -> int:
         """How many rows of this width it is trained on at most."""
         return max(1000, min(self.max_rows, self.max_cells // max(width, 1)))
+
+    def axes(self, fixed: Collection[str]) -> dict[str, Axis]:
+        """Where tuning looks when some parameters are set.
+
+        Raises:
+            Invalid: there is nothing left to tune.
+        """
+        axes = {name: axis for name, axis in self.space.items() if name not in fixed}
+        if not axes:
+            raise Invalid(
+                f"algorithm '{self.name}' has no parameter to tune that is not set already"
+            )
+        return axes
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as the estimator takes them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from modelyard.training.spec import TaskKind
-from modelyard.training.trainers.algorithm import Algorithm, Estimator, Fit, flag, real
+from modelyard.training.trainers.algorithm import Algorithm, Axis, Estimator, Fit, flag, real
 
 
 def _naive_bayes(fit: Fit) -> Estimator:
@@ -32,4 +32,5 @@ NAIVE_BAYES: Final = Algorithm(
     build=_naive_bayes,
     scaled=True,
     max_rows=1_000_000,
+    space={"var_smoothing": Axis(1e-12, 1, log=True)},
 )

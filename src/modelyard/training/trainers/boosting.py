@@ -7,6 +7,7 @@ from typing import Final
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
     Algorithm,
+    Axis,
     Estimator,
     Fit,
     Parameter,
@@ -60,6 +61,14 @@ _BOTH: Final = {
     "reg_lambda": real(0, 1e6),
 }
 
+_SOUGHT: Final = {
+    "n_estimators": Axis(50, 1000, log=True, whole=True),
+    "learning_rate": Axis(0.005, 0.3, log=True),
+    "subsample": Axis(0.5, 1.0),
+    "colsample_bytree": Axis(0.3, 1.0),
+    "reg_lambda": Axis(1e-3, 100, log=True),
+}
+
 LIGHTGBM: Final = Algorithm(
     name="lightgbm",
     tasks=frozenset(TaskKind),
@@ -75,6 +84,11 @@ LIGHTGBM: Final = Algorithm(
     max_cells=200_000_000,
     suits_sparse=False,
     library="lightgbm",
+    space={
+        **_SOUGHT,
+        "num_leaves": Axis(4, 256, log=True, whole=True),
+        "min_child_samples": Axis(1, 100, log=True, whole=True),
+    },
 )
 
 XGBOOST: Final = Algorithm(
@@ -93,4 +107,5 @@ XGBOOST: Final = Algorithm(
     suits_sparse=False,
     tried=False,
     library="xgboost",
+    space={**_SOUGHT, "max_depth": Axis(2, 10, whole=True)},
 )

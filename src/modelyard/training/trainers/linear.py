@@ -7,6 +7,7 @@ from typing import Final
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
     Algorithm,
+    Axis,
     Estimator,
     Fit,
     choice,
@@ -85,6 +86,7 @@ RIDGE: Final = Algorithm(
     build=_ridge,
     scaled=True,
     max_rows=1_000_000,
+    space={"alpha": Axis(1e-4, 1e4, log=True)},
 )
 
 _SHRUNK: Final = {
@@ -103,6 +105,7 @@ LASSO: Final = Algorithm(
     scaled=True,
     max_rows=1_000_000,
     tried=False,
+    space={"alpha": Axis(1e-5, 10, log=True)},
 )
 
 ELASTIC_NET: Final = Algorithm(
@@ -112,6 +115,7 @@ ELASTIC_NET: Final = Algorithm(
     build=_elastic_net,
     scaled=True,
     max_rows=1_000_000,
+    space={"alpha": Axis(1e-5, 10, log=True), "l1_ratio": Axis(0, 1)},
 )
 
 LOGISTIC_REGRESSION: Final = Algorithm(
@@ -128,4 +132,5 @@ LOGISTIC_REGRESSION: Final = Algorithm(
     build=_logistic_regression,
     scaled=True,
     max_rows=500_000,
+    space={"C": Axis(1e-4, 1e4, log=True)},
 )

@@ -7,6 +7,7 @@ from typing import Final
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
     Algorithm,
+    Axis,
     Estimator,
     Fit,
     choice,
@@ -54,4 +55,9 @@ MLP: Final = Algorithm(
     max_rows=100_000,
     max_cells=20_000_000,
     suits_sparse=False,
+    space={
+        "hidden_layer_sizes": Axis(choices=((32,), (100,), (256,), (64, 32), (128, 64))),
+        "alpha": Axis(1e-6, 1, log=True),
+        "learning_rate_init": Axis(1e-4, 0.03, log=True),
+    },
 )

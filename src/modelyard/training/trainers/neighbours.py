@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from modelyard.training.spec import TaskKind
-from modelyard.training.trainers.algorithm import Algorithm, Estimator, Fit, choice, whole
+from modelyard.training.trainers.algorithm import Algorithm, Axis, Estimator, Fit, choice, whole
 
 
 def _nearest_neighbours(fit: Fit) -> Estimator:
@@ -32,4 +32,8 @@ NEAREST_NEIGHBOURS: Final = Algorithm(
     max_cells=2_000_000,
     suits_sparse=False,
     tried=False,
+    space={
+        "n_neighbors": Axis(1, 50, log=True, whole=True),
+        "weights": Axis(choices=("uniform", "distance")),
+    },
 )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
     Algorithm,
+    Axis,
     Estimator,
     Fit,
     choice,
@@ -87,4 +88,5 @@ SVM: Final = Algorithm(
     build=_machine,
     scaled=True,
     max_rows=100_000,
+    space={"C": Axis(1e-3, 1e3, log=True), "gamma": Axis(1e-4, 10, log=True)},
 )

@@ -12,6 +12,7 @@ from typing import Final
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
     Algorithm,
+    Axis,
     Estimator,
     Fit,
     Parameter,
@@ -112,6 +113,10 @@ DECISION_TREE: Final = Algorithm(
     max_rows=1_000_000,
     suits_sparse=False,
     tried=False,
+    space={
+        "max_depth": Axis(2, 32, log=True, whole=True),
+        "min_samples_leaf": Axis(1, 50, log=True, whole=True),
+    },
 )
 
 RANDOM_FOREST: Final = Algorithm(
@@ -123,6 +128,12 @@ RANDOM_FOREST: Final = Algorithm(
     max_rows=200_000,
     max_cells=20_000_000,
     suits_sparse=False,
+    space={
+        "n_estimators": Axis(50, 400, whole=True),
+        "max_depth": Axis(3, 32, log=True, whole=True),
+        "min_samples_leaf": Axis(1, 20, log=True, whole=True),
+        "max_features": Axis(0.1, 1.0),
+    },
 )
 
 GRADIENT_BOOSTING: Final = Algorithm(
@@ -138,4 +149,10 @@ GRADIENT_BOOSTING: Final = Algorithm(
     scaled=False,
     max_rows=1_000_000,
     suits_sparse=False,
+    space={
+        "n_estimators": Axis(50, 500, log=True, whole=True),
+        "learning_rate": Axis(0.01, 0.3, log=True),
+        "max_depth": Axis(2, 8, whole=True),
+        "min_samples_leaf": Axis(1, 50, log=True, whole=True),
+    },
 )

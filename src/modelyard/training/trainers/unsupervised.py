@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from modelyard.training.spec import TaskKind
-from modelyard.training.trainers.algorithm import Algorithm, Estimator, Fit, choice, real, whole
+from modelyard.training.trainers.algorithm import (
+    Algorithm,
+    Axis,
+    Estimator,
+    Fit,
+    choice,
+    real,
+    whole,
+)
 
 
 def _k_means(fit: Fit) -> Estimator:
@@ -34,6 +42,7 @@ K_MEANS: Final = Algorithm(
     build=_k_means,
     scaled=True,
     max_rows=500_000,
+    space={"n_clusters": Axis(2, 20, whole=True)},
 )
 
 ISOLATION_FOREST: Final = Algorithm(

@@ -105,6 +105,21 @@ def test_every_parameter_is_one_of_the_estimator_s(name: str, task: TaskKind) ->
     assert set(algorithm.parameters) - only_of_the_other_task <= known
 
 
+@pytest.mark.parametrize("name", [name for name, one in ALGORITHMS.items() if one.space])
+def test_tuning_looks_within_the_bounds_of_each_parameter(name: str) -> None:
+    algorithm = ALGORITHMS[name]
+    for parameter, axis in algorithm.space.items():
+        ends = [int(end) if axis.whole else float(end) for end in (axis.low, axis.high)]
+        for value in axis.choices or ends:
+            algorithm.check({parameter: value})
+
+
+def test_what_is_set_is_not_tuned() -> None:
+    assert set(ALGORITHMS["elastic_net"].axes({"alpha"})) == {"l1_ratio"}
+    with pytest.raises(Invalid, match="'ridge' has no parameter to tune that is not set already"):
+        ALGORITHMS["ridge"].axes({"alpha"})
+
+
 def test_work_is_bounded_by_rows_and_by_cells() -> None:
     forest = ALGORITHMS["random_forest"]
     assert forest.row_limit(1) == 200_000

@@ -1,0 +1,141 @@
+"""Tuning: better parameters, found again after any interruption."""
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from modelyard.core.errors import Invalid
+from modelyard.core.jobs import JobState
+from modelyard.registry.card import Tuning
+from modelyard.registry.model import Reference
+from modelyard.training.trial import past_trials, write_trials
+from tests.integration.training.room import OURS, Room
+from tests.integration.training.tables import bundled, customers
+from tests.integration.training.test_train import Run
+
+SPEC: dict[str, Any] = {"algorithm": "lightgbm", "trials": 9, "folds": 3}
+
+
+def found(run: Run) -> Tuning:
+    tuning = run.result.card.tuning
+    assert tuning is not None
+    return msgspec.structs.replace(tuning, seconds=0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("whole"), bundled("diabetes"), **SPEC)
+
+
+def test_it_finds_better_parameters_and_trains_with_them(whole: Run) -> None:
+    tuning = found(whole)
+    assert tuning.trials == 9
+    assert tuning.first is not None
+    assert tuning.score > tuning.first + 0.02
+    assert tuning.pruned + tuning.failed < 9
+    used = whole.result.parameters
+    assert tuning.parameters.items() <= used.items()
+    assert 50 <= used["n_estimators"] <= 1000
+    assert whole.result.parity.agreed, whole.result.parity.reason
+    told = past_trials(line.data for line in whole.story)
+    assert [trial.trial for trial in told] == list(range(9))
+
+
+@pytest.mark.parametrize("after", [1, 4, 8])
+def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(
+    tmp_path: Path, whole: Run, after: int
+) -> None:
+    past = past_trials(line.data for line in whole.story)[:after]
+    write_trials(past, tmp_path)
+    resumed = Run(tmp_path, bundled("diabetes"), **SPEC)
+    ran = [line.data["trial"] for line in resumed.story if "trial" in line.data]
+    assert ran == list(range(after, 9))
+    assert found(resumed) == found(whole)
+
+
+def test_what_is_set_stays_and_the_rest_is_tuned(tmp_path: Path) -> None:
+    run = Run(
+        tmp_path,
+        bundled("iris"),
+        algorithm="svm",
+        trials=4,
+        folds=2,
+        parameters={"C": 3, "kernel": "rbf"},
+    )
+    tuning = found(run)
+    assert (tuning.parameters["C"], tuning.parameters["kernel"]) == (3, "rbf")
+    assert set(tuning.parameters) <= {"C", "kernel", "gamma"}
+
+
+def test_auto_tunes_the_best(tmp_path: Path) -> None:
+    run = Run(tmp_path, customers(200), trials=3, folds=2)
+    assert found(run).trials == 3
+    assert run.result.card.leaderboard[0].algorithm == run.result.card.algorithm
+
+
+def test_no_trial_begins_after_the_time_is_up(tmp_path: Path) -> None:
+    run = Run(tmp_path, bundled("iris"), algorithm="ridge", trials=500, tune_seconds=0.3, folds=2)
+    assert 1 <= found(run).trials < 500
+
+
+def test_an_algorithm_with_nothing_to_tune_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="'linear' has no parameter to tune"):
+        Run(tmp_path, bundled("diabetes"), algorithm="linear", trials=3)
+
+
+def _kill_tasks(room: Room, job_id: str, times: int, seen: list[int]) -> None:
+    dice = random.Random(11)
+    while len(seen) < times and not room.jobs.get(OURS, job_id).state.final:
+        trials = [e for e in room.jobs.events(OURS, job_id) if "trial" in e.data]
+        if len(trials) > (seen[-1] if seen else 0):
+            time.sleep(dice.uniform(0, 0.3))
+            for child in psutil.Process().children(recursive=True):
+                if '"train"' in " ".join(child.cmdline()):
+                    child.kill()
+                    seen.append(len(trials))
+                    break
+        time.sleep(0.02)
+
+
+def test_a_job_that_is_killed_three_times_finds_what_an_undisturbed_one_finds(
+    tmp_path: Path, whole: Run
+) -> None:
+    room = Room(tmp_path)
+    bundled("diabetes").write_parquet(tmp_path / "diabetes.parquet")
+    room.datasets.add(
+        OURS, "diabetes", room.upload((tmp_path / "diabetes.parquet").read_bytes()), "d.parquet"
+    )
+    spec = {"model": "sugar", "dataset": "diabetes", "target": "target", **SPEC}
+    job = room.jobs.submit(OURS, "train", spec)
+    stop, seen = threading.Event(), list[int]()
+    killer = threading.Thread(target=_kill_tasks, args=(room, job.id, 3, seen))
+    waiter = threading.Thread(target=_wait, args=(room, job.id, stop))
+    killer.start()
+    waiter.start()
+    room.worker.run(stop)
+    killer.join()
+    waiter.join()
+    ended = room.jobs.get(OURS, job.id)
+    assert ended.state is JobState.SUCCEEDED, ended.failure
+    assert seen, "it was not killed once"
+    assert ended.attempt == len(seen) + 1
+    card = room.registry.version(OURS, Reference("sugar", version=1)).card
+    assert card.tuning is not None
+    assert msgspec.structs.replace(card.tuning, seconds=0) == found(whole)
+    trials = [e.data["trial"] for e in room.jobs.events(OURS, job.id) if "trial" in e.data]
+    assert sorted(set(trials)) == list(range(9))
+    assert len(trials) < 9 + 4, "what had been told is not run again"
+    room.store.close()
+
+
+def _wait(room: Room, job_id: str, stop: threading.Event) -> None:
+    deadline = time.monotonic() + 200
+    while not room.jobs.get(OURS, job_id).state.final and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stop.set()
