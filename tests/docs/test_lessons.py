@@ -17,7 +17,7 @@ from tests.postgres import Server
 
 HOW_TO = ROOT / "docs/how-to"
 # These start a server of their own, for they are about its settings or its files.
-OWN_SERVER = {"back-up.md", "run-on-postgresql.md"}
+OWN_SERVER = {"back-up.md", "run-on-postgresql.md", "use-a-provider.md"}
 FIVE_MINUTES = 300
 PRINTED_DATABASE = "postgresql+psycopg://modelyard:secret@127.0.0.1:5432/modelyard"
 GUIDES = sorted(
@@ -73,3 +73,11 @@ def test_the_guide_to_backup(newcomer: Reader) -> None:
 def test_the_guide_to_postgresql(newcomer: Reader, postgres_server: Server) -> None:
     replaced = {**newcomer.replaced, PRINTED_DATABASE: postgres_server.url}
     _follow(HOW_TO / "run-on-postgresql.md", newcomer._replace(replaced=replaced))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_guide_to_providers(newcomer: Reader) -> None:
+    blocks = read(HOW_TO / "use-a-provider.md").blocks
+    # It loads a language model, and starts two servers.
+    walk(blocks, newcomer.folder, newcomer.environ, newcomer.replaced, timeout=280)

@@ -334,7 +334,8 @@ def _check_ledger(server: Server, told: Any) -> None:
     usage = told["responses"]["usage"]
     assert rows["response"] == (200, "stop", usage["input_tokens"], usage["output_tokens"])
     status, finish, _, tokens = rows["left"]
-    assert (status, finish) == (499, "client_gone")
+    # A provider that is cut off has not counted yet.
+    assert (status, finish.removesuffix("+estimated")) == (499, "client_gone")
     # What had been generated before the engine heard of it: far from the 300 that were asked for.
     assert left["seen"] <= tokens < 150
     with Client(server.url, server.admin_key) as client:

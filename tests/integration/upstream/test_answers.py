@@ -159,6 +159,8 @@ async def test_choices_logprobs_and_refusals(gateway: AskingGateway, upstream: U
     assert told["usage"]["completion_tokens"] == 3
     assert told["usage"]["estimated"] is True
     assert told["usage"]["prompt_tokens"] > 0
+    await gateway.close()
+    assert gateway.events()[0].finish.endswith("+estimated")
 
 
 async def test_completions(gateway: AskingGateway, upstream: Upstream) -> None:

@@ -297,7 +297,7 @@ async def test_a_client_that_leaves_stops_it_and_pays_for_what_came(
     await asyncio.sleep(0)
     await gateway.close()
     [recorded] = gateway.events()
-    assert (recorded.status, recorded.finish) == (499, "client_gone")
+    assert (recorded.status, recorded.finish) == (499, "client_gone+estimated")
     assert (recorded.completion_tokens, recorded.prompt_tokens > 0) == (2, True)
 
 

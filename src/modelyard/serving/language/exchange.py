@@ -33,6 +33,8 @@ from modelyard.serving.snapshot import Route
 
 _log = logging.getLogger(__name__)
 
+ESTIMATED: Final = "+estimated"
+"""What follows the recorded end of a generation whose tokens nobody has counted."""
 CLIENT_GONE: Final = "client_gone"
 """How the end of a generation is recorded whose client went away."""
 ENGINE_GONE: Final = "engine_gone"
@@ -176,8 +178,9 @@ class TextExchange:
     # What the voices say
 
     def answered_by(self, name: str) -> None:
-        """Tell who answers."""
-        if self._edge is not None and self._error is None:
+        """Tell who answers, to those whose provider it is."""
+        ours = self._route is not None and self._route.wanted.tenant_id == self._grant.tenant_id
+        if ours and self._edge is not None and self._error is None:
             self._edge.answered_by(name)
 
     def piece(self, index: int, piece: Piece) -> None:
@@ -264,7 +267,7 @@ class TextExchange:
             prompt_tokens=usage.prompt,
             cached_tokens=usage.cached,
             completion_tokens=usage.completion,
-            finish=self._finish,
+            finish=f"{self._finish}{ESTIMATED if usage.estimated else ''}",
             deployment_id=wanted.deployment_id,
             owner_id="" if wanted.tenant_id == tenant_id else wanted.tenant_id,
         )
