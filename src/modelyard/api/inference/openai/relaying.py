@@ -41,7 +41,7 @@ CHAT_FIELDS: Final = _SAMPLING | {
     "tools",
     "top_logprobs",
 }
-COMPLETION_FIELDS: Final = _SAMPLING | {"best_of", "echo", "prompt", "suffix"}
+COMPLETION_FIELDS: Final = _SAMPLING | {"prompt"}
 """All that is ever passed on. What would have a provider keep, fetch or charge beyond the answer
 (`store`, `metadata`, `service_tier`, `user`, `web_search_options`) is not among them.
 """

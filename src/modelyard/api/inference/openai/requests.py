@@ -180,10 +180,13 @@ class CompletionRequest(_Common, frozen=True, kw_only=True):
     suffix: str | None = None
     best_of: int | None = None
 
-    def generations(self) -> list[Generation]:
-        """What is to be generated: all choices of the first prompt, then those of the next."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.best_of not in (None, self.choices):
             raise Unsupported("best_of", "best_of is not served: ask for n answers")
+
+    def generations(self) -> list[Generation]:
+        """What is to be generated: all choices of the first prompt, then those of the next."""
         asked = self.logprobs is not None
         # OpenAI's own default for completions.
         tokens = 16 if self.max_tokens is None else self.max_tokens
