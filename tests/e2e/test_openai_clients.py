@@ -13,12 +13,20 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
-from modelyard_client import Client, Upstream
+from modelyard_client import (
+    Client,
+    DeploymentFailed,
+    LanguageOptions,
+    ServingOptions,
+    Upstream,
+)
 from tests import real_models
 from tests.dataplane import wait_until
 from tests.e2e.conftest import Server, start_server, stop_server
@@ -77,9 +85,16 @@ def speaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Speaking]:
             smol = client.models.import_model("smol", real_models.brief_chat_model())
             assert smol.card.task == "text-generation"
             assert "135 million parameters in Q4_1" in smol.card.description
+            assert {(one.engine, one.error) for one in smol.card.engines} == {
+                ("openvino", ""),
+                ("llamacpp", ""),
+            }
+            assert all(one.alone > 0 for one in smol.card.engines)
             client.models.import_model("minilm", real_models.embedder())
-            for name in ("smol", "minilm"):
-                client.deployments.put(name, name)
+            # By name: which engine is the faster here is not to decide what is tested.
+            openvino = ServingOptions(language=LanguageOptions("openvino"))
+            client.deployments.put("smol", "smol", openvino)
+            client.deployments.put("minilm", "minilm")
             for name in ("smol", "minilm"):
                 client.deployments.wait_ready(name, SECONDS)
             client.prices.set("smol", "token", "0.60", input_amount="0.15")
@@ -111,6 +126,52 @@ def relaying(speaking: Speaking, tmp_path_factory: pytest.TempPathFactory) -> It
     finally:
         code = stop_server(started.process)
     assert code == 0
+
+
+def test_llama_cpp_answers_from_its_sandbox_and_builds_upon_what_it_was_asked(
+    speaking: Speaking,
+) -> None:
+    body = {
+        "model": "llama",
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "max_tokens": 4,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
+    llama = LanguageOptions("llamacpp", context=256, slots=2, threads=1)
+    with Client(speaking.server.url, speaking.server.admin_key) as client:
+        client.deployments.put("llama", "smol", ServingOptions(language=llama))
+        client.deployments.wait_ready("llama", SECONDS)
+
+        first, again = [_asked(speaking, body) for _ in range(2)]
+
+        client.deployments.delete("llama")
+    assert first["choices"][0]["message"]["content"] == again["choices"][0]["message"]["content"]
+    told = again["choices"][0]["logprobs"]["content"]
+    assert [len(each["top_logprobs"]) for each in told] == [2, 2, 2, 2]
+    assert first["usage"]["completion_tokens"] == 4
+    cached = [each["usage"]["prompt_tokens_details"]["cached_tokens"] for each in (first, again)]
+    assert cached == [0, first["usage"]["prompt_tokens"] - 1]
+
+
+def test_a_model_that_does_not_fit_is_refused_with_the_numbers(speaking: Speaking) -> None:
+    with Client(speaking.server.url, speaking.server.admin_key) as client:
+        language = LanguageOptions("llamacpp", context=384, slots=200)
+        options = ServingOptions(language=language, memory_bytes=1 << 30)
+        client.deployments.put("large", "smol", options)
+        with pytest.raises(DeploymentFailed, match=r"MiB of memory.*1024 MiB.*lower 'context'"):
+            client.deployments.wait_ready("large", 30)
+        client.deployments.delete("large")
+
+
+def _asked(speaking: Speaking, body: Any) -> Any:
+    address = urlsplit(speaking.server.url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=SECONDS)
+    with closing(connection):
+        headers = {"Authorization": f"Bearer {speaking.key}"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        return json.load(connection.getresponse())
 
 
 @pytest.mark.parametrize("fixture", ["speaking", "relaying"])

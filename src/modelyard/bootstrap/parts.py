@@ -104,5 +104,12 @@ def open_sandbox() -> Sandbox:
 
 def task_runner(settings: Settings, seconds: float | None) -> TaskRunner:
     from modelyard.adapters.engine.runner import ProcessTaskRunner
+    from modelyard.training.engines import TRY_ENGINE
 
-    return ProcessTaskRunner(open_sandbox(), MODULE, settings.task_memory_bytes, seconds)
+    return ProcessTaskRunner(
+        open_sandbox(),
+        MODULE,
+        settings.task_memory_bytes,
+        seconds,
+        deaf_servers=frozenset({TRY_ENGINE}),
+    )

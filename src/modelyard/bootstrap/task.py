@@ -13,5 +13,6 @@ def run(arguments: list[str]) -> int:
         "inspect": tasks.inspect_dataset,
         "open-model": tasks.open_model,
         "examine-model": tasks.examine_model,
+        "try-engine": tasks.examine_model,
     }
     return main(by_name, arguments)

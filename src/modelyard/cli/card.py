@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelyard.cli.display import facts, table
-from modelyard_client.models import Candidate, Card, Confusion, ModelVersion, Parity, TensorSpec
+from modelyard_client.models import (
+    Candidate,
+    Card,
+    Confusion,
+    EngineTrial,
+    ModelVersion,
+    Parity,
+    TensorSpec,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,6 +33,8 @@ def card_of(version: ModelVersion) -> Group:
         parts += ["", _metrics(card)]
     if card.confusion is not None and len(card.confusion.labels) <= _MANY:
         parts += ["", _confusion(card.confusion)]
+    if card.engines:
+        parts += ["", _engines(card.engines)]
     return Group(*parts)
 
 
@@ -87,6 +97,24 @@ def _parity(parity: Parity) -> str:
     if parity.largest_difference is not None:
         said += f", largest difference {parity.largest_difference:.1e}"
     return said
+
+
+def _engines(trials: Sequence[EngineTrial]) -> Table:
+    """In the server's order: `auto` takes the first that is installed."""
+    headings = ("ENGINE", "TOKENS/S ALONE", "TOGETHER", "LOADED IN", "NOTE")
+    rows = [
+        (trial.engine, "-", "-", "-", trial.error)
+        if trial.error
+        else (
+            trial.engine,
+            f"{trial.alone:.0f}",
+            f"{trial.together:.0f}",
+            f"{trial.load_seconds:.1f} s",
+            "",
+        )
+        for trial in trials
+    ]
+    return table(headings if any(trial.error for trial in trials) else headings[:-1], rows)
 
 
 def _metrics(card: Card) -> Table:

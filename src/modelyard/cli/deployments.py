@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from msgspec.structs import replace
@@ -12,7 +13,14 @@ from msgspec.structs import replace
 from modelyard.cli.display import Json, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.models import name_of
-from modelyard_client import ApiError, CacheOptions, Client, ReplicaOptions, ServingOptions
+from modelyard_client import (
+    ApiError,
+    CacheOptions,
+    Client,
+    LanguageOptions,
+    ReplicaOptions,
+    ServingOptions,
+)
 from modelyard_client.deployments import Deployment
 
 
@@ -40,6 +48,21 @@ class Options:
     """Without a request for so long, replicas beyond the fewest end."""
     memory_bytes: int | None = None
     """Most memory of one replica; 0 leaves it to the server."""
+    engine: Literal["auto", "openvino", "llamacpp"] | None = None
+    """What runs a language model; auto is what was fastest when it was registered."""
+    context: int | None = None
+    """Most tokens of a prompt and its answer together."""
+    slots: int | None = None
+    """Answers of a language model that are generated at once."""
+    threads: int | None = None
+    """Threads that a language model computes with; 0 is one for each core."""
+    kv_cache_mb: int | None = None
+    """MiB for the keys and values of all answers of a language model at once."""
+    chat_template: Path | None = None
+    """A file with a Jinja template in the place of the model's own."""
+
+
+_OF_LANGUAGE = ("engine", "context", "slots", "threads", "kv_cache_mb", "chat_template")
 
 
 def deploy(
@@ -116,6 +139,7 @@ def show(name: str, /, *, json: Json = False) -> None:
                 ("time limit", f"{options.timeout_ms} ms"),
                 ("cache", "off" if options.cache is None else f"{options.cache.ttl_seconds:g} s"),
                 ("replicas", _replicas(shown)),
+                ("engine", _language(options.language)),
                 ("generation", shown.generation),
                 ("created", shown.created_at),
                 ("changed", shown.updated_at),
@@ -160,9 +184,21 @@ def _changed(client: Client, name: str, given: Options) -> ServingOptions | None
         replicas = _range(changes.pop("replicas"))
     if "target_concurrency" in changes:
         replicas["target_concurrency"] = changes.pop("target_concurrency")
+    language = {name: changes.pop(name) for name in _OF_LANGUAGE if name in changes}
+    if "chat_template" in language:
+        language["chat_template"] = _text_of(language["chat_template"])
+    if language:
+        changes["language"] = replace(present.language or LanguageOptions(), **language)
     if replicas:
         changes["replicas"] = replace(present.replicas or ReplicaOptions(), **replicas)
     return replace(present, **changes)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(f"the chat template cannot be read: {error}") from None
 
 
 def _range(text: str) -> dict[str, int]:
@@ -185,6 +221,18 @@ def _replicas(shown: Deployment) -> str:
         parts.append(f"one for {chosen.target_concurrency} requests at a time")
     if options.pinned:
         parts.append("pinned")
+    return ", ".join(parts)
+
+
+def _language(options: LanguageOptions | None) -> str | None:
+    if options is None:
+        return None
+    told = (("context", options.context), ("slots", options.slots), ("threads", options.threads))
+    parts = [options.engine, *(f"{name} {value}" for name, value in told if value)]
+    if options.kv_cache_mb:
+        parts.append(f"cache {options.kv_cache_mb} MiB")
+    if options.chat_template:
+        parts.append("a chat template of its own")
     return ", ".join(parts)
 
 

@@ -44,8 +44,22 @@ class Confusion(msgspec.Struct, frozen=True):
     counts: tuple[tuple[int, ...], ...]
 
 
+class EngineTrial(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How an engine did with a language model when it was registered: seconds to load it, tokens
+    a second of one answer `alone` and of several `together`. With an `error` it does not take it.
+    """
+
+    engine: str
+    load_seconds: float = 0.0
+    alone: float = 0.0
+    together: float = 0.0
+    error: str = ""
+
+
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Kept with the version. `metrics` were measured on held-out rows that training never saw."""
+    """Kept with the version. `metrics` were measured on held-out rows that training never saw.
+    `engines` are those that a language model was tried with, the fastest first.
+    """
 
     task: str
     algorithm: str
@@ -60,3 +74,4 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     tuning: Tuning | None = None
     warnings: tuple[str, ...] = ()
     description: str = ""
+    engines: tuple[EngineTrial, ...] = ()

@@ -239,9 +239,9 @@ class Follower:
             if serving is not None and serving.wanted == route:
                 remote = self._remote.get(route.key)
                 count = None if remote is None else remote.replicas
-                outcomes.append(ReplicaOutcome(*route.key, replicas=count))
+                outcomes.append(ReplicaOutcome(*route.key[:2], replicas=count))
             elif failure:
-                outcomes.append(ReplicaOutcome(*route.key, failure))
+                outcomes.append(ReplicaOutcome(*route.key[:2], failure))
         # Replicas come and go; that can wait for the next report.
         news = [msgspec.structs.replace(outcome, replicas=None) for outcome in outcomes]
         if news == self._said and now < self._reported + REPORT:

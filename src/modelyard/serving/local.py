@@ -48,7 +48,7 @@ class LocalLoader:
 
     def release(self, key: RouteKey) -> None:
         """Let go of the version when nobody else uses it; it is not loaded if it has not begun."""
-        _, version_id = key
+        version_id = key.version_id
         with self._lock:
             held = self._held.get(version_id)
             if held is None:

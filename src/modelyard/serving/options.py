@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -35,6 +36,38 @@ class ReplicaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.min > self.max:
             raise ValueError(f"min ({self.min}) is over max ({self.max})")
+
+
+class Engine(StrEnum):
+    """What runs a language model. AUTO: what was fastest when the version was registered."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    LLAMACPP = "llamacpp"
+
+
+class LanguageOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a language model is run. What is 0 or empty is left to the server."""
+
+    engine: Annotated[
+        Engine, Meta(description="What runs it; `auto` takes what was fastest at registration.")
+    ] = Engine.AUTO
+    context: Annotated[
+        int,
+        Meta(ge=0, le=1 << 24, description="Most tokens of a prompt and its answer together."),
+    ] = 0
+    slots: Annotated[int, Meta(ge=0, le=256, description="Answers that are generated at once.")] = 0
+    threads: Annotated[
+        int, Meta(ge=0, le=1024, description="Threads that compute; 0 is one for each core.")
+    ] = 0
+    kv_cache_mb: Annotated[
+        int,
+        Meta(ge=0, le=1 << 24, description="MiB for the keys and values of all answers at once."),
+    ] = 0
+    chat_template: Annotated[
+        str,
+        Meta(max_length=64 << 10, description="A Jinja template in the place of the file's own."),
+    ] = ""
 
 
 class ServingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,3 +129,7 @@ class ServingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="Most memory of one replica; 0 leaves it to the server.",
         ),
     ] = 0
+    language: Annotated[
+        LanguageOptions | None,
+        Meta(description="Of a language model: its engine, and what that may take."),
+    ] = None

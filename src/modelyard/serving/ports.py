@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -54,8 +54,14 @@ class WantedProvider(msgspec.Struct, frozen=True):
     timeouts: HttpTimeouts = HttpTimeouts()
 
 
-RouteKey = tuple[str, str]
-"""A deployment's and a version's id: what is loaded for each other is apart."""
+class RouteKey(NamedTuple):
+    """A deployment's and a version's id: what is loaded for each other is apart. `form` tells
+    apart what has to be loaded anew, since other options are wanted.
+    """
+
+    deployment_id: str
+    version_id: str
+    form: str = ""
 
 
 class WantedRoute(msgspec.Struct, frozen=True):
@@ -82,7 +88,9 @@ class WantedRoute(msgspec.Struct, frozen=True):
     @property
     def key(self) -> RouteKey:
         """What it is loaded under."""
-        return self.deployment_id, self.version_id
+        language = self.options.language
+        form = "" if language is None else msgspec.json.encode(language).decode()
+        return RouteKey(self.deployment_id, self.version_id, form)
 
     @property
     def format(self) -> str:

@@ -14,6 +14,7 @@ from modelyard.core.tasks import SPEC_FILE, TaskRunner
 from modelyard.core.trust import Trust
 from modelyard.registry.archives import pack
 from modelyard.registry.artifact import TRUST, Format
+from modelyard.training.engines import TRY_ENGINE, try_engines
 from modelyard.training.importing import EXAMINE, OPEN, UPLOADED_FILE
 from modelyard.training.opening import SAMPLE_FILE
 from modelyard.training.outcomes import error_of, left_file, outcome_of, read_result
@@ -75,10 +76,20 @@ class ModelChecker:
             self._admit_code(f"a model of the format '{opened.format}'")
         file = left_file(opening, opened.file).rename(trying / opened.file)
         rows = self._sample(sample, opening, trying, opened)
-        self._run(EXAMINE, trying, ExamineSpec(file.name, name, opened.format, sample=rows), name)
-        return Checked(
-            opened.format, check_examined(read_result(trying, Examined)), _printed(trying)
-        )
+        spec = ExamineSpec(file.name, name, opened.format, sample=rows)
+        if opened.format is Format.GGUF:
+
+            def examine(with_engine: ExamineSpec) -> Examined:
+                return self._examine(TRY_ENGINE, trying, with_engine, name)
+
+            examined = try_engines(spec, examine, CheckFailedError)
+        else:
+            examined = self._examine(EXAMINE, trying, spec, name)
+        return Checked(opened.format, examined, _printed(trying))
+
+    def _examine(self, task: str, scratch: Path, spec: ExamineSpec, name: str) -> Examined:
+        self._run(task, scratch, spec, name)
+        return check_examined(read_result(scratch, Examined))
 
     def _sample(
         self, sample: Path | None, opening: Path, trying: Path, opened: Opened

@@ -47,7 +47,7 @@ def examine_model(scratch: Path, spec: ExamineSpec, report: Report) -> Examined:
         examined = _load(scratch, spec, told.signature, told.card)
         return msgspec.structs.replace(examined, libraries=told.libraries)
     if spec.format is Format.GGUF:
-        return examine_language_model(scratch, _manifest(scratch, spec))
+        return examine_language_model(scratch, _manifest(scratch, spec), spec.engine)
     if spec.format is Format.UPSTREAM:
         return examine_upstreams(scratch / spec.file)
     if spec.format in TASKS:

@@ -33,6 +33,7 @@ from modelyard.registry.parity import Parity
 from modelyard.registry.service import RegistryService
 from modelyard.registry.version import IMPORT, Lineage, ModelVersion, NewVersion, VersionState
 from modelyard.training.datasets import check_filename
+from modelyard.training.engines import TRY_ENGINE, try_engines
 from modelyard.training.opening import FILES, SAMPLE_FILE
 from modelyard.training.outcomes import BROKEN, error_of, left_file, outcome_of, read_result
 from modelyard.training.ports import TrainingTransaction
@@ -135,17 +136,14 @@ class ImportService:
             original = self._keep(opening, opened, order)
             left_file(opening, opened.file).rename(trying / original.name)
             sample = self._sample(opening, trying, opened, order)
-            examined = self._examine(
-                trying,
-                ExamineSpec(
-                    original.name,
-                    order.filename,
-                    opened.format,
-                    sample=sample,
-                    optional=order.sample is None,
-                ),
+            spec = ExamineSpec(
+                original.name,
                 order.filename,
+                opened.format,
+                sample=sample,
+                optional=order.sample is None,
             )
+            examined = self._try(trying, spec, order.filename)
             artifacts, examined = self._converted(trying, examined, order.filename)
         return NewVersion(
             signature=examined.signature,
@@ -181,8 +179,19 @@ class ImportService:
             return None
         return SAMPLE_FILE
 
-    def _examine(self, scratch: Path, spec: ExamineSpec, filename: str) -> Examined:
-        self._run(EXAMINE, scratch, spec, filename)
+    def _try(self, scratch: Path, spec: ExamineSpec, filename: str) -> Examined:
+        if spec.format is not Format.GGUF:
+            return self._examine(scratch, spec, filename)
+
+        def examine(with_engine: ExamineSpec) -> Examined:
+            return self._examine(scratch, with_engine, filename, TRY_ENGINE)
+
+        return try_engines(spec, examine, BrokenFileError)
+
+    def _examine(
+        self, scratch: Path, spec: ExamineSpec, filename: str, task: str = EXAMINE
+    ) -> Examined:
+        self._run(task, scratch, spec, filename)
         try:
             return check_examined(read_result(scratch, Examined))
         except ModelyardError as error:

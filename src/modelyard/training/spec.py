@@ -50,7 +50,8 @@ class ExamineSpec(InspectSpec, frozen=True):
 
     `sample` names a file with rows to try it on, `features` the text features beside a graph; both
     are empty where there are none. A sample that nobody asked for is `optional`: one that does not
-    fit is left aside. With a `signature` the model is only loaded and measured.
+    fit is left aside. With a `signature` the model is only loaded and measured. `engine` is what
+    a language model is tried with.
     """
 
     format: Format
@@ -58,6 +59,7 @@ class ExamineSpec(InspectSpec, frozen=True):
     optional: bool = False
     features: _File | None = None
     signature: Signature | None = None
+    engine: Annotated[str, Meta(max_length=32)] = ""
 
 
 class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,6 +19,9 @@ MAX_SIZE: Final = 2**40
 MAX_NAMES: Final = 200_000
 MAX_NAME: Final = 1024
 MAX_TEXT: Final = 4000
+MAX_NUMBER: Final = 2**60
+MAX_ENGINES: Final = 1
+"""That a model is tried with by one task."""
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -85,7 +88,15 @@ def check_examined(told: Examined) -> Examined:
         Invalid: something in it is too long, too many, or no number.
     """
     specs = (*told.signature.inputs, *told.signature.outputs)
-    profile = (told.profile.memory_bytes, told.profile.call_seconds, told.profile.row_seconds)
+    profile = [told.profile.memory_bytes, told.profile.call_seconds, told.profile.row_seconds]
+    profile += [
+        number
+        for trial in told.card.engines
+        for number in (trial.load_seconds, trial.alone, trial.together)
+    ]
+    language = told.profile.language
+    if language is not None:
+        profile += [language.context - 1, language.cache_bytes - 1, language.weight_bytes - 1]
     names = [name for spec in specs for name in (spec.name, *spec.columns)]
     texts = [told.card.algorithm, *told.card.warnings, *told.libraries, *told.libraries.values()]
     bounded = (
@@ -96,7 +107,8 @@ def check_examined(told: Examined) -> Examined:
         and all(0 < len(name) <= MAX_NAME for name in names)
         and len(texts) <= MAX_TENSORS
         and all(len(text) <= MAX_TEXT for text in texts)
-        and all(number >= 0 for number in profile)
+        and all(0 <= number < MAX_NUMBER for number in profile)
+        and len(told.card.engines) <= MAX_ENGINES
     )
     if not bounded:
         raise Invalid("what the model tells of itself is over the bounds")

@@ -45,6 +45,7 @@ DEPLOYMENT: dict[str, Any] = {
             "pinned": False,
             "idle_seconds": 300.0,
             "memory_bytes": 0,
+            "language": None,
         },
     },
     "generation": 1,

@@ -15,6 +15,7 @@ from modelyard_client.client import Client
 from modelyard_client.deployments import (
     CacheOptions,
     DeploymentFailed,
+    LanguageOptions,
     ReplicaOptions,
     ServingOptions,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "ClientError",
     "DeploymentFailed",
     "InferenceResponse",
+    "LanguageOptions",
     "ReplicaOptions",
     "ServerNotFound",
     "ServingOptions",

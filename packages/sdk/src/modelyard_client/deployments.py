@@ -33,6 +33,22 @@ class ReplicaOptions(msgspec.Struct, frozen=True):
     target_concurrency: int = 4
 
 
+class LanguageOptions(msgspec.Struct, frozen=True):
+    """How a language model is run; what is 0 or empty is left to the server.
+
+    `engine` is `auto`, `openvino` or `llamacpp`. Up to `slots` answers are generated at once, each
+    of them with its prompt up to `context` tokens long, by `threads` threads. `kv_cache_mb` is for
+    the keys and values of all of them. `chat_template` replaces the file's own.
+    """
+
+    engine: str = "auto"
+    context: int = 0
+    slots: int = 0
+    threads: int = 0
+    kv_cache_mb: int = 0
+    chat_template: str = ""
+
+
 class ServingOptions(msgspec.Struct, frozen=True):
     """How a deployment is served; each gateway applies it by itself.
 
@@ -41,7 +57,8 @@ class ServingOptions(msgspec.Struct, frozen=True):
 
     With `replicas` the model has processes of its own, which all gateways share. `pinned` ones
     stay in memory when others need it; beyond the fewest they end after `idle_seconds` without a
-    request, and none may take more than `memory_bytes` (0: as the server decides).
+    request, and none may take more than `memory_bytes` (0: as the server decides). `language` is
+    for language models.
     """
 
     max_batch_size: int = 32
@@ -53,6 +70,7 @@ class ServingOptions(msgspec.Struct, frozen=True):
     pinned: bool = False
     idle_seconds: float = 300.0
     memory_bytes: int = 0
+    language: LanguageOptions | None = None
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True):

@@ -102,8 +102,23 @@ class Confusion(msgspec.Struct, frozen=True):
     counts: list[list[int]]
 
 
+class EngineTrial(msgspec.Struct, frozen=True):
+    """How an engine did with a language model when it was registered: seconds to load it, tokens
+    a second of one answer `alone` and of several `together`; or the `error` for which it does not
+    take it.
+    """
+
+    engine: str
+    load_seconds: float = 0.0
+    alone: float = 0.0
+    together: float = 0.0
+    error: str = ""
+
+
 class Card(msgspec.Struct, frozen=True):
-    """How well a version does on rows that training never saw."""
+    """How well a version does on rows that training never saw. `engines` are those that a language
+    model was tried with, the fastest first.
+    """
 
     task: str
     algorithm: str
@@ -118,6 +133,7 @@ class Card(msgspec.Struct, frozen=True):
     tuning: Tuning | None = None
     warnings: list[str] = []
     description: str = ""
+    engines: list[EngineTrial] = []
 
 
 class Parity(msgspec.Struct, frozen=True):
@@ -131,6 +147,17 @@ class Parity(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class LanguageProfile(msgspec.Struct, frozen=True):
+    """A language model: the engines that load it, the fastest first; the most tokens that it can
+    look at, the bytes that each takes in the cache, and the bytes of its weights.
+    """
+
+    engines: list[str]
+    context: int
+    cache_bytes: int
+    weight_bytes: int
+
+
 class Profile(msgspec.Struct, frozen=True):
     """What the form that is served costs: bytes, and seconds of a call and of each of its rows."""
 
@@ -138,6 +165,7 @@ class Profile(msgspec.Struct, frozen=True):
     call_seconds: float
     row_seconds: float
     stackable: bool = False
+    language: LanguageProfile | None = None
 
 
 class ModelVersion(msgspec.Struct, frozen=True):

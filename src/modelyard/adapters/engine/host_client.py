@@ -336,4 +336,5 @@ def spec_of(wanted: WantedRoute) -> ReplicaSpec:
         signature=wanted.signature,
         options=chosen,
         profile=wanted.profile,
+        language=options.language,
     )

@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +43,9 @@ class ProcessTaskRunner:
     """Runs the task `<name>` as `<target> task <name> <scratch>`, each in a sandbox of its own.
 
     `target` is a module or a script that ends in `child.main`. `memory_bytes` bounds the child's
-    memory, `seconds` its time (None: no limit), `processes` how many it may be at once. A task
-    dies with the thread that started it, so that thread has to wait for it.
+    memory, `seconds` its time (None: no limit), `processes` how many it may be at once. The tasks
+    of `deaf_servers` have a library that insists on listening. A task dies with the thread that
+    started it, so that thread has to wait for it.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class ProcessTaskRunner:
         seconds: float | None = None,
         *,
         processes: int = 1,
+        deaf_servers: Set[str] = frozenset(),
     ) -> None:
         self._sandbox = sandbox
         self._target = target
         self._memory_bytes = memory_bytes
         self._seconds = seconds
         self._processes = processes
+        self._deaf_servers = deaf_servers
 
     def start(self, task: str, scratch: Path) -> ProcessTask:
         """Start `task` on the folder, which is all that it can write to.
@@ -81,6 +84,7 @@ class ProcessTaskRunner:
             memory_bytes=self._memory_bytes,
             processes=self._processes,
             niceness=NICENESS,
+            deaf_server=task in self._deaf_servers,
             environ=_ONE_THREAD,
         )
         try:

@@ -6,7 +6,7 @@ the details of its parts and of its answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Final, Protocol, runtime_checkable
 
@@ -72,7 +72,8 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     """What to go on with: a conversation, or else a text as it stands.
 
     `schema` is a JSON schema that the answer must keep to, as `schemas.accepted` gives it; empty
-    for none. `tenant` and `key` tell who asks: nobody waits for long behind another's flood.
+    for none. `tenant` and `key` tell who asks: nobody waits for long behind another's flood, and
+    what an engine keeps of a prompt is for its tenant alone.
     """
 
     messages: tuple[Message, ...] = ()
@@ -161,6 +162,9 @@ class Finish(msgspec.Struct, frozen=True, tag="f", omit_defaults=True):
 
 Event = Piece | Finish
 
+Hear = Callable[[Piece], None]
+"""Who hears the pieces of a generation. It must not raise."""
+
 _encode: Final = msgspec.json.Encoder().encode
 _event: Final = msgspec.json.Decoder(Event)
 _generation: Final = msgspec.json.Decoder(Generation)
@@ -179,8 +183,9 @@ class LanguageModel(Protocol):
     spare: int
     context: int
 
-    def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
-        """Pieces as they come, and a `Finish` last. `stop` ends it early, with `CANCELLED`.
+    def generate(self, asked: Generation, hear: Hear, stop: StopSignal | None = None) -> Finish:
+        """Tell `hear` the pieces as they come, on this thread or another, one after the other;
+        returns once there are no more. `stop` ends it early, with `CANCELLED`.
 
         Raises:
             ContextOverflow: the prompt does not fit; nothing was generated.

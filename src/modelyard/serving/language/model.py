@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from queue import SimpleQueue
 from typing import Final
 
 import numpy as np
@@ -11,9 +13,9 @@ import numpy as np
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Signature, Tensor, TensorSpec
 from modelyard.serving.language.generation import (
-    Event,
     Finish,
     Generation,
+    Hear,
     Message,
     Piece,
     Role,
@@ -27,6 +29,10 @@ SIGNATURE: Final = Signature(
     (TensorSpec(PROMPT, Datatype.BYTES, (-1,)),), (TensorSpec(TEXT, Datatype.BYTES, (-1,)),)
 )
 """What a language model takes and gives where it is asked as any other model."""
+NO_TEMPLATE: Final = (
+    "this model has no chat template: send a text to be completed, or have the deployment's owner "
+    "give it one (option 'chat_template')"
+)
 ANSWER_TOKENS: Final = 256
 """Longest answer to a prompt that comes as a tensor."""
 
@@ -59,8 +65,12 @@ class TextModel:
         self.spare = spare
 
     @abstractmethod
-    def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
+    def generate(self, asked: Generation, hear: Hear, stop: StopSignal | None = None) -> Finish:
         """See `LanguageModel`."""
+
+    @abstractmethod
+    def unload(self) -> None:
+        """Let go of everything."""
 
     def infer(
         self, inputs: Mapping[str, Tensor], stop: StopSignal | None = None
@@ -83,13 +93,26 @@ class TextModel:
         """
         if len(inputs[PROMPT]) != 1:
             raise Invalid(f"{len(inputs[PROMPT])} prompts cannot be streamed: send one")
-        for event in self.generate(question(inputs[PROMPT][0]), stop):
-            if isinstance(event, Piece) and event.text:
+        asked = question(inputs[PROMPT][0])
+        heard: SimpleQueue[Piece | Finish | Exception] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                heard.put(self.generate(asked, heard.put, stop))
+            except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                heard.put(error)
+
+        threading.Thread(target=run, name="stream", daemon=True).start()
+        while not isinstance(event := heard.get(), Finish):
+            if isinstance(event, Exception):
+                raise event
+            if event.text:
                 yield {TEXT: np.array([event.text], dtype=np.object_)}
 
     def _answer(self, prompt: str, stop: StopSignal | None) -> str:
-        events = self.generate(question(prompt), stop)
-        return "".join(event.text for event in events if not isinstance(event, Finish))
+        texts: list[str] = []
+        self.generate(question(prompt), lambda piece: texts.append(piece.text), stop)
+        return "".join(texts)
 
 
 def question(prompt: str) -> Generation:

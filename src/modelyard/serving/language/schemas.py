@@ -108,6 +108,7 @@ class _Reader:
         if result.get("type") == "object" and "properties" in result:
             # What is not named would let a model go on for ever.
             result["additionalProperties"] = False
+        _check_satisfiable(result, at)
         return result
 
     def _read_word(self, result: Schema, word: str, value: Any, at: str, depth: int) -> None:
@@ -174,6 +175,35 @@ class _Reader:
             return self.read(part, reference, depth + 1)
         finally:
             self._open.pop()
+
+
+def _check_satisfiable(schema: Schema, at: str) -> None:
+    """Raises Invalid for what no answer can keep to: some engines would not keep to it either."""
+    for low, high in (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum")):
+        if low in schema and high in schema and schema[low] > schema[high]:
+            raise Invalid(f"the schema's {low} at {at} is over its {high}: nothing is valid")
+    if schema.get("additionalProperties") is False:
+        missing = [name for name in schema.get("required", ()) if name not in schema["properties"]]
+        if missing:
+            raise Invalid(f"the schema requires '{missing[0]}' at {at}, which is no property there")
+    kinds = schema.get("type", list(_TYPES))
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if "enum" in schema and not any(_is_of(value, kinds) for value in schema["enum"]):
+        raise Invalid(f"no value of the schema's enum at {at} is of its type: nothing is valid")
+
+
+def _is_of(value: Any, kinds: Sequence[str]) -> bool:
+    match value:
+        case None:
+            return "null" in kinds
+        case bool():
+            return "boolean" in kinds
+        case str():
+            return "string" in kinds
+        case int():
+            return "integer" in kinds or "number" in kinds
+        case _:
+            return "number" in kinds
 
 
 def _type(value: Any, at: str) -> Any:

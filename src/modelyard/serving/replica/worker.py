@@ -108,14 +108,18 @@ def _speak(model: LanguageModel, work: Work, begun: Callable[[], None]) -> None:
     """Send text as it comes, and the counts at the end, also of a call that has been cancelled."""
     call, endpoint = work.call, work.endpoint
     first = True
-    for event in model.generate(read_generation(call.options), work.stop):
+
+    def hear(piece: Piece) -> None:
+        nonlocal first
         if first:
             first = False
             begun()
-        if isinstance(event, Piece):
-            endpoint.part(call, {}, written(event))
-        else:
-            endpoint.answer(call, {}, 0, written(event))
+        endpoint.part(call, {}, written(piece))
+
+    finish = model.generate(read_generation(call.options), hear, work.stop)
+    if first:
+        begun()
+    endpoint.answer(call, {}, 0, written(finish))
 
 
 class _BadOutput(Exception):

@@ -13,6 +13,7 @@ import msgspec
 
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Signature, Tensor
+from modelyard.serving.options import LanguageOptions
 from modelyard.serving.ports import Runtime
 from modelyard.serving.stopping import StopSignal
 
@@ -28,17 +29,26 @@ class CannotLoad(ModelyardError):
     code = "cannot_load"
 
 
+class LanguageManifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a language model is to be run. `engines` are those known to load it, the best first."""
+
+    options: LanguageOptions = LanguageOptions()
+    engines: tuple[str, ...] = ()
+
+
 class RuntimeManifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a replica is told of a version.
 
     `format` is one of the registry's names. `files` maps a role to a path beneath the folder.
     `signature` is what the version was registered with; None while nothing but the file can tell.
+    `language` is for language models alone.
     """
 
     format: str
     files: Mapping[str, str]
     signature: Signature | None = None
     options: Mapping[str, str] = {}
+    language: LanguageManifest | None = None
 
     def path(self, folder: Path, role: str = MODEL) -> Path:
         """Where the file of this role is.

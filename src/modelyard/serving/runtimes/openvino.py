@@ -13,22 +13,22 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from modelyard.core.errors import Invalid
+from modelyard.serving.language.engines import Plan
 from modelyard.serving.language.generation import (
     ContextOverflow,
-    Event,
     Finish,
     Generation,
+    Hear,
     Piece,
     Reason,
     Sampling,
     TokenLogprob,
 )
-from modelyard.serving.language.model import EngineFailed, TextModel
+from modelyard.serving.language.model import NO_TEMPLATE, EngineFailed, TextModel
 from modelyard.serving.language.pieces import TextPieces
 from modelyard.serving.runtimes.contract import CannotLoad
 from modelyard.serving.runtimes.function import describe
@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 BATCH: Final = 256
 """Most tokens that one step computes, so that a long prompt does not stall the others' answers."""
+_BLOCK: Final = 32
+"""Tokens in a block of its cache, on processors."""
 _WORD_BEGIN: Final = "▁".encode()
 """How tokens of the SentencePiece kind write a space."""
 
@@ -46,14 +48,18 @@ Token = tuple[int, float]
 
 
 class OpenVinoModel(TextModel):
-    """A loaded pipeline. `generate` may be called from `concurrency` threads at once."""
+    """A loaded pipeline. `generate` may be called from as many threads as the plan has slots.
 
-    def __init__(self, path: Path, *, context: int, concurrency: int) -> None:
+    `template` replaces the chat template of the file; with `chats` false there is none in it.
+    """
+
+    def __init__(self, path: Path, plan: Plan, *, template: str, chats: bool) -> None:
         before = resident_bytes()
-        # It gives out its cache as it is needed: a place that nobody has costs nothing.
-        spare = concurrency // 2
-        self._pipeline = _open(path, concurrency + spare)
+        self._pipeline = _open(path, plan)
         self._tokenizer = self._pipeline.get_tokenizer()
+        self._chats = chats or bool(template)
+        if template:
+            self._tokenizer.set_chat_template(template)
         self._bytes = _token_bytes(self._tokenizer)
         self._runs: dict[int, _Run] = {}
         self._numbers = itertools.count(1)
@@ -63,17 +69,24 @@ class OpenVinoModel(TextModel):
         self._failure = ""
         threading.Thread(target=self._step_for_ever, name="openvino", daemon=True).start()
         memory = max(0, resident_bytes() - before)
-        super().__init__(context=context, concurrency=concurrency, memory_bytes=memory, spare=spare)
+        super().__init__(
+            context=plan.context, concurrency=plan.slots, memory_bytes=memory, spare=plan.spare
+        )
 
-    def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
-        """Pieces as they come, then a `Finish`.
+    def generate(self, asked: Generation, hear: Hear, stop: StopSignal | None = None) -> Finish:
+        """Tell the pieces as they come.
 
         Raises:
             ContextOverflow: the prompt does not fit.
             Invalid: the template refuses the messages, or the engine what is asked for.
         """
         if asked.sampling.top_logprobs:
-            raise Invalid("this engine tells the log-probability of the chosen token alone")
+            raise Invalid(
+                "this engine tells the log-probability of the chosen token alone; 'llamacpp' tells "
+                "those of others, too"
+            )
+        if asked.messages and not self._chats:
+            raise Invalid(NO_TEMPLATE)
         tokens = self._encode(asked)
         prompt = int(tokens.shape[1])
         room = self.context - prompt
@@ -85,7 +98,7 @@ class OpenVinoModel(TextModel):
         if stop is not None:
             stop.on_set(run.leave)
         try:
-            yield from self._events(run, asked.sampling, prompt)
+            return self._listen(run, asked.sampling, prompt, hear)
         finally:
             run.leave()
 
@@ -143,7 +156,7 @@ class OpenVinoModel(TextModel):
         self._work.set()
         return run
 
-    def _events(self, run: _Run, sampling: Sampling, prompt: int) -> Iterator[Event]:
+    def _listen(self, run: _Run, sampling: Sampling, prompt: int, hear: Hear) -> Finish:
         pieces = TextPieces(sampling.stop)
         completion, waiting, first = 0, 0, True
         told: list[TokenLogprob] = []
@@ -157,7 +170,7 @@ class OpenVinoModel(TextModel):
             completion += len(tokens)
             waiting += len(tokens)
             if text:
-                yield Piece(text, waiting, tuple(told), prompt=prompt if first else 0)
+                hear(Piece(text, waiting, tuple(told), prompt=prompt if first else 0))
                 waiting, told, first = 0, [], False
             if pieces.stopped:
                 run.leave()
@@ -166,9 +179,9 @@ class OpenVinoModel(TextModel):
             raise EngineFailed(end.error) if not end.refused else Invalid(end.error)
         rest = pieces.end()
         if rest or waiting:
-            yield Piece(rest, waiting, tuple(told), prompt=prompt if first else 0)
+            hear(Piece(rest, waiting, tuple(told), prompt=prompt if first else 0))
         reason = Reason.STOP if pieces.stopped else end.reason
-        yield Finish(reason, prompt, completion)
+        return Finish(reason, prompt, completion)
 
     # The thread's side
 
@@ -267,27 +280,32 @@ class _Run:
         self.events.put(end)
 
 
-def _open(path: Path, concurrency: int) -> Any:
+def _open(path: Path, plan: Plan) -> Any:
     """The pipeline. It opens the file for writing, though it does not write, and what a replica is
     given it may only read: so it gets a copy, which goes once it is loaded.
     """
     if os.access(path, os.W_OK):
-        return _load(path, concurrency)
+        return _load(path, plan)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
-        return _load(copy, concurrency)
+        return _load(copy, plan)
 
 
-def _load(path: Path, concurrency: int) -> Any:
+def _load(path: Path, plan: Plan) -> Any:
     import openvino_genai
 
     scheduler = openvino_genai.SchedulerConfig()
-    scheduler.max_num_seqs = concurrency
+    scheduler.max_num_seqs = plan.slots + plan.spare
+    # It is one for all tenants, and its hits would show in the time that they take.
+    scheduler.enable_prefix_caching = False
+    if plan.cache_tokens:
+        scheduler.num_kv_blocks = -(-plan.cache_tokens // _BLOCK)
     scheduler.max_num_batched_tokens = BATCH
+    threads = plan.threads or len(os.sched_getaffinity(0))
     try:
         return openvino_genai.ContinuousBatchingPipeline(
-            str(path), scheduler, "CPU", {"INFERENCE_NUM_THREADS": os.cpu_count() or 1}
+            str(path), scheduler, "CPU", {"INFERENCE_NUM_THREADS": threads}
         )
     except RuntimeError as error:
         raise CannotLoad(f"OpenVINO does not load it: {describe(error)}") from None

@@ -14,9 +14,9 @@ import pytest
 from modelyard.core.errors import Invalid, ModelyardError, Unavailable
 from modelyard.serving.language.generation import (
     ContextOverflow,
-    Event,
     Finish,
     Generation,
+    Hear,
     Piece,
     Reason,
     Sampling,
@@ -97,7 +97,7 @@ class Counter(TextModel):
         super().__init__(context=64, concurrency=3, memory_bytes=0)
         self.together = threading.Barrier(3)
 
-    def generate(self, asked: Generation, stop: StopSignal | None = None) -> Iterator[Event]:
+    def generate(self, asked: Generation, hear: Hear, stop: StopSignal | None = None) -> Finish:
         if asked.prompt == "long":
             raise ContextOverflow("it does not fit")
         if asked.prompt == "together":
@@ -109,10 +109,10 @@ class Counter(TextModel):
         count = 0
         while not ended.is_set() and (not asked.sampling.max_tokens or count < 3):
             count += 1
-            yield Piece(f"{count} ")
+            hear(Piece(f"{count} "))
             if not asked.sampling.max_tokens:
                 ended.wait(0.01)
-        yield Finish(Reason.CANCELLED if ended.is_set() else Reason.STOP, 5, count)
+        return Finish(Reason.CANCELLED if ended.is_set() else Reason.STOP, 5, count)
 
     def unload(self) -> None:
         pass

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from modelyard.adapters.engine.host.memory import MIB
+from modelyard.adapters.engine.host.memory import MIB, plan_of
+from modelyard.adapters.engine.host.messages import ReplicaSpec
 from modelyard.adapters.engine.host.replica import Replica
 from modelyard.adapters.engine.host.replica_set import ReplicaSet
+from modelyard.core.errors import ModelyardError
 
 _BOUND_FACTOR: Final = 4
 _BOUND_SPARE: Final = 1024 * MIB
+
+
+class DoesNotFit(ModelyardError):
+    """A version needs more memory than it can get."""
+
+    code = "does_not_fit"
 
 
 class Budget:
@@ -27,12 +35,21 @@ class Budget:
         """The most that a replica may take which is expected to take `need`."""
         return min(self.size, max(_BOUND_FACTOR * need, need + _BOUND_SPARE))
 
-    def refusal(self, need: int) -> str:
-        """Why a version that needs more than there is cannot be served."""
-        return (
-            f"it needs about {need // MIB} MiB of memory, and all replicas together may have "
-            f"{self.size // MIB} MiB (setting 'replica_memory_bytes')"
-        )
+    def admit(self, spec: ReplicaSpec, need: int) -> None:
+        """Raises DoesNotFit for a version that needs more than it may have, or than there is."""
+        told = plan_of(spec)
+        most = spec.options.memory_bytes
+        if need > self.size:
+            limit = (
+                f"all replicas together may have {self.size // MIB} MiB "
+                "(setting 'replica_memory_bytes')"
+            )
+        elif told is not None and most and need > most:
+            limit = f"it may have {most // MIB} MiB (option 'memory_bytes')"
+        else:
+            return
+        why = "" if told is None else f": {told.told()}"
+        raise DoesNotFit(f"it needs about {need // MIB} MiB of memory, and {limit}{why}")
 
     def victims(
         self, need: int, replicas: Iterable[Replica], sets: Iterable[ReplicaSet], now: float

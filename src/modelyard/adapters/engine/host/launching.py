@@ -14,6 +14,8 @@ from modelyard.core.trust import Trust
 _ADDRESS_SPARE: Final = 4096 * MIB
 """Address space beside what is used: libraries map far more than they touch."""
 _SCRATCH_BYTES: Final = 1024 * MIB
+GGUF: Final = "gguf"
+"""The format of language models: one of their engines cannot do without a server of its own."""
 _ONE_THREAD: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -70,6 +72,7 @@ class Launcher:
             file_bytes=room,
             scratch_bytes=room,
             environ=_ONE_THREAD,
+            deaf_server=spec.format == GGUF,
         )
         return self._sandbox.start(
             self._module,

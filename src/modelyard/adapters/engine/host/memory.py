@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from modelyard.adapters.engine.host.messages import ReplicaSpec
+from modelyard.serving.language.engines import Plan, chosen, plan
+from modelyard.serving.options import Engine, LanguageOptions
 
 MIB: Final = 1 << 20
 BASE: Final = 64 * MIB
@@ -34,17 +36,25 @@ class Needs:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
+        self._seen: dict[tuple[str, str], int] = {}
 
     def of(self, spec: ReplicaSpec) -> int:
-        """The expected bytes; not more than the version may take at all."""
+        """The expected bytes; not more than the version may take at all, but for a language
+        model, whose need does not depend on what it is asked.
+
+        Raises:
+            Invalid: what is asked for cannot be.
+        """
         guess, most = self._guess(spec), spec.options.memory_bytes
-        return min(guess, most) if most else guess
+        return min(guess, most) if most and plan_of(spec) is None else guess
 
     def _guess(self, spec: ReplicaSpec) -> int:
-        seen = self._seen.get(spec.key.version_id)
+        seen = self._seen.get(_form(spec))
         if seen is not None:
             return seen
+        told = plan_of(spec)
+        if told is not None:
+            return BASE + told.memory
         base = HEAVY_BASE if spec.format in _HEAVY else BASE
         if spec.profile is not None and spec.profile.memory_bytes > 0:
             return base + spec.profile.memory_bytes
@@ -52,9 +62,28 @@ class Needs:
 
     def learn(self, spec: ReplicaSpec, taken: int) -> None:
         """A replica of this version takes so much."""
-        version = spec.key.version_id
-        self._seen[version] = max(taken, self._seen.get(version, 0))
+        form = _form(spec)
+        self._seen[form] = max(taken, self._seen.get(form, 0))
 
     def forget(self, spec: ReplicaSpec) -> None:
         """The version is not wanted any more."""
-        self._seen.pop(spec.key.version_id, None)
+        self._seen.pop(_form(spec), None)
+
+
+def plan_of(spec: ReplicaSpec) -> Plan | None:
+    """How a language model is going to be run; None for others, and where nobody can tell.
+
+    Raises:
+        Invalid: what is asked for it cannot be.
+    """
+    known = None if spec.profile is None else spec.profile.language
+    options = spec.language or LanguageOptions()
+    engine = chosen(options, known)
+    if known is None or engine is Engine.AUTO:
+        return None
+    return plan(engine, known, options)
+
+
+def _form(spec: ReplicaSpec) -> tuple[str, str]:
+    """What takes the same memory."""
+    return spec.key.version_id, spec.key.form

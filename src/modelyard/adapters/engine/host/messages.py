@@ -16,13 +16,17 @@ import msgspec
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
 from modelyard.core.trust import Trust
+from modelyard.serving.options import LanguageOptions
 
 
 class ReplicaKey(msgspec.Struct, frozen=True):
-    """What all replicas of one version for one deployment have in common."""
+    """What all replicas of one version for one deployment have in common. `form` is how it is
+    loaded, where there are several ways.
+    """
 
     deployment_id: str
     version_id: str
+    form: str = ""
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -52,7 +56,9 @@ class ReplicaOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A version to be served for a deployment. `profile` is what was measured before, if it was."""
+    """A version to be served for a deployment. `profile` is what was measured before, if it was;
+    `language` how a language model is to be run.
+    """
 
     key: ReplicaKey
     tenant_id: str
@@ -65,6 +71,7 @@ class ReplicaSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     signature: Signature
     options: ReplicaOptions = ReplicaOptions()
     profile: Profile | None = None
+    language: LanguageOptions | None = None
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):

@@ -20,9 +20,10 @@ from modelyard.adapters.engine.host.output import ReplicaOutput
 from modelyard.adapters.engine.status import describe
 from modelyard.core.errors import ModelyardError
 from modelyard.core.profile import Profile
+from modelyard.serving.options import LanguageOptions
 from modelyard.serving.replica.answers import said
 from modelyard.serving.replica.control import FROM_REPLICA, Loaded, NotLoaded, Order, Serve
-from modelyard.serving.runtimes.contract import RuntimeManifest
+from modelyard.serving.runtimes.contract import LanguageManifest, RuntimeManifest
 
 _MOST_REASON: Final = 500
 
@@ -196,7 +197,9 @@ class Replica:
             finally:
                 output.follow()
         self._control = FrameConnection(ours, FROM_REPLICA, self._heard, self._lost)
-        manifest = RuntimeManifest(self.spec.format, folder.files, self.spec.signature)
+        manifest = RuntimeManifest(
+            self.spec.format, folder.files, self.spec.signature, language=_language(self.spec)
+        )
         self._control.send(Order(str(folder.model), manifest))
 
     async def _end(self) -> End:
@@ -260,6 +263,15 @@ class Replica:
             _log.info("a replica was unloaded", extra=facts)
         else:
             _log.warning("a replica is gone", extra=facts | {"last_words": output.last_words})
+
+
+def _language(spec: ReplicaSpec) -> LanguageManifest | None:
+    known = None if spec.profile is None else spec.profile.language
+    if known is None and spec.language is None:
+        return None
+    return LanguageManifest(
+        spec.language or LanguageOptions(), () if known is None else known.engines
+    )
 
 
 def _believable(told: Profile) -> Profile:

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import Final
 
-from modelyard.adapters.engine.host.budget import Budget
+from modelyard.adapters.engine.host.budget import Budget, DoesNotFit
 from modelyard.adapters.engine.host.files import ReplicaFiles
 from modelyard.adapters.engine.host.launching import Launcher
 from modelyard.adapters.engine.host.memory import Needs
@@ -23,6 +23,7 @@ from modelyard.adapters.engine.host.replica import EXPECTED, Cause, End, Replica
 from modelyard.adapters.engine.host.replica_set import Peer, ReplicaSet
 from modelyard.adapters.engine.host.tally import Tally
 from modelyard.core import ids
+from modelyard.core.errors import Invalid
 
 TICK: Final = 0.25
 ORPHAN_SECONDS: Final = 10.0
@@ -218,9 +219,11 @@ class Scheduler:
 
     def _place(self, each: ReplicaSet, now: float, *, urgent: bool) -> bool:
         """Start one more replica if there is room; only for who waits, others make room."""
-        need = self._needs.of(each.spec)
-        if need > self._budget.size:
-            each.recovery.failed(self._budget.refusal(need), now)
+        try:
+            need = self._needs.of(each.spec)
+            self._budget.admit(each.spec, need)
+        except (Invalid, DoesNotFit) as error:
+            each.recovery.failed(error.message, now)
             each.tell_failed(now)
             return False
         if self._starting(now) >= self._starts:

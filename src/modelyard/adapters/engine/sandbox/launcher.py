@@ -115,6 +115,7 @@ def _restrict_calls(libc: Libc, order: Order) -> None:
         processes=not alone,
         own_group=own_pids and not alone,
         signals=not alone and (own_pids or scoped),
+        deaf_server=order.deaf_server,
     )
     seccomp.install(libc, seccomp.assemble(refused, os.uname().machine))
 

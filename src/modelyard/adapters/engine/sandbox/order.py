@@ -31,6 +31,7 @@ class Order(NamedTuple):
     processes: int
     threads: int
     niceness: int
+    deaf_server: bool
 
     def pack(self) -> str:
         """As one argument of a command."""

@@ -30,6 +30,8 @@ class SandboxPolicy:
         processes: how many it may be at once. 1: it starts no other, and runs no program.
         threads: in all its processes together; past it, it is killed.
         niceness: how far it gives way to processes that answer requests.
+        deaf_server: for libraries that insist on a server of their own. Making a Unix stream
+            socket works, binding it and listening seem to; nothing is bound, and nobody is heard.
         environ: variables beside PATH, HOME, TMPDIR and the like.
     """
 
@@ -46,4 +48,5 @@ class SandboxPolicy:
     processes: int = 1
     threads: int = 256
     niceness: int = 0
+    deaf_server: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)

@@ -100,6 +100,7 @@ class Sandbox:
             processes=policy.processes,
             threads=policy.threads,
             niceness=policy.niceness,
+            deaf_server=policy.deaf_server,
         )
 
 

@@ -44,6 +44,7 @@ _ALL: Final = 0xFFFFFFFF
 _CLONE_THREAD: Final = 0x00010000
 _CLONE_NAMESPACES: Final = 0x7E020000
 _AF_UNIX: Final = 1
+_SOCK_STREAM: Final = 1
 _SOCK_DGRAM: Final = 2
 _SOCK_KIND: Final = 0xF
 _SET_OWNER: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file
@@ -58,6 +59,9 @@ _OF_PROCESSES: Final = (
     *("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam"),
     "sched_setscheduler",
 )
+
+
+_OF_A_SERVER: Final = ("socket", "bind", "listen", "accept", "accept4")
 
 
 class Condition(NamedTuple):
@@ -78,13 +82,19 @@ class Rule(NamedTuple):
     tests: tuple[Condition, ...] = ()
 
 
-def rules(pid: int, *, processes: bool, own_group: bool, signals: bool) -> Iterator[Rule]:
+def rules(
+    pid: int, *, processes: bool, own_group: bool, signals: bool, deaf_server: bool = False
+) -> Iterator[Rule]:
     """What is refused to the process `pid`.
 
     `processes` lets it start others, and `own_group` lets those leave its process group.
-    `signals` lets it signal whomever the kernel lets it; otherwise only itself.
+    `signals` lets it signal whomever the kernel lets it; otherwise only itself. `deaf_server` lets
+    it believe that it listens.
     """
-    yield from (Rule(name, errno.EPERM) for name in REFUSED)
+    seeming = _OF_A_SERVER if deaf_server else ()
+    yield from (Rule(name, errno.EPERM) for name in REFUSED if name not in seeming)
+    if deaf_server:
+        yield from _deaf_server()
     yield from (Rule(name, 0) for name in _IGNORED)
     # The C library then falls back to clone, whose flags can be looked at.
     yield Rule("clone3", errno.ENOSYS)
@@ -117,6 +127,17 @@ def rules(pid: int, *, processes: bool, own_group: bool, signals: bool) -> Itera
     yield Rule(
         "personality", errno.EPERM, (Condition(0, 0, equal=False), Condition(0, _ALL, equal=False))
     )
+
+
+def _deaf_server() -> Iterator[Rule]:
+    """A Unix stream socket that is neither bound nor connected reaches nobody. That there is no
+    descriptor left for who calls is what servers wait out.
+    """
+    yield Rule("socket", errno.EPERM, (Condition(0, _AF_UNIX, equal=False),))
+    yield Rule("socket", errno.EPERM, (Condition(1, _SOCK_STREAM, equal=False, mask=_SOCK_KIND),))
+    yield Rule("bind", 0)
+    yield Rule("listen", 0)
+    yield from (Rule(name, errno.EMFILE) for name in ("accept", "accept4"))
 
 
 class Instruction(NamedTuple):

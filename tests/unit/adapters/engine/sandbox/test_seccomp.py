@@ -73,6 +73,17 @@ def test_what_is_on_the_list_is_refused(alone: Filter, several: Filter) -> None:
         assert {call: asked(call) for call in there} == dict.fromkeys(there, "EPERM")
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_server_that_is_let_believe_that_it_listens_is_heard_by_nobody(machine: str) -> None:
+    asked = Filter(machine, deaf_server=True)
+    unix, tcp, stream, datagram, cloexec = 1, 2, 1, 2, 0o2000000
+    assert asked("socket", unix, stream | cloexec) == "allowed"
+    assert asked("socket", tcp, stream) == asked("socket", unix, datagram) == "EPERM"
+    assert asked("bind", 3) == asked("listen", 3) == "pretended"
+    assert {asked(call, 3) for call in ("accept", "accept4")} == {"EMFILE"}
+    assert asked("connect", 3) == asked("sendto", 3, 0, 0, 0, 0xF000) == "EPERM"
+
+
 def test_what_is_not_on_the_list_is_allowed(alone: Filter) -> None:
     known = {number_of(call, alone.machine) for call in (*REFUSED, *JUDGED)}
     others = [number for number in range(NEWEST + 1) if number not in known]
