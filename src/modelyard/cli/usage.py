@@ -25,7 +25,7 @@ def usage(
     by: str = "day",
     since: datetime | None = None,
     until: datetime | None = None,
-    side: Literal["used", "served"] = "used",
+    side: Literal["used", "served", "all"] = "used",
     json: Json = False,
 ) -> None:
     """Show what was used and what it costs. Failed requests cost nothing.
@@ -34,7 +34,8 @@ def usage(
         by: How to group it: day, key, model, deployment or tenant, or several: day,key.
         since: From this day or time on; UTC unless it says otherwise.
         until: Up to this day or time, and not with it.
-        side: What your keys used, or what your deployments served to whomever.
+        side: What your keys used, what your deployments served to whomever, or, for the operator,
+            all that all tenants used.
     """
     with Client() as client:
         lines = client.usage.report(
@@ -56,7 +57,7 @@ def export(
     format: Literal["csv", "parquet", "cloudevents"] = "csv",
     since: datetime | None = None,
     until: datetime | None = None,
-    side: Literal["used", "served"] = "used",
+    side: Literal["used", "served", "all"] = "used",
 ) -> None:
     """Write each request to a file, oldest first.
 
@@ -65,7 +66,8 @@ def export(
         format: csv, parquet, or cloudevents (a batch in JSON, for OpenMeter, Lago and others).
         since: From this day or time on; UTC unless it says otherwise.
         until: Up to this day or time, and not with it.
-        side: What your keys used, or what your deployments served to whomever.
+        side: What your keys used, what your deployments served to whomever, or, for the operator,
+            all that all tenants used.
     """
     begin = None if since is None else zoned(since)
     end = None if until is None else zoned(until)

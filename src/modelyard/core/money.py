@@ -1,4 +1,4 @@
-"""Money: an exact decimal amount in one currency. Never a float."""
+"""Money: exact decimal amounts, rounded only where it is said. Never a float."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import re
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
-import msgspec
-
 from modelyard.core.errors import Invalid
 
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MAX_DIGITS: Final = 18
 _MAX_PLACES: Final = 12
 _AMOUNT: Final = re.compile(rf"[0-9]{{1,{_MAX_DIGITS}}}(?:\.[0-9]{{1,{_MAX_PLACES}}})?")
@@ -77,27 +74,3 @@ def rounded(amount: Decimal, currency: str) -> Decimal:
 def plain(amount: Decimal) -> Decimal:
     """The amount without trailing zeros or an exponent, to be shown."""
     return _EXACT.add(_EXACT.normalize(amount), Decimal(0))
-
-
-class Money(msgspec.Struct, frozen=True, order=False):
-    """An amount and its ISO 4217 currency code."""
-
-    amount: Decimal
-    currency: str
-
-    def __post_init__(self) -> None:
-        if not _CURRENCY.fullmatch(self.currency):
-            raise Invalid(f"currency {self.currency[:10]!r} must be an ISO 4217 code such as USD")
-
-    def __add__(self, other: Money) -> Money:
-        if other.currency != self.currency:
-            raise Invalid(f"cannot add {other.currency} to {self.currency}")
-        return Money(_EXACT.add(self.amount, other.amount), self.currency)
-
-    def times(self, quantity: int) -> Money:
-        """The exact price of `quantity` units."""
-        return Money(_EXACT.multiply(self.amount, quantity), self.currency)
-
-    def plain(self) -> Decimal:
-        """The amount without trailing zeros or an exponent, to be shown."""
-        return plain(self.amount)

@@ -149,7 +149,8 @@ class Usage:
         """Usage of requests that began in [since, until), grouped by `day`, `key`, `model`,
         `deployment` or `tenant`, or by several such as `day,key`.
 
-        `side` is `used` by the tenant's keys, or `served` by its deployments, whoever called.
+        `side` is `used` by the tenant's keys, `served` by its deployments, whoever called, or, for
+        the operator, `all`.
         """
         params = {
             "by": by,

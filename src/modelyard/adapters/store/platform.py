@@ -18,7 +18,7 @@ from modelyard.adapters.store.schema import (
     prices,
     tenants,
 )
-from modelyard.adapters.store.tenant_rows import upsert
+from modelyard.adapters.store.tenant_rows import upsert, was_written
 from modelyard.billing.price import Price, PriceHistory
 from modelyard.billing.rate import Unit
 from modelyard.core.clock import microseconds
@@ -76,11 +76,8 @@ class SqlPlatformLedger:
             }
             for entry_id, tenant_id, at, unit, quantity in entries
         ]
-        if not rows:
-            return 0
         statement = upsert(self._connection.dialect, platform_usage).on_conflict_do_nothing()
-        added = self._connection.execute(statement, rows)
-        return len(rows) if added.rowcount < 0 else added.rowcount
+        return sum(was_written(self._connection, statement.values(**row)) for row in rows)
 
 
 _BOOK: Final = (

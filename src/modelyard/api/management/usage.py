@@ -17,7 +17,7 @@ from modelyard.api.management.instants import parse_instant
 from modelyard.api.management.problems import refusals
 from modelyard.billing import usage as entity
 from modelyard.billing.usage import Side, UsageBy, UsageQuery
-from modelyard.core.access import Permission
+from modelyard.core.access import Grant, Permission, require
 from modelyard.core.errors import Invalid
 from modelyard.core.pages import Page
 
@@ -29,6 +29,7 @@ class ReportedSide(StrEnum):
 
     USED = "used"
     SERVED = "served"
+    ALL = "all"
 
 
 class ExportFormat(StrEnum):
@@ -96,11 +97,12 @@ def report_usage(
         ReportedSide,
         QueryParameter(
             description="`used`: by the tenant's keys. `served`: by its deployments, whoever "
-            "called them."
+            "called them. `all`: of all tenants, for the operator."
         ),
     ] = ReportedSide.USED,
 ) -> Page[UsageLine]:
     """Usage of requests that began in [since, until), by group, with its exact cost."""
+    _check_side(caller, side)
     groups = parse_groups(by)
     query = UsageQuery(
         groups, parse_instant("since", since), parse_instant("until", until), Side(side.value)
@@ -133,11 +135,17 @@ def export_usage(
     `cloudevents` is a batch in JSON, for billing systems that take CloudEvents; `parquet` needs
     pyarrow on the server.
     """
+    _check_side(caller, side)
     bounds = parse_instant("since", since), parse_instant("until", until)
     pages = services.exporter.pages(caller.tenant_id, Side(side.value), *bounds)
     content = services.usage_formats[format.value](pages)
     disposition = {"content-disposition": f'attachment; filename="usage.{_ENDINGS[format]}"'}
     return Stream(content, media_type=_MEDIA[format], headers=disposition)
+
+
+def _check_side(caller: Grant, side: ReportedSide) -> None:
+    if side is ReportedSide.ALL:
+        require(caller, Permission.OPERATE)
 
 
 def parse_groups(text: str) -> tuple[UsageBy, ...]:

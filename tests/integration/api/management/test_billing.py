@@ -202,3 +202,14 @@ async def test_usage_is_exported_entry_by_entry(
     assert read.column("request_id").to_pylist() == ids
     assert read.column("rows").to_pylist() == [7] * 5
     assert (wrong.status_code, wrong.json()["detail"]) == (400, "since must be before until")
+
+
+async def test_the_usage_of_all_tenants_is_the_operators_to_see(yard: Yard) -> None:
+    yard.clock.advance(1)
+    _use(yard, requests=2, rows=1)
+    paths = ("/usage?side=all&by=tenant", "/usage/export?side=all")
+    async with yard.client(other=True) as client:
+        assert [(await client.get(path)).status_code for path in paths] == [403, 403]
+    async with yard.client(Scope.ADMIN, other=True) as client:
+        items = (await client.get(paths[0])).json()["items"]
+    assert [(item["group"], item["requests"]) for item in items] == [(yard.tenant, 2)]
