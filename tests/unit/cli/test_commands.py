@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,43 @@ def test_deploying_without_options_says_nothing_of_them(run: Run, server: Script
     server.answers = [Answer(200, DEPLOYMENT)]
     assert run("deploy", "churn").code == 0
     assert server.asked[0].json() == {"model": "churn"}
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+def metadata(**parameters: bool) -> Answer:
+    given = {"name": "image", "datatype": "BYTES", "shape": [-1], "parameters": parameters}
+    return Answer(200, {"name": "net", "versions": ["1"], "inputs": [given], "outputs": []})
+
+
+def test_a_prediction_from_a_picture(run: Run, server: ScriptedServer, tmp_path: Path) -> None:
+    file = tmp_path / "cat.png"
+    file.write_bytes(PICTURE)
+    answer = {"label": "cat", "score": 0.75, "labels": ["cat", "dog"], "scores": [0.75, 0.25]}
+    server.answers = [metadata(binary=True), Answer(200, {"predictions": [answer]})]
+
+    ended = run("predict", "net", "--input", str(file))
+
+    sent = base64.b64encode(PICTURE).decode()
+    assert server.asked[-1].json() == {"instances": [{"image": sent}]}
+    assert [line.split() for line in ended.out.splitlines()] == [
+        ["ROW", "LABEL", "SCORE", "LABELS", "SCORES"],
+        ["1", "cat", "0.75", "cat;", "dog", "0.75;", "0.25"],
+    ]
+
+
+def test_a_picture_for_a_model_that_takes_none(
+    run: Run, server: ScriptedServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "cat.png"
+    file.write_bytes(PICTURE)
+    server.answers = [metadata()]
+
+    ended = run("predict", "net", "--input", str(file))
+
+    assert ended.code == 1
+    assert "cat.png is not UTF-8 text, and 'net' takes no other files" in ended.err
 
 
 def test_predictions_from_a_csv_file(run: Run, server: ScriptedServer, tmp_path: Path) -> None:

@@ -15,8 +15,14 @@ from modelyard.serving.stopping import StopSignal
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-CELLS: Final = 16 * 256
-"""Tokens of one call of the graph, with those that fill short texts up."""
+CELLS: Final = 512
+"""Tokens of one call of the graph, with those that fill short texts up. Measured: a graph gets no
+faster per token with more of them, on one thread, and soon slower.
+"""
+FILLED: Final = 0.7
+"""How long a text is at least, of the longest in its batch: what is filled up costs as much as what
+is read.
+"""
 _IDS: Final = "input_ids"
 _MASK: Final = "attention_mask"
 _TYPES: Final = "token_type_ids"
@@ -81,10 +87,11 @@ def batches(lengths: Sequence[int], *, fill: bool = True) -> list[list[int]]:
     at all unless they may be `fill`ed. The first of a batch is the longest.
     """
     made: list[list[int]] = []
+    least = FILLED if fill else 1.0
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
         longest = lengths[made[-1][0]] if made else 0
-        fits = longest * (len(made[-1]) + 1) <= CELLS if made else False
-        if fits and (fill or longest == lengths[place]):
+        fits = bool(made) and longest * (len(made[-1]) + 1) <= CELLS
+        if fits and lengths[place] >= least * longest:
             made[-1].append(place)
         else:
             made.append([place])
