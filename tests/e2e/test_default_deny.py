@@ -14,8 +14,16 @@ from tests.e2e.calls import LEAKS, Answer, Caller
 from tests.e2e.conftest import Server
 
 OPEN = {"/livez", "/readyz"}
-OWN_TENANT = {("GET", "/api/v1/tenants"), ("GET", "/api/v1/tenants/1")}
-"""What every key may ask: it is told of its own tenant."""
+VISITED = {("POST", "/api/v1/sessions"), ("POST", "/api/v1/passwords")}
+"""Where one asks with a password or an invitation in the place of a key."""
+OWN_TENANT = {
+    ("GET", "/api/v1/tenants"),
+    ("GET", "/api/v1/tenants/1"),
+    ("GET", "/api/v1/me"),
+    ("PUT", "/api/v1/me/password"),
+    *VISITED,
+}
+"""What every key may ask: it is told of itself and its own tenant."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUUX")
 CRAWLED = Path(__file__).with_name("crawled.txt").read_text().split()
 
@@ -75,7 +83,9 @@ def test_each_described_route_needs_a_key(
     for method, path in described:
         for name, call in calls.items():
             answer = call(method, path, {} if method in ("POST", "PUT") else None)
-            if not _is_refusal(answer):
+            if (method, path) in VISITED:
+                assert answer.status == 400
+            elif not _is_refusal(answer):
                 wrong.append((name, method, path, answer.status, answer.body[:100]))
     assert wrong == []
 

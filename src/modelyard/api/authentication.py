@@ -16,6 +16,10 @@ TENANT_HEADER: Final = b"x-modelyard-tenant"
 """Names the tenant that a request to the management API acts in."""
 
 
+COOKIE: Final = b"__Host-modelyard"
+"""Holds a login in a browser. The prefix binds it to this host, and to TLS or localhost."""
+
+
 class KeyRing(Protocol):
     """The keys in force."""
 
@@ -68,9 +72,18 @@ class Gate:
         self._ring = ring
         self._proxies = proxies
 
-    def admit(self, headers: Headers, peer: str, *, basic: bool = False) -> Grant:
-        """What the request's key grants. Raises Unauthenticated, Forbidden."""
-        grant = authenticate(self._ring, presented_key(headers, basic=basic))
+    def admit(
+        self, headers: Headers, peer: str, *, basic: bool = False, reads: bool = False
+    ) -> Grant:
+        """What the request's key, or a browser's login, grants. `reads` says that it changes
+        nothing. Raises Unauthenticated, Forbidden.
+        """
+        secret = presented_key(headers, basic=basic)
+        if secret is None:
+            secret = _login(headers)
+            if secret is not None and not reads and not _same_origin(headers):
+                raise Forbidden("a browser's login changes nothing at the wish of another site")
+        grant = authenticate(self._ring, secret)
         if grant.networks:
             self.check_address(grant, headers, peer)
         return grant
@@ -90,11 +103,32 @@ class Gate:
             raise Invalid("a key calls models of its own tenant only; leave X-Modelyard-Tenant out")
         return grant
 
+    def address(self, headers: Headers, peer: str) -> str:
+        """Where the caller is."""
+        forwarded = headers.get(b"x-forwarded-for", b"") if self._proxies else b""
+        return caller(peer, forwarded, self._proxies)
+
     def check_address(self, grant: Grant, headers: Headers, peer: str) -> None:
         """Raises Forbidden when the key is not good for callers from there."""
-        forwarded = headers.get(b"x-forwarded-for", b"") if self._proxies else b""
-        if grant.networks and not within(caller(peer, forwarded, self._proxies), grant.networks):
+        if grant.networks and not within(self.address(headers, peer), grant.networks):
             raise Forbidden("this key may not be used from this address")
+
+
+def _login(headers: Headers) -> bytes | None:
+    for part in headers.get(b"cookie", b"").split(b";"):
+        name, _, value = part.strip().partition(b"=")
+        if name == COOKIE:
+            return value
+    return None
+
+
+def _same_origin(headers: Headers) -> bool:
+    """Whether a page of this host sent it. Browsers say so themselves, older ones by `Origin`."""
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin"
+    _, _, host = headers.get(b"origin", b"").partition(b"://")
+    return bool(host) and host == headers.get(b"host")
 
 
 def _password(encoded: bytes) -> bytes | None:

@@ -23,12 +23,14 @@ from modelyard.api.inference.failures import refusal
 from modelyard.api.inference.openai.application import OpenAiApp
 from modelyard.api.inference.routes import InferenceRoutes
 from modelyard.api.statuses import PROBLEM_JSON, error_body, headers_of, problem, status_of
-from modelyard.core.access import Grant, Permission, require
+from modelyard.core.access import Grant, Permission, Visitor, require
 from modelyard.core.errors import ModelyardError, Unauthenticated, Unavailable
 from modelyard.serving.exchange import Exchange
 from modelyard.serving.exposition import render
 from modelyard.serving.service import InferenceService
 
+_FOR_VISITORS: Final = ("/api/v1/sessions", "/api/v1/passwords")
+"""What is asked without a key: by `POST` alone, with a password or an invitation in the body."""
 _READABLE_BY_BROWSER: Final = ("/docs", "/docs/", "/openapi.json")
 
 
@@ -84,27 +86,35 @@ class Front:
             return
         inference = path == "/" or path.startswith(("/v2", "/v1/"))
         try:
-            headers = first_values(scope["headers"])
-            peer = scope["client"][0] if scope.get("client") else ""
-            if inference:
-                grant = self.gate.admit_caller(headers, peer)
-            else:
-                basic = scope["method"] in ("GET", "HEAD") and _in_documentation(path)
-                grant = self.gate.admit(headers, peer, basic=basic)
+            auth = self._who(scope, path, inference=inference)
         except ModelyardError as error:
             if self._openai.speaks(path):
                 await self._openai.refuse(send, error)
             else:
                 await _refuse(send, error, path, inference=inference)
             return
-        if self._openai.takes(path):
-            await self._openai.answer(scope, receive, send, grant)
+        if isinstance(auth, Visitor):
+            await self._manage(scope, receive, send, auth)
+        elif self._openai.takes(path):
+            await self._openai.answer(scope, receive, send, auth)
         elif inference:
-            await self._infer(scope, receive, send, grant)
+            await self._infer(scope, receive, send, auth)
         elif path == "/metrics":
-            await self._tell_metrics(scope, send, grant)
+            await self._tell_metrics(scope, send, auth)
         else:
-            await self._manage(scope, receive, send, grant)
+            await self._manage(scope, receive, send, auth)
+
+    def _who(self, scope: Scope, path: str, *, inference: bool) -> Grant | Visitor:
+        """Who asks. Raises Unauthenticated, Forbidden, Invalid."""
+        headers = first_values(scope["headers"])
+        peer = scope["client"][0] if scope.get("client") else ""
+        if inference:
+            return self.gate.admit_caller(headers, peer)
+        if scope["method"] == "POST" and path in _FOR_VISITORS:
+            return Visitor(self.gate.address(headers, peer))
+        reads = scope["method"] in ("GET", "HEAD")
+        basic = reads and _in_documentation(path)
+        return self.gate.admit(headers, peer, basic=basic, reads=reads)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
         limit = self._max_request_bytes
@@ -174,12 +184,14 @@ class Front:
             send, HTTPStatus.OK, text.encode(), "text/plain; version=0.0.4; charset=utf-8"
         )
 
-    async def _manage(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
+    async def _manage(
+        self, scope: Scope, receive: Receive, send: Send, auth: Grant | Visitor
+    ) -> None:
         if self.management is None:
             error = Unavailable("this gateway has no management API")
             await _refuse(send, error, scope["path"], inference=False)
             return
-        scope["auth"] = grant
+        scope["auth"] = auth
         await self.management(scope, receive, send)
 
 

@@ -36,6 +36,7 @@ def make_management(
         usage_csv,
         usage_parquet,
     )
+    from modelyard.adapters.passwords import Argon2Hasher
     from modelyard.adapters.upstream.probe import HttpProber
     from modelyard.api.management import ManagementServices, make_management_app
     from modelyard.api.management.receiving import UploadReceiver
@@ -47,6 +48,7 @@ def make_management(
     from modelyard.registry.providers import ProviderService
     from modelyard.registry.service import RegistryService
     from modelyard.tenancy.catalogue import CatalogueService
+    from modelyard.tenancy.people import PeopleService
     from modelyard.tenancy.quotas import QuotaService
     from modelyard.tenancy.service import TenancyService
     from modelyard.tenancy.tenant import DEFAULT
@@ -62,6 +64,7 @@ def make_management(
     app = make_management_app(
         ManagementServices(
             tenancy=TenancyService(store, clock, home.pepper()),
+            people=PeopleService(store, clock, Argon2Hasher(), home.pepper()),
             catalogue=CatalogueService(store, clock),
             registry=registry,
             providers=ProviderService(store, clock, sealer(home), HttpProber(calls)),

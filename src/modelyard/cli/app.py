@@ -30,6 +30,10 @@ _ALONE: Final[Mapping[str, tuple[str, str, str]]] = {
     "train": (PUBLISH, "train:train", "Train a version of a model from a dataset."),
     "deploy": (PUBLISH, "deployments:deploy", "Serve a version of a model under a name."),
     "predict": (USE, "predict:predict", "Call a deployed model with the rows of a file."),
+    "login": (USE, "people:login", "Log in with a password."),
+    "logout": (USE, "people:logout", "Log out."),
+    "whoami": (USE, "people:whoami", "Show what your key or your login stands for."),
+    "password": (USE, "people:password", "Set or change your password."),
     "chat": (USE, "chat:chat", "Talk to a language model from the terminal."),
     "usage": (USE, "usage:commands", "Show what was used and what it costs, or export it."),
 }
@@ -109,6 +113,25 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
             "create": ("tenants:create", "Open a tenant."),
             "list": ("tenants:list_all", "List the tenants."),
             "show": ("tenants:show", "Show a tenant."),
+        },
+    ),
+    "users": (
+        OPERATE,
+        "People who log in with a password.",
+        {
+            "create": ("people:create_user", "Make an account and an invitation."),
+            "list": ("people:list_users", "List the accounts."),
+            "invite": ("people:invite_user", "Make a new invitation."),
+            "delete": ("people:delete_user", "End an account."),
+        },
+    ),
+    "members": (
+        USE,
+        "What people are in the tenant.",
+        {
+            "list": ("people:list_members", "List the members."),
+            "add": ("people:add_member", "Add a person, or change a role."),
+            "remove": ("people:remove_member", "Take a person out."),
         },
     ),
     "keys": (

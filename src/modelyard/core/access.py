@@ -172,6 +172,12 @@ class Grant(msgspec.Struct, frozen=True):
         return self.deployments is None or deployment in self.deployments
 
 
+class Visitor(msgspec.Struct, frozen=True):
+    """Whoever asks without a key, where that is allowed: to log in. `address` is where from."""
+
+    address: str = ""
+
+
 def require(grant: Grant, needed: Permission) -> None:
     """Raises Forbidden when the grant does not hold the permission."""
     if needed not in grant.permissions:

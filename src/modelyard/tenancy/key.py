@@ -34,7 +34,7 @@ class ApiKey(msgspec.Struct, frozen=True):
 
     `deployments` and `networks` are what it is bound to, if it is. `former_hash` is that of its
     secret before the last rotation, which is good until `former_until`. `last_used_at` is when it
-    last called a model, as far as the ledger has it.
+    last called a model, as far as the ledger has it. With a `user_id` it is a person's login.
     """
 
     id: str
@@ -51,12 +51,20 @@ class ApiKey(msgspec.Struct, frozen=True):
     former_hash: bytes | None = None
     former_until: datetime | None = None
     last_used_at: datetime | None = None
+    user_id: str | None = None
 
     @property
     def grant(self) -> Grant:
         """What the key stands for when it is presented."""
         deployments = None if self.deployments is None else frozenset(self.deployments)
-        return Grant(self.id, self.tenant_id, self.scope, deployments, self.networks or ())
+        return Grant(
+            self.id,
+            self.tenant_id,
+            self.scope,
+            deployments,
+            self.networks or (),
+            self.user_id or "",
+        )
 
 
 def new_secret() -> str:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from modelyard.core.access import Role
 from modelyard.core.events import PredictionMade
 from modelyard.core.pages import Page, PageRequest
 from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.listing import Listing, Subscription
 from modelyard.tenancy.quota import Alert, Quota
 from modelyard.tenancy.tenant import Tenant
+from modelyard.tenancy.user import Failures, Member, User
 
 
 class TenantRepository(Protocol):
@@ -50,7 +52,7 @@ class KeyRepository(Protocol):
         ...
 
     def list(self, page: PageRequest) -> Page[ApiKey]:
-        """Newest first, revoked ones included."""
+        """Newest first, revoked ones included, logins left out."""
         ...
 
     def rotate(self, key: ApiKey) -> None:
@@ -223,6 +225,114 @@ class CatalogueTransaction(Protocol):
     def catalogue(self, tenant_id: str) -> CatalogueRepository: ...
 
     def subscriptions(self, tenant_id: str) -> SubscriptionRepository: ...
+
+    def bump(self) -> None:
+        """Tell every gateway that keys or routes have changed, once this commits."""
+        ...
+
+
+class PasswordHasher(Protocol):
+    """Slow hashes of passwords, on purpose."""
+
+    def hash(self, password: str) -> str:
+        """The hash, with its salt and parameters."""
+        ...
+
+    def verify(self, encoded: str | None, password: str) -> bool:
+        """Whether it is the password. None is never, and takes the same time."""
+        ...
+
+
+class UserRepository(Protocol):
+    """All people, and what is counted of their logins."""
+
+    def add(self, user: User) -> None:
+        """Raises Conflict when the name is taken."""
+        ...
+
+    def put(self, user: User) -> None:
+        """Replace the one with the same id."""
+        ...
+
+    def get(self, user_id: str) -> User:
+        """Raises NotFound."""
+        ...
+
+    def named(self, name: str) -> User:
+        """Raises NotFound."""
+        ...
+
+    def find(self, name: str) -> User | None:
+        """The same without the error."""
+        ...
+
+    def invited(self, invitation: bytes) -> User | None:
+        """Whose invitation this is the hash of."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[User]:
+        """Oldest first."""
+        ...
+
+    def delete(self, user_id: str) -> None:
+        """With all memberships."""
+        ...
+
+    def places(self, user_id: str) -> Sequence[tuple[str, str, Role]]:
+        """The person's tenants: id, name and role."""
+        ...
+
+    def revoke_logins(self, user_id: str, at: datetime) -> None:
+        """End the person's logins, in all tenants."""
+        ...
+
+    def failures(self, subject: str) -> Failures | None:
+        """The logins that have failed in a row."""
+        ...
+
+    def failed(self, subject: str, at: datetime) -> None:
+        """Count one more; those of a day ago and before do not count."""
+        ...
+
+    def forgive(self, subject: str) -> None:
+        """Begin to count anew."""
+        ...
+
+
+class MemberRepository(Protocol):
+    """The members of one tenant."""
+
+    def find(self, name: str) -> Member | None:
+        """The member of this name, if there is one."""
+        ...
+
+    def list(self, page: PageRequest) -> Page[Member]:
+        """By name."""
+        ...
+
+    def put(self, member: Member) -> None:
+        """Insert, or replace the role."""
+        ...
+
+    def delete(self, user_id: str) -> None:
+        """Take a member out; one that is none is no error."""
+        ...
+
+    def revoke_logins(self, user_id: str, at: datetime) -> None:
+        """End the person's logins to this tenant."""
+        ...
+
+
+class PeopleTransaction(Protocol):
+    """A transaction over people."""
+
+    def tenants(self) -> TenantRepository: ...
+
+    def users(self) -> UserRepository: ...
+
+    def members(self, tenant_id: str) -> MemberRepository: ...
+
+    def keys(self, tenant_id: str) -> KeyRepository: ...
 
     def bump(self) -> None:
         """Tell every gateway that keys or routes have changed, once this commits."""

@@ -101,6 +101,11 @@ class TenancyService:
             raise NotFound(f"there is no tenant '{name}'")
         return tenant
 
+    def name_of(self, tenant_id: str) -> str:
+        """The tenant's name. Raises NotFound."""
+        with self._store.read() as tx:
+            return tx.tenants().get(tenant_id).name
+
     def act(self, grant: Grant, name: str) -> Grant:
         """The caller's grant within the tenant of this name. Raises NotFound as `tenant` does."""
         return msgspec.structs.replace(grant, tenant_id=self.tenant(grant, name).id)

@@ -17,6 +17,7 @@ from modelyard_client.jobs import Jobs
 from modelyard_client.keys import Keys
 from modelyard_client.location import locate
 from modelyard_client.models import Models
+from modelyard_client.people import Members, Sessions, Users
 from modelyard_client.providers import Providers
 from modelyard_client.quotas import Quotas
 from modelyard_client.tenants import Tenants
@@ -58,6 +59,9 @@ class Client:
         self.deployments = Deployments(transport)
         self.catalogue = Catalogue(transport)
         self.tenants = Tenants(transport)
+        self.members = Members(transport)
+        self.users = Users(transport)
+        self.sessions = Sessions(transport)
         self.keys = Keys(transport)
         self.prices = Prices(transport)
         self.quotas = Quotas(transport)

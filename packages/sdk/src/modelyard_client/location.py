@@ -40,6 +40,8 @@ def locate(
     """Find the server: the arguments, then `MODELYARD_URL` and `MODELYARD_API_KEY`, then the local
     home (`MODELYARD_HOME`, or `~/.modelyard`). `MODELYARD_TENANT` names the tenant to act in.
 
+    Without a key, the login that `modelyard login` has kept for this address is taken.
+
     The home's own key goes to the home's own server alone: never to another address.
 
     Raises:
@@ -58,7 +60,44 @@ def locate(
             raise ServerNotFound("no running server was found", hint=START)
         url = local
     url = url.rstrip("/")
+    api_key = api_key or session_token(url, environ)
     return Location(url, api_key or (_local_key(home) if url == local else None), tenant)
+
+
+class _Session(msgspec.Struct):
+    """What `modelyard login` keeps, in a file of its owner alone."""
+
+    url: str
+    token: str
+
+
+def session_file(environ: Mapping[str, str]) -> Path:
+    """Where a login is kept."""
+    config = environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(config).expanduser() / "modelyard" / "session.json"
+
+
+def keep_session(url: str, token: str | None, environ: Mapping[str, str] | None = None) -> None:
+    """Keep the token of a login to the server at `url`; None forgets what is kept."""
+    path = session_file(os.environ if environ is None else environ)
+    if token is None:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
+        out.write(msgspec.json.encode(_Session(url, token)))
+    fresh.replace(path)
+
+
+def session_token(url: str, environ: Mapping[str, str]) -> str | None:
+    """The token of a login to the server at `url`, if one is kept."""
+    try:
+        kept = msgspec.json.decode(session_file(environ).read_bytes(), type=_Session)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return kept.token if kept.url == url else None
 
 
 def _local_url(home: Path) -> str | None:

@@ -64,7 +64,11 @@ class MemoryKeys:
         return key
 
     def list(self, page: PageRequest) -> Page[ApiKey]:
-        own = (key for key in self._state.keys.values() if key.tenant_id == self._tenant_id)
+        own = (
+            key
+            for key in self._state.keys.values()
+            if key.tenant_id == self._tenant_id and key.user_id is None
+        )
         return cut_newest(own, page, lambda key: key.id)
 
     def rotate(self, key: ApiKey) -> None:

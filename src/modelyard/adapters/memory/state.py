@@ -21,6 +21,7 @@ from modelyard.tenancy.key import ApiKey
 from modelyard.tenancy.listing import Listing, Subscription
 from modelyard.tenancy.quota import Alert, Quota
 from modelyard.tenancy.tenant import Tenant
+from modelyard.tenancy.user import Failures, Member, User
 from modelyard.training.dataset import Dataset, DatasetVersion
 
 T = TypeVar("T")
@@ -58,6 +59,9 @@ class State:
     )  # spent and told, by quota id and beginning
     alerts: dict[str, Alert] = field(default_factory=dict)  # by id
     offsets: dict[str, int] = field(default_factory=dict)  # by journal id
+    users: dict[str, User] = field(default_factory=dict)  # by id
+    members: dict[tuple[str, str], Member] = field(default_factory=dict)  # tenant, user
+    failures: dict[str, Failures] = field(default_factory=dict)  # by subject
     listings: dict[str, Listing] = field(default_factory=dict)  # by id
     subscriptions: dict[tuple[str, str], Subscription] = field(default_factory=dict)  # tenant, name
     claims: dict[tuple[str, str], Claim] = field(default_factory=dict)  # tenant, key

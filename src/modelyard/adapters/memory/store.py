@@ -18,6 +18,7 @@ from modelyard.adapters.memory.idempotency import MemoryIdempotency
 from modelyard.adapters.memory.jobs import MemoryJobs, MemoryQueue
 from modelyard.adapters.memory.keys import MemoryKeys, MemoryTenants
 from modelyard.adapters.memory.models import MemoryModels
+from modelyard.adapters.memory.people import MemoryMembers, MemoryUsers
 from modelyard.adapters.memory.providers import MemoryProviders
 from modelyard.adapters.memory.quotas import MemoryBudgets, MemoryQuotas
 from modelyard.adapters.memory.state import State
@@ -40,6 +41,12 @@ class MemoryTransaction:
 
     def keys(self, tenant_id: str) -> MemoryKeys:
         return MemoryKeys(self.state, tenant_id)
+
+    def users(self) -> MemoryUsers:
+        return MemoryUsers(self.state)
+
+    def members(self, tenant_id: str) -> MemoryMembers:
+        return MemoryMembers(self.state, tenant_id)
 
     def listings(self, tenant_id: str) -> MemoryListings:
         return MemoryListings(self.state, tenant_id)

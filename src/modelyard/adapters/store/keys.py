@@ -92,6 +92,7 @@ class SqlKeys(TenantRows):
             networks=key.networks,
             former_hash=key.former_hash,
             former_until=key.former_until,
+            user_id=key.user_id,
         )
         if not added:
             raise Conflict("there is such a key already")
@@ -104,7 +105,7 @@ class SqlKeys(TenantRows):
         return ApiKey(*row)
 
     def list(self, page: PageRequest) -> Page[ApiKey]:
-        statement = self._select(api_keys, *KEY)
+        statement = self._select(api_keys, *KEY).where(api_keys.c.user_id.is_(None))
         if page.after is not None:
             statement = statement.where(api_keys.c.id < page.after)
         rows = self._connection.execute(

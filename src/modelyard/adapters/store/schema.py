@@ -87,6 +87,8 @@ api_keys: Final = Table(
     Column("former_hash", LargeBinary),
     Column("former_until", Moment),
     Column("last_used_at", Moment),
+    # Whose login it is, of a person who has logged in.
+    Column("user_id", Text),
     Index("ix_api_keys_tenant_id_id", "tenant_id", "id"),
     Index("ix_api_keys_revoked_at", "revoked_at"),
 )

@@ -27,6 +27,7 @@ from modelyard.adapters.store.jobs import SqlJobs
 from modelyard.adapters.store.keys import SqlKeys, SqlTenants
 from modelyard.adapters.store.ledger import SqlLedger
 from modelyard.adapters.store.models import SqlModels
+from modelyard.adapters.store.people import SqlMembers, SqlUsers
 from modelyard.adapters.store.platform import SqlPlatformLedger
 from modelyard.adapters.store.prices import SqlPrices
 from modelyard.adapters.store.providers import SqlProviders
@@ -53,6 +54,12 @@ class SqlTransaction:
 
     def keys(self, tenant_id: str) -> SqlKeys:
         return SqlKeys(self._connection, tenant_id, writes=self._writes)
+
+    def users(self) -> SqlUsers:
+        return SqlUsers(self._connection)
+
+    def members(self, tenant_id: str) -> SqlMembers:
+        return SqlMembers(self._connection, tenant_id, writes=self._writes)
 
     def listings(self, tenant_id: str) -> SqlListings:
         return SqlListings(self._connection, tenant_id, writes=self._writes)

@@ -19,16 +19,17 @@ PATIENCE: Final = 20.0
 
 class Lane(StrEnum):
     """QUICK: database work. FILES: a child process reads a whole file. UPLOADS: bytes come in.
-    STREAMS: answers without an end, which hold no thread.
+    STREAMS: answers without an end, which hold no thread. LOGINS: slow hashes of passwords.
     """
 
     QUICK = "quick"
     FILES = "files"
     UPLOADS = "uploads"
     STREAMS = "streams"
+    LOGINS = "logins"
 
 
-WIDTH: Final = {Lane.QUICK: 16, Lane.FILES: 2, Lane.UPLOADS: 8, Lane.STREAMS: 64}
+WIDTH: Final = {Lane.QUICK: 16, Lane.FILES: 2, Lane.UPLOADS: 8, Lane.STREAMS: 64, Lane.LOGINS: 2}
 QUEUE: Final = 64
 """How many requests may wait in a lane; further ones are refused at once."""
 

@@ -27,6 +27,7 @@ from modelyard.api.management.jobs import jobs
 from modelyard.api.management.json_request import JsonRequest
 from modelyard.api.management.keys import keys
 from modelyard.api.management.models import models
+from modelyard.api.management.people import me, members, passwords, sessions, users
 from modelyard.api.management.prices import prices
 from modelyard.api.management.problems import on_expected, on_http, on_unexpected
 from modelyard.api.management.providers import providers
@@ -50,6 +51,11 @@ NOUNS: Final = (
     listings,
     subscriptions,
     tenants,
+    members,
+    users,
+    sessions,
+    passwords,
+    me,
     keys,
     quotas,
     usage,

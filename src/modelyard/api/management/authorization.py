@@ -8,10 +8,12 @@ from typing import Any, Final
 from modelyard.api.asgi import App, Receive, Send
 from modelyard.api.asgi import Scope as AsgiScope
 from modelyard.api.authentication import TENANT_HEADER
-from modelyard.core.access import Grant, Permission, require
-from modelyard.core.errors import Invalid
+from modelyard.core.access import Grant, Permission, Visitor, require
+from modelyard.core.errors import Invalid, Unauthenticated
 from modelyard.tenancy.service import TenancyService
 
+VISITORS: Final = "visitors"
+"""The route option that lets in who has no key, made by `visitors`."""
 NEEDS: Final = "needs"
 """The route option that holds what is needed, made by `needs`."""
 
@@ -25,6 +27,11 @@ def needs(read: Permission | None, write: Permission | None = None) -> dict[str,
     method does; None lets in every key. Without `write`, both need the same.
     """
     return {NEEDS: (read, write or read)}
+
+
+def visitors() -> dict[str, Any]:
+    """The option of a route that needs no key."""
+    return {VISITORS: True, **needs(None)}
 
 
 def needed(opt: dict[str, Any], method: str) -> Permission | None:
@@ -44,7 +51,12 @@ class Authorization:
         self._tenancy = tenancy
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        grant: Grant = scope["auth"]
+        grant: Grant | Visitor = scope["auth"]
+        if isinstance(grant, Visitor):
+            if not scope["route_handler"].opt.get(VISITORS):
+                raise Unauthenticated("a key is required: send 'Authorization: Bearer my_...'")
+            await self._app(scope, receive, send)
+            return
         named = [value for name, value in scope["headers"] if name == TENANT_HEADER]
         if named:
             scope["auth"] = grant = await asyncio.to_thread(self._acting, grant, named)

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter, SkipValidation
 
 from modelyard.api.management.services import ManagementServices
-from modelyard.core.access import Grant
+from modelyard.core.access import Grant, Visitor
 from modelyard.core.errors import Invalid
 from modelyard.core.pages import MAX_PAGE, PageRequest
 
@@ -17,6 +17,8 @@ Services = NamedDependency[SkipValidation[ManagementServices]]
 """`services`: the use cases."""
 Caller = NamedDependency[SkipValidation[Grant]]
 """`caller`: whose request it is. Everything is done in its tenant."""
+Visiting = NamedDependency[SkipValidation[Visitor]]
+"""`visitor`: who asks where no key is needed."""
 Paging = NamedDependency[SkipValidation[PageRequest]]
 """`page`: which page of a list, from `limit` and `cursor`."""
 
@@ -26,6 +28,7 @@ def provided(services: ManagementServices) -> dict[str, Provide]:
     return {
         "services": Provide(lambda: services, sync_to_thread=False),
         "caller": Provide(_caller, sync_to_thread=False),
+        "visitor": Provide(_visitor, sync_to_thread=False),
         "page": Provide(_page, sync_to_thread=False),
     }
 
@@ -33,6 +36,10 @@ def provided(services: ManagementServices) -> dict[str, Provide]:
 def _caller(request: Request[Any, Any, Any]) -> Grant:
     grant: Grant = request.auth
     return grant
+
+
+def _visitor(request: Request[Any, Any, Any]) -> Visitor:
+    return request.auth if isinstance(request.auth, Visitor) else Visitor()
 
 
 def _page(

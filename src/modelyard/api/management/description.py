@@ -41,6 +41,7 @@ _TAGS: Final = {
     "deployments": "What is served under which name.",
     "catalogue": "Deployments that tenants offer each other.",
     "tenants": "Who owns models, holds keys and pays bills.",
+    "people": "Who logs in with a password, and what they are in the tenant.",
     "keys": "Who may call.",
     "quotas": "Limits and budgets of keys and tenants.",
     "billing": "Prices, and usage with its cost.",

@@ -8,7 +8,7 @@ from modelyard.api.asgi import App, Message, Receive, Scope, Send, respond
 from modelyard.api.management.problems import encoded, unexpected
 from modelyard.api.statuses import PROBLEM_JSON, Problem, headers_of, problem
 from modelyard.core import ids
-from modelyard.core.access import Grant
+from modelyard.core.access import Grant, Visitor
 from modelyard.core.errors import Invalid, ModelyardError, Unauthenticated
 
 _HEADERS: Final = (
@@ -18,7 +18,8 @@ _HEADERS: Final = (
 
 
 class Edge:
-    """Wraps the application: nothing gets in without a `Grant` in `scope["auth"]`.
+    """Wraps the application: nothing gets in without a `Grant` in `scope["auth"]`, or a
+    `Visitor` for the routes that let visitors in.
 
     Whoever calls this application (the gateway's front) has checked the key by then. A request
     id that it chose, in `scope["request_id"]`, is kept.
@@ -56,7 +57,7 @@ class Edge:
 
 
 def _admit(scope: Scope) -> None:
-    if not isinstance(scope.get("auth"), Grant):
+    if not isinstance(scope.get("auth"), Grant | Visitor):
         raise Unauthenticated("a key is required: send 'Authorization: Bearer my_...'")
     # No name, id or value of ours holds a NUL, and PostgreSQL cannot even be asked for one.
     if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):

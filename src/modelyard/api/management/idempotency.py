@@ -44,7 +44,8 @@ class Idempotency:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = _key(scope) if scope["method"] == "POST" else None
+        known = isinstance(scope["auth"], Grant)
+        key = _key(scope) if known and scope["method"] == "POST" else None
         if key is None:
             await self._app(scope, receive, send)
             return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelyard.registry.service import RegistryService
     from modelyard.serving.limits.ports import Use
     from modelyard.tenancy.catalogue import CatalogueService
+    from modelyard.tenancy.people import PeopleService
     from modelyard.tenancy.quotas import QuotaService
     from modelyard.tenancy.service import TenancyService
     from modelyard.training.datasets import DatasetService
@@ -43,6 +44,7 @@ class ManagementServices:
     """
 
     tenancy: TenancyService
+    people: PeopleService
     catalogue: CatalogueService
     registry: RegistryService
     providers: ProviderService

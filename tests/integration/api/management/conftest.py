@@ -20,6 +20,7 @@ from modelyard.adapters.documents.usage_export import (
 from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
+from modelyard.adapters.passwords import Argon2Hasher
 from modelyard.adapters.secrets.sealing import AesGcmSealer
 from modelyard.adapters.store.engine import make_engine, sqlite_url
 from modelyard.adapters.store.migrate import migrate
@@ -44,6 +45,7 @@ from modelyard.registry.providers import ProviderService
 from modelyard.registry.service import RegistryService
 from modelyard.registry.version import Lineage, ModelVersion, NewVersion
 from modelyard.tenancy.catalogue import CatalogueService
+from modelyard.tenancy.people import PeopleService
 from modelyard.tenancy.quotas import QuotaService
 from modelyard.tenancy.service import TenancyService
 from modelyard.tenancy.tenant import Tenant
@@ -128,6 +130,7 @@ class Yard:
         scratch, registry = ScratchRoot(folder / "scratch"), RegistryService(store, clock)
         return ManagementServices(
             tenancy=TenancyService(store, clock, b"p" * 32),
+            people=PeopleService(store, clock, Argon2Hasher(), b"p" * 32),
             catalogue=CatalogueService(store, clock),
             registry=registry,
             providers=ProviderService(store, clock, AesGcmSealer(b"s" * 32), NobodyAsked()),
