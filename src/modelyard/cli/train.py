@@ -45,6 +45,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     tune_seconds: float | None = None,
     seed: int | None = None,
     alias: str | None = None,
+    gate: _Many = None,
     wait: bool = False,
     json: Json = False,
 ) -> None:
@@ -67,6 +68,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         tune_seconds: Begin no trial after so many seconds of tuning.
         seed: Of everything that is random.
         alias: Point this alias, such as champion, at the new version.
+        gate: What the version must reach before the alias moves, as "accuracy >= 0.9" or
+            "not worse than @champion"; may be given again.
         wait: Follow the job to its end, and show how well the version does.
     """
     with Client() as client:
@@ -87,6 +90,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             tune_seconds=tune_seconds,
             seed=seed,
             alias=alias,
+            gates=gate,
         )
         if json:
             _print_document(client, job, wait=wait)
@@ -136,6 +140,8 @@ def follow(client: Client, job: Job, out: Console) -> ModelVersion:
     ended = client.jobs.get(job.id)
     require_success(ended)
     result = ended.result or {}
+    for objection in result.get("objections", ()):
+        out.print(text(f"the alias stays where it is: {objection}"))
     return client.models.version(str(result["model"]), int(result["version"]))
 
 

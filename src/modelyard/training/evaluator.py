@@ -25,7 +25,6 @@ METRICS: Final[Mapping[TaskKind, tuple[str, ...]]] = {
     TaskKind.CLUSTERING: ("silhouette", "davies_bouldin"),
     TaskKind.ANOMALY_DETECTION: ("flagged",),
 }
-SMALLER_IS_BETTER: Final = frozenset({"rmse", "mae", "davies_bouldin"})
 IMBALANCE: Final = 3.0
 """The largest class outnumbers the smallest so many times before accuracy misleads."""
 MAX_SILHOUETTE: Final = 2000

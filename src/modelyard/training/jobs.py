@@ -15,6 +15,7 @@ from modelyard.core.jobs import MAX_ATTEMPTS, Job, JobEvent
 from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
+from modelyard.registry.gate import MAX_GATES, Gate
 from modelyard.training.dataset import DatasetVersion
 from modelyard.training.evaluator import check_metric
 from modelyard.training.ports import TrainingTransaction
@@ -30,12 +31,16 @@ RESUMED_ATTEMPTS: Final = 10
 
 
 class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a training job is to make, and from what: the part of its spec that is no task's."""
+    """What a training job is to make, and from what: the part of its spec that is no task's.
+
+    The alias moves only if the version passes all `gates`.
+    """
 
     model: str
     dataset: str
     dataset_version: Annotated[int, Meta(ge=1, le=999_999_999)] | None = None
     alias: str | None = None
+    gates: Annotated[tuple[str, ...], Meta(max_length=MAX_GATES)] = ()
 
 
 class JobService:
@@ -134,6 +139,10 @@ def _check_train(
     check_name("dataset", order.dataset)
     if order.alias is not None:
         check_name("alias", order.alias)
+    elif order.gates:
+        raise Invalid("spec.gates decide whether an alias moves: name the alias")
+    for gate in order.gates:
+        Gate.parse(gate)
     dataset = tx.datasets(tenant_id).version(order.dataset, order.dataset_version)
     _check_fit(dataset, task)
     order = msgspec.structs.replace(order, dataset_version=dataset.number)

@@ -10,10 +10,14 @@ import msgspec
 
 import modelyard
 from modelyard.core.clock import Clock
+from modelyard.core.errors import NotFound
 from modelyard.core.jobs import Job
 from modelyard.core.ports import Blobs, Store
 from modelyard.core.tasks import SPEC_FILE
 from modelyard.registry.artifact import Artifact
+from modelyard.registry.card import Card
+from modelyard.registry.gate import Gate
+from modelyard.registry.ports import ModelRepository
 from modelyard.registry.service import RegistryService
 from modelyard.registry.version import TRAINING, Lineage, NewVersion
 from modelyard.training.attempt import Completion
@@ -95,7 +99,8 @@ class TrainHandler:
         version = models.version_of_job(job.id)
         if version is None:
             version = self._registry.register_in(tx, job.tenant_id, order.model, new)
-        if order.alias is not None:
+        objections = _objections(models, order, version.card)
+        if order.alias is not None and not objections:
             models.set_alias(order.model, order.alias, version.number, self._clock.now())
             tx.bump()
         return {
@@ -103,7 +108,26 @@ class TrainHandler:
             "version": version.number,
             "algorithm": version.card.algorithm,
             "metrics": version.card.metrics,
+            "objections": objections,
         }
+
+
+def _objections(models: ModelRepository, order: TrainOrder, card: Card) -> list[str]:
+    """What keeps the alias from moving: the gates that the version does not pass, and why."""
+    found = []
+    for gate in map(Gate.parse, order.gates):
+        reason = gate.objection(card, _card_at(models, order.model, gate.rival))
+        if reason:
+            found.append(f"{gate.text}: {reason}")
+    return found
+
+
+def _card_at(models: ModelRepository, model: str, alias: str) -> Card | None:
+    """The card of the version that the alias points at, if it points at one."""
+    try:
+        return models.version(model, models.alias(model, alias).version).card if alias else None
+    except NotFound:
+        return None
 
 
 def _lineage(job: Job, dataset: DatasetVersion, trained: Trained) -> Lineage:

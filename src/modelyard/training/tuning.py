@@ -17,7 +17,8 @@ import numpy as np
 from modelyard.core.errors import Invalid
 from modelyard.core.tasks import Progress, Report
 from modelyard.registry.card import Tuning
-from modelyard.training.evaluator import SMALLER_IS_BETTER, score
+from modelyard.registry.gate import SMALLER_IS_BETTER
+from modelyard.training.evaluator import score
 from modelyard.training.fitting import fit
 from modelyard.training.problem import Problem
 from modelyard.training.rows import Rows

@@ -144,6 +144,13 @@ def test_a_job_makes_a_version_with_its_lineage(room: Room) -> None:
     assert {a.format for a in version.artifacts} >= {Format.ONNX, Format.JOBLIB}
     assert [event.seq for event in room.jobs.events(OURS, job.id)][:2] == [1, 2]
     assert scratch_is_empty(room)
+    # A version that does not pass a gate is registered, and the alias stays where it is.
+    gates = ["accuracy > 1", "not worse than @champion"]
+    job = run_until_done(room, room.jobs.submit(OURS, "train", {**spec, "gates": gates}).id)
+    assert job.result is not None
+    assert (job.result["version"], len(job.result["objections"])) == (2, 1)
+    assert job.result["objections"][0].startswith("accuracy > 1: accuracy is ")
+    assert room.registry.version(OURS, Reference.parse("churn@champion")).number == 1
 
 
 def test_a_job_that_the_data_refuse_fails_and_says_why(room: Room) -> None:

@@ -112,6 +112,8 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"algorithm": "svm", "trials": -1}, r"at `\$.trials`"),
         ({"algorithm": "naive_bayes", "trials": 5, "parameters": {"var_smoothing": 0}}, "to tune"),
         ({"target": None}, "there is no target column; name it, or a task that has none"),
+        ({"gates": ["accuracy >= 0.9"]}, "name the alias"),
+        ({"gates": ["good"], "alias": "champion"}, "gate 'good' is not understood"),
         ({"parameters": {"depth": 3}}, "belong to one algorithm"),
     ],
 )
