@@ -31,6 +31,8 @@ from modelyard.core.events import PredictionMade
 from modelyard.core.journal import unframe
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.journal import JournalWriter
+from modelyard.serving.limits.charges import Rates
+from modelyard.serving.limits.quota import WantedQuota
 from modelyard.serving.metrics import Metrics, read_totals
 from modelyard.serving.options import ServingOptions
 from modelyard.serving.ports import KeyEntry, Runtime, WantedArtifact, WantedRoute
@@ -322,12 +324,21 @@ class Gateway:
             max_request_bytes=LIMIT,
             openai=OpenAiApp(self.service, max_request_bytes=LIMIT),
         )
+        self.quotas: list[WantedQuota] = []
+        self.rates: dict[str, Sequence[Rates]] = {}
         self._keys: dict[bytes, KeyEntry] = {}
         self._routes: dict[tuple[str, str], Route] = {}
 
     def publish(self, failures: Mapping[tuple[str, str], str] | None = None) -> None:
         """Put what was added in force."""
-        snapshot = Snapshot(1, dict(self._keys), dict(self._routes), failures or {})
+        snapshot = Snapshot(
+            1,
+            dict(self._keys),
+            dict(self._routes),
+            failures or {},
+            quotas=tuple(self.quotas),
+            rates=dict(self.rates),
+        )
         self.service.publish(snapshot)
 
     @property

@@ -121,3 +121,11 @@ def test_presence_ends_with_the_request(accounts: TenantAllowances) -> None:
     account.settle(1, 0, 0.0)
     assert account.use(0.0) == Use(0, 1)
     assert accounts.reserve([(account, 1, 2)], 0.0) is None
+
+
+def test_what_was_settled_can_be_taken_back(accounts: TenantAllowances) -> None:
+    for account in (budget(accounts), rate(accounts), presence(accounts)):
+        assert accounts.reserve([(account, 5, 9)], 0.0) is None
+        account.settle(5, 4, 0.0)
+        account.settle(0, -4, 0.0)
+        assert account.use(0.0) == Use(0, 0)

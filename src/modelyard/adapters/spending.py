@@ -9,8 +9,9 @@ from functools import lru_cache
 from modelyard.adapters.rates import history_of
 from modelyard.billing.price import Price
 from modelyard.core.events import PredictionMade
+from modelyard.core.metering import quantities
 from modelyard.core.quotas import Measure, bounds
-from modelyard.serving.limits.charges import FREE, Rates, amount, rates_for, used_by
+from modelyard.serving.limits.charges import FREE, Rates, amount, rates_for
 from modelyard.tenancy.quota import Quota
 
 Deployed = tuple[str, str]
@@ -34,7 +35,7 @@ def spending(
             if budget.key_id not in (None, event.key_id):
                 continue
             rates = _rates(budget, event, histories)
-            cost = amount(budget.measure, used_by(event, asked=False), rates)
+            cost = amount(budget.measure, quantities(event), rates)
             if cost:
                 # A second is exact enough to find the period, and is found again more often.
                 at = event.at - event.at % 1_000_000

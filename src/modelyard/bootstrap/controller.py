@@ -18,6 +18,7 @@ LEASE: Final = "controller"
 
 def run(settings: Settings) -> int:
     """Work until SIGTERM; returns the exit status."""
+    from modelyard.adapters.allowances.keeper import Keeper
     from modelyard.adapters.engine.rounds import LEASE_SECONDS, Round, Rounds
     from modelyard.adapters.store import Lease
     from modelyard.billing.invoicing import InvoicingService
@@ -32,6 +33,7 @@ def run(settings: Settings) -> int:
     reconciler = Reconciler(store, clock)
     ingester = make_ingester(home, store)
     budgets = Budgets(store, clock)
+    keeper = Keeper(home.allowances, store, clock, ingester.ingest)
 
     def reap() -> int:
         with store.begin() as tx:
@@ -58,6 +60,9 @@ def run(settings: Settings) -> int:
             *closing,
             Round("open budgets", 0.2, budgets.open),
             Round("tell of budgets", 1.0, budgets.tell),
+            Round("give back what dead gateways held", 0.5, keeper.reap),
+            Round("correct budgets", 1.0, keeper.correct),
+            Round("forget accounts", 300.0, keeper.forget),
             Round("reap", 1.0, reap),
             Round("forget silent gateways", 60.0, reconciler.forget_silent_gateways),
             Round("forget idempotent answers", 3600.0, forget_answers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelyard.bootstrap.parts import open_sandbox, sealer, task_runner
@@ -91,7 +92,7 @@ def make_management(
                 admit_code=open_sandbox().capabilities.admit_code,
             ),
             uploads=UploadReceiver(store, blobs, clock, home.uploads, settings.max_upload_bytes),
-            quotas=QuotaService(store, clock),
+            quotas=QuotaService(store, clock, partial(_zone_of, store)),
             use=service.use,
             store=store,
             clock=clock,
@@ -99,3 +100,9 @@ def make_management(
         )
     )
     return app if tracer is None else TracedApp(app, tracer)
+
+
+def _zone_of(store: SqlStore, tenant_id: str) -> str:
+    with store.read() as tx:
+        profile = tx.billing_profiles(tenant_id).get()
+    return "UTC" if profile is None else profile.time_zone

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -324,9 +325,12 @@ class Exchange:
 
 
 def _most(route: Route, asked: Asked, rows: int) -> Quantities:
-    """What a request may come to: of the model's time, what such calls have taken."""
+    """What a request may come to: of the model's time, what such calls have taken, where that was
+    measured.
+    """
     seconds = route.runtime.call_seconds + rows * route.runtime.row_seconds
-    return Quantities(1, rows, input_tokens=asked.tokens, compute=int(seconds * 1e6))
+    compute = int(seconds * 1e6) if seconds < math.inf else 0
+    return Quantities(1, rows, input_tokens=asked.tokens, compute=compute)
 
 
 def _keep(cache: ResponseCache, key: bytes, pending: asyncio.Future[dict[str, Tensor]]) -> None:

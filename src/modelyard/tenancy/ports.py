@@ -112,6 +112,10 @@ class Spending(NamedTuple):
 class BudgetRepository(Protocol):
     """The budgets of all tenants; for the controller."""
 
+    def all(self) -> list[Quota]:
+        """All quotas of all tenants, limits too."""
+        ...
+
     def unopened(self) -> list[Quota]:
         """Those of which nobody knows what was spent before they were set."""
         ...

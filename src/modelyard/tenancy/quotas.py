@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from modelyard.core import ids
@@ -28,11 +28,17 @@ class QuotaTransaction(Protocol):
 
 
 class QuotaService:
-    """Sets, lists and removes the quotas of a tenant."""
+    """Sets, lists and removes the quotas of a tenant. `zone_of` is the time zone of its bills."""
 
-    def __init__(self, store: Store[QuotaTransaction], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store[QuotaTransaction],
+        clock: Clock,
+        zone_of: Callable[[str], str] = lambda tenant_id: "UTC",
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._zone_of = zone_of
 
     def put(
         self,
@@ -45,11 +51,11 @@ class QuotaService:
         strict: bool = True,
         alert_at: int = 0,
         imposed: bool = False,
-        zone: str = "UTC",
     ) -> Quota:
         """Set a quota, in place of the one of the same key, measure and period if there is one.
 
-        It is in force in every gateway within a second.
+        It is in force in every gateway within a second. Its days and months begin where those of
+        the tenant's bills do at this time; one that takes another's place goes on with its days.
 
         Raises:
             Invalid: this measure has no such period, or the amount is no good; a limit that is
@@ -74,7 +80,7 @@ class QuotaService:
             strict=strict,
             alert_at=alert_at,
             imposed=imposed,
-            zone=zone,
+            zone=self._zone_of(tenant_id),
             created_at=now,
             updated_at=now,
             opened=not period.is_budget,

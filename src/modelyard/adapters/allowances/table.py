@@ -5,8 +5,8 @@
     seats   of each: process, and when that began
     slots   of each: key (two cells), state and period, end of the period; then its account's cells
 
-All cells are of 64 bits. A slot is found from the hash of its key, or after it: what is free ends
-the search, what was freed does not.
+All cells are signed numbers of 64 bits. A slot is found from the hash of its key, or after it:
+what is free ends the search, what was freed does not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Table:
         with path.open("r+b") as file:
             size = os.fstat(file.fileno()).st_size
             self._map = mmap.mmap(file.fileno(), size)
-        self.cells = memoryview(self._map).cast("Q")
+        self.cells = memoryview(self._map).cast("q")
         magic, self.seats, self.slots = self.cells[:3]
         if magic != MAGIC:
             raise Unavailable("the file of allowances is not one: restart the server")
@@ -66,9 +66,9 @@ class Table:
         address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
         for number in range(LOCKS + 1):
             make(address + _HEAD * _CELL + number * SIZE)
-        memoryview(mapped).cast("Q")[:3] = memoryview(
+        memoryview(mapped).cast("q")[:3] = memoryview(
             b"".join(each.to_bytes(_CELL, "little") for each in (MAGIC, seats, slots))
-        ).cast("Q")
+        ).cast("q")
         fresh.replace(path)
 
     @property
@@ -134,7 +134,7 @@ class Table:
             yield (key[0] + step) % self.slots
 
     def _zeros(self) -> memoryview[int]:
-        return memoryview(bytes((self._width - _SLOT_HEAD) * _CELL)).cast("Q")
+        return memoryview(bytes((self._width - _SLOT_HEAD) * _CELL)).cast("q")
 
     def _mutex(self, number: int) -> Mutex:
         return Mutex(self._address + _HEAD * _CELL + number * SIZE)
@@ -143,7 +143,11 @@ class Table:
 def key_of(quota_id: str, since: int) -> tuple[int, int]:
     """What the slot of a quota's period is found by."""
     digest = hashlib.blake2b(f"{quota_id} {since}".encode(), digest_size=16).digest()
-    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+    first, second = digest[:8], digest[8:]
+    return (
+        int.from_bytes(first, "little", signed=True),
+        int.from_bytes(second, "little", signed=True),
+    )
 
 
 def _places(seats: int) -> tuple[int, int]:

@@ -27,6 +27,6 @@ class MemoryAllowances:
     def _cells(self, which: OpenAccount) -> memoryview[int]:
         key = which.quota_id, which.since
         if key not in self._accounts:
-            self._accounts[key] = memoryview(bytearray(8 * width(_SEAT.of))).cast("Q")
+            self._accounts[key] = memoryview(bytearray(8 * width(_SEAT.of))).cast("q")
             self._accounts[key][0] = which.opening
         return self._accounts[key]

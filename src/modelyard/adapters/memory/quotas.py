@@ -74,6 +74,9 @@ class MemoryBudgets:
     def __init__(self, state: State) -> None:
         self._state = state
 
+    def all(self) -> list[Quota]:
+        return sorted(self._state.quotas.values(), key=lambda quota: quota.id)
+
     def unopened(self) -> list[Quota]:
         return sorted(
             (each for each in self._state.quotas.values() if not each.opened),

@@ -127,6 +127,9 @@ class SqlBudgets:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def all(self) -> list[Quota]:
+        return self._quotas(select(*QUOTA))
+
     def unopened(self) -> list[Quota]:
         return self._quotas(select(*QUOTA).where(quotas.c.opened.is_(False)))
 

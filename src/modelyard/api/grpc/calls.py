@@ -18,6 +18,7 @@ from modelyard.api.grpc.generated.inference_pb2 import (
 )
 from modelyard.api.grpc.statuses import code_of, metadata_of
 from modelyard.api.grpc.traces import begin_trace, tell_trace
+from modelyard.api.inference.rate_limits import told_limits
 from modelyard.api.statuses import status_of
 from modelyard.core import ids
 from modelyard.core.access import Grant
@@ -59,6 +60,7 @@ class Call:
         self.codec: GrpcCodec | None = None
         self.exchange: Exchange | None = None
         self.cached = False
+        self._limits: Metadata = ()
         self.answer: asyncio.Future[ModelInferResponse | ModelyardError] = (
             asyncio.get_running_loop().create_future()
         )
@@ -66,6 +68,9 @@ class Call:
     def done(self, answer: Answer, *, cached: bool) -> None:
         """The exchange's own end."""
         self.cached = cached
+        self._limits = tuple(
+            (name.decode(), value.decode()) for name, value in told_limits(answer.limits)
+        )
         if self.trace is not None:
             tell_trace(self.trace, answer.content)
         if not self.answer.done():
@@ -83,6 +88,7 @@ class Call:
         said: Metadata = (("x-request-id", self.request_id),)
         if self.trace is not None:
             said = (*said, ("traceparent", self.trace.parent))
+        said = (*said, *self._limits)
         return (*said, ("x-cache", "hit")) if self.cached else said
 
 

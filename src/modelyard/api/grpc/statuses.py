@@ -20,6 +20,8 @@ _CODE: Final[Mapping[type[ModelyardError], StatusCode]] = {
     errors.TooLarge: StatusCode.RESOURCE_EXHAUSTED,
     errors.UnsupportedFormat: StatusCode.INVALID_ARGUMENT,
     errors.NotInstalled: StatusCode.UNIMPLEMENTED,
+    errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
+    errors.BudgetExceeded: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
     errors.ModelFailed: StatusCode.UNKNOWN,
     errors.Poisonous: StatusCode.FAILED_PRECONDITION,
@@ -49,4 +51,7 @@ def metadata_of(error: ModelyardError) -> Metadata:
             ("retry-after", str(error.retry_after)),
             ("grpc-retry-pushback-ms", str(error.retry_after * 1000)),
         )
+    if isinstance(error, errors.BudgetExceeded):
+        # Less than nothing: do not try again.
+        return (("grpc-retry-pushback-ms", "-1"),)
     return ()

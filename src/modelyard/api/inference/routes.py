@@ -17,6 +17,7 @@ from modelyard.api.inference.extension_routes import ExtensionRoutes
 from modelyard.api.inference.failures import not_allowed, refusal
 from modelyard.api.inference.openai import embeddings
 from modelyard.api.inference.openai.embeddings import EmbeddingCodec
+from modelyard.api.inference.rate_limits import told_limits, told_openai_limits
 from modelyard.api.inference.timeouts import client_timeout
 from modelyard.api.inference.traces import begin_trace, tell_trace
 from modelyard.api.inference.v1 import V1Codec
@@ -107,6 +108,10 @@ class InferenceRoutes:
             response.headers = [(b"x-request-id", request_id.encode()), *response.headers]
             if cached:
                 response.headers.append((b"x-cache", b"hit"))
+            if answer.limits:
+                response.headers += told_limits(answer.limits)
+                if named is not None:
+                    response.headers += told_openai_limits(answer.limits)
             if trace is not None:
                 tell_trace(trace, response)
             done(compressed(request, response))

@@ -24,10 +24,12 @@ from modelyard.core.errors import (
     ReplicaDied,
 )
 from modelyard.core.events import GONE, PredictionMade
+from modelyard.serving.language.bounds import bounded, most_generated, most_relayed
 from modelyard.serving.language.generation import Generation, Piece, Reason
 from modelyard.serving.language.ports import Speaker
 from modelyard.serving.language.relayed import Relay, Relayed
 from modelyard.serving.language.voice import Voice
+from modelyard.serving.limits.limits import KeyLimits, Reservation, Standing
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
 
@@ -58,6 +60,10 @@ class Plane(Protocol):
     """The data plane as a request sees it."""
 
     journal: Journal
+
+    def limits(self, grant: Grant) -> KeyLimits | None:
+        """What the key may use; None if it has no limits."""
+        ...
 
     def route(self, grant: Grant, name: str, version: str | None = None) -> Route:
         """The route that the request names. Raises NotFound or Unavailable."""
@@ -119,6 +125,8 @@ class TextExchange:
         self._timeout = timeout
         self._route: Route | None = None
         self._voices: list[Voice] = []
+        self._limits: KeyLimits | None = None
+        self._reservation: Reservation | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._error: ModelyardError | None = None
         self._gone = self._over = False
@@ -136,6 +144,9 @@ class TextExchange:
         self._route = route
         try:
             route.metrics.begin()
+            self._limits = limits = self._plane.limits(self._grant)
+            if limits is not None:
+                asked = self._reserve(limits, route, asked)
             limit = route.wanted.options.timeout_ms / 1000
             seconds = limit if self._timeout is None else min(self._timeout, limit)
             if isinstance(asked, Relayed):
@@ -145,6 +156,24 @@ class TextExchange:
             self._alarm = asyncio.get_running_loop().call_later(seconds, self._too_late)
         except Exception as error:  # noqa: BLE001 - told apart in _break_off
             self._break_off(error)
+
+    @property
+    def standing(self) -> Sequence[Standing]:
+        """How the key's quotas stand, if it has any."""
+        return () if self._limits is None else self._limits.standing(self._at)
+
+    def _reserve(
+        self, limits: KeyLimits, route: Route, asked: Sequence[Generation] | Relayed
+    ) -> Sequence[Generation] | Relayed:
+        """Hold back what it may come to; what is asked for then has an end."""
+        limits.check(self._at)
+        if isinstance(asked, Relayed):
+            most = most_relayed(asked)
+        else:
+            asked = bounded(asked) if limits.bounds_tokens else asked
+            most = most_generated(asked, self._copies)
+        self._reservation = limits.reserve(route.wanted.deployment_id, self._at, most)
+        return asked
 
     def _speak(self, route: Route, asked: Sequence[Generation], seconds: float) -> None:
         speaker = route.runtime
@@ -271,9 +300,13 @@ class TextExchange:
             deployment_id=wanted.deployment_id,
             owner_id="" if wanted.tenant_id == tenant_id else wanted.tenant_id,
         )
+        if self._reservation is not None:
+            self._reservation.settle(event)
         self._plane.journal.append(event, lambda error: self._recorded(rest, error))
 
     def _recorded(self, rest: bytes, error: ModelyardError | None) -> None:
+        if error is not None and self._reservation is not None:
+            self._reservation.undo()
         edge, self._edge = self._edge, None
         if edge is None or self._error is not None:
             return

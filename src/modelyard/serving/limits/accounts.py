@@ -1,6 +1,6 @@
 """How the three kinds of quotas are counted, in cells that several processes share.
 
-A cell is an unsigned 64-bit number that is read and written as a whole. Whoever lets a request in
+A cell is a signed 64-bit number that is read and written as a whole. Whoever lets a request in
 holds the tenant's lock. Where a kind has a cell for each seat, only the process that has the seat
 writes it, so that the end of a request needs no lock.
 """
@@ -210,6 +210,22 @@ class LockedAccounts:
                 if amount:
                     account.take(amount, now)
         return None
+
+
+def correct(cells: memoryview[int], seats: int, seen: int, spent: int) -> bool:
+    """Have a balance say what was really spent, if nothing has happened to it since `seen` was
+    settled from all seats, and nothing is held. Under the lock.
+    """
+    settled = settled_in(cells, seats)
+    if settled != seen or sum(cells[1 : 1 + seats]) != settled:
+        return False
+    cells[0] = spent - settled
+    return True
+
+
+def settled_in(cells: memoryview[int], seats: int) -> int:
+    """What was settled of a balance from all seats."""
+    return sum(cells[1 + seats : 1 + 2 * seats])
 
 
 def abandon(cells: memoryview[int], period: Period, seat: Seat) -> None:

@@ -1,4 +1,4 @@
-"""What a request comes to: at most, before it runs; and really, once it is over."""
+"""What a request comes to in the unit of a quota; its price is that of the moment it began."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from modelyard.core.events import PredictionMade
-from modelyard.core.metering import Quantities, quantities
+from modelyard.core.metering import Quantities
 from modelyard.core.quotas import Measure
 
 
@@ -65,11 +64,3 @@ def amount(measure: Measure, used: Quantities, rates: Rates) -> int:
     if measure is Measure.TOKENS:
         return used.input_tokens + used.cached_tokens + used.output_tokens
     return rates.cost(used)
-
-
-def used_by(event: PredictionMade, *, asked: bool) -> Quantities:
-    """What a request that is over counts: what is charged for it. With `asked` it counts as a
-    request however it has ended.
-    """
-    used = quantities(event)
-    return msgspec.structs.replace(used, requests=1) if asked and not used.requests else used

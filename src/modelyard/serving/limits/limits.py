@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 from modelyard.core.access import Grant
 from modelyard.core.errors import BudgetExceeded, RateLimited, Unavailable
 from modelyard.core.events import PredictionMade
-from modelyard.core.metering import Quantities
+from modelyard.core.metering import Quantities, quantities
 from modelyard.core.quotas import FOREVER, Measure, Period, bounds
 from modelyard.serving.limits import accounts
-from modelyard.serving.limits.charges import FREE, Rates, amount, rates_for, used_by
+from modelyard.serving.limits.charges import FREE, Rates, amount, rates_for
 from modelyard.serving.limits.ports import (
     Account,
     Allowances,
@@ -161,7 +161,8 @@ class KeyLimits:
         may = f"{whose} may use {line.told(quota.amount)}"
         wants = ""
         if standing.left and amount > 1:
-            wants = f"; this request may come to {line.told(amount)}, {standing.left} are left"
+            left = line.told(standing.left)
+            wants = f"; this request may come to {line.told(amount)}, and {left} are left"
         if not quota.period.is_budget:
             seconds = line.account(at).returns(amount, quota.amount, now)
             after = math.ceil(seconds) if seconds < math.inf else accounts.WINDOW
@@ -186,15 +187,16 @@ class Reservation:
 
     def settle(self, event: PredictionMade) -> None:
         """The request is over: keep what it has used, give back the rest."""
+        charged = quantities(event)
         for line, (account, held, _) in zip(self._lines, self._claims, strict=True):
-            used = line.used(event, self._rates)
+            used = line.used(charged, self._rates)
             account.settle(held, used, self._then)
             self._used.append(used)
 
     def undo(self) -> None:
         """After all it has used nothing, since it could not be recorded."""
         for (account, _, _), used in zip(self._claims, self._used, strict=True):
-            account.settle(used, 0, self._then)
+            account.settle(0, -used, self._then)
 
 
 class _Line:
@@ -229,11 +231,14 @@ class _Line:
         """What is held back for a request that may come to so much."""
         return amount(self.quota.measure, most, rates) if self._strict else 0
 
-    def used(self, event: PredictionMade, rates: Rates) -> int:
-        """What a request has used for good."""
-        if self.quota.measure is Measure.CONCURRENCY:
+    def used(self, charged: Quantities, rates: Rates) -> int:
+        """What a request has used for good that is charged for so much."""
+        measure = self.quota.measure
+        if measure is Measure.CONCURRENCY:
             return 0
-        return amount(self.quota.measure, used_by(event, asked=self._counts_asked), rates)
+        if measure is Measure.REQUESTS and self._counts_asked:
+            return 1
+        return amount(measure, charged, rates)
 
     def standing(self, at: int, now: float) -> Standing:
         account = self.account(at)

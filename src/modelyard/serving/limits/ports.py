@@ -67,7 +67,8 @@ class Account(Protocol):
     def settle(self, held: int, used: int, then: float) -> None:
         """The request for which so much was held `then` is over and has used so much.
 
-        That may be more than was held: what is used is used. It never raises.
+        That may be more than was held: what is used is used. Less than nothing takes back what
+        was settled before. It never raises.
         """
         ...
 

@@ -10,8 +10,10 @@ import pytest
 from grpc import StatusCode
 
 from modelyard.api.grpc.generated import inference_pb2 as messages
+from modelyard.core.quotas import Measure, Period
+from modelyard.serving.limits.quota import WantedQuota
 from tests.dataplane import LIMIT
-from tests.unit.api.grpc.conftest import STRANGER, Dialled, asking, counting
+from tests.unit.api.grpc.conftest import KEY, STRANGER, Dialled, asking, counting
 
 pytestmark = pytest.mark.asyncio
 
@@ -39,6 +41,25 @@ async def test_what_comes_raw_goes_raw_and_is_recorded(dialled: Dialled) -> None
     assert metadata["x-request-id"] == event.request_id
     assert (event.status, event.rows, event.deployment) == (200, 3, "echo-fp32")
     assert (event.bytes_in, event.bytes_out) == (request.ByteSize(), len(said))
+
+
+async def test_quotas_are_told_and_refuse(dialled: Dialled) -> None:
+    gateway = dialled.gateway
+    grant = gateway.service.grant(KEY.encode())
+    assert grant is not None
+    tenant, key_id = grant.tenant_id, grant.key_id
+    gateway.quotas = [
+        WantedQuota("quo_a", tenant, key_id, Measure.REQUESTS, Period.MINUTE, 1),
+    ]
+    gateway.publish()
+    call = dialled.call("ModelInfer", asking())
+    await call
+    told = dict(await call.trailing_metadata())
+    assert told["ratelimit-policy"] == '"key-requests-minute";q=1;w=60'
+    assert str(told["ratelimit"]).startswith('"key-requests-minute";r=0;t=')
+    error = await refused(dialled.infer(asking()))
+    assert error.code() is StatusCode.RESOURCE_EXHAUSTED
+    assert int(dict(error.trailing_metadata() or ())["retry-after"]) >= 59
 
 
 async def test_an_id_is_not_invented(dialled: Dialled) -> None:

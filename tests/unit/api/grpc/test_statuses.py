@@ -29,3 +29,10 @@ def test_when_to_come_back_is_told() -> None:
     told = dict(metadata_of(errors.Unavailable("why", retry_after=3)))
     assert told == {"retry-after": "3", "grpc-retry-pushback-ms": "3000"}
     assert metadata_of(errors.Invalid("why")) == ()
+
+
+def test_quotas_exhaust_a_resource_and_say_whether_it_comes_back() -> None:
+    rate, budget = errors.RateLimited("why", retry_after=7), errors.BudgetExceeded("why")
+    assert {code_of(rate), code_of(budget)} == {StatusCode.RESOURCE_EXHAUSTED}
+    assert dict(metadata_of(rate)) == {"retry-after": "7", "grpc-retry-pushback-ms": "7000"}
+    assert dict(metadata_of(budget)) == {"grpc-retry-pushback-ms": "-1"}

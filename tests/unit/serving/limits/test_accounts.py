@@ -17,7 +17,7 @@ def accounts(cells: memoryview[int], seat: Seat) -> LockedAccounts:
 
 
 def blank(seats: int) -> memoryview[int]:
-    return memoryview(bytearray(8 * width(seats))).cast("Q")
+    return memoryview(bytearray(8 * width(seats))).cast("q")
 
 
 @given(

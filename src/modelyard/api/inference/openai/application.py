@@ -16,6 +16,7 @@ from modelyard.api.inference.openai.requests import ChatRequest, CompletionReque
 from modelyard.api.inference.openai.responses import ResponseAnswer
 from modelyard.api.inference.openai.responses_request import ResponsesRequest
 from modelyard.api.inference.openai.writing import encode, refuse, refuse_method
+from modelyard.api.inference.rate_limits import told_limits, told_openai_limits
 from modelyard.api.inference.timeouts import client_timeout
 from modelyard.core import ids
 from modelyard.core.access import Grant
@@ -70,6 +71,10 @@ class OpenAiApp:
             headers: Headers = first_values(scope["headers"])
             begin = self._routes[scope["path"]]
             exchange = begin(grant, body, headers, reply, request_id)
+            standing = exchange.standing
+            for name, value in (*told_limits(standing), *told_openai_limits(standing)):
+                # Nothing has been sent yet: the loop has not gone round.
+                reply.header(name, value)
         except Gone:
             return
         except ModelyardError as error:

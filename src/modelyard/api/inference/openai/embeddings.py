@@ -9,9 +9,8 @@ import numpy as np
 import orjson
 
 from modelyard.api.http import HttpRequest, HttpResponse
-from modelyard.api.inference.openai.errors import error_body
+from modelyard.api.inference.openai.errors import error_body, openai_headers, openai_status
 from modelyard.api.inference.openai.requests import EmbeddingRequest, read_request, texts_of
-from modelyard.api.statuses import headers_of, status_of
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.tensors import Datatype, Tensor
 from modelyard.serving.exchange import Answer, Asked
@@ -57,7 +56,9 @@ class EmbeddingCodec:
         if asked.dimensions not in (None, width):
             own = "their own number of them" if width < 0 else width
             raise Invalid(f"dimensions: this model's embeddings have {own} and cannot be cut")
-        return Asked({signature.inputs[0].name: np.array(texts, dtype=np.object_)})
+        inputs = {signature.inputs[0].name: np.array(texts, dtype=np.object_)}
+        # A token is one byte of its text at least; two more may stand around each text.
+        return Asked(inputs, tokens=sum(len(text.encode()) + 2 for text in texts))
 
     def encode(self, route: Route, asked: Asked, outputs: dict[str, Tensor]) -> Answer:
         """The vectors, in the order of their texts."""
@@ -93,5 +94,5 @@ class EmbeddingCodec:
 
 def refusal(error: ModelyardError) -> HttpResponse:
     """The failure as a response."""
-    headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
-    return HttpResponse(status_of(error), error_body(error), headers=headers)
+    headers = openai_headers(error)
+    return HttpResponse(openai_status(error), error_body(error), headers=headers)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from modelyard.api.inference.openai.errors import error_of
+from modelyard.api.inference.openai.errors import error_of, openai_status
 from modelyard.api.inference.openai.reply import EVENTS, Reply
 from modelyard.api.inference.openai.response_items import (
     CallItem,
@@ -17,7 +17,6 @@ from modelyard.api.inference.openai.response_items import (
 )
 from modelyard.api.inference.openai.responses_request import ResponsesRequest
 from modelyard.api.inference.openai.writing import encode, refuse
-from modelyard.api.statuses import status_of
 from modelyard.core.errors import ModelyardError
 from modelyard.serving.language import tools
 from modelyard.serving.language.exchange import Usage
@@ -124,7 +123,7 @@ class ResponseAnswer:
             self._reply.end()
         else:
             refuse(self._reply, error)
-        return status_of(error)
+        return openai_status(error)
 
     # Items
 

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from modelyard.api.inference.openai.errors import error_body
+from modelyard.api.inference.openai.errors import error_body, openai_headers, openai_status
 from modelyard.api.inference.openai.reply import EVENTS, Reply
-from modelyard.api.statuses import headers_of, status_of
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.serving.language.exchange import Usage
 from modelyard.serving.language.generation import TokenLogprob
@@ -73,7 +72,7 @@ class Writer:
 
     def failed(self, error: ModelyardError) -> int:
         """Tell of a failure: by the status, or in a stream that has begun by an event."""
-        status = status_of(error)
+        status = openai_status(error)
         if self.reply.begun:
             self.reply.write(b"data: %b\n\n" % error_body(error))
             self.reply.end()
@@ -84,8 +83,7 @@ class Writer:
 
 def refuse(reply: Reply, error: ModelyardError) -> None:
     """Answer with the failure."""
-    headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
-    reply.whole(error_body(error), status_of(error), headers)
+    reply.whole(error_body(error), openai_status(error), openai_headers(error))
 
 
 def refuse_method(reply: Reply) -> None:
