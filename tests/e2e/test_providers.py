@@ -99,7 +99,7 @@ def test_a_provider_is_put_behind_our_keys_by_commands_alone(
             ).fetchone()
         return bool(found == (11, 3, 5, 200, "stop"))
 
-    wait_until(is_billed)
+    wait_until(is_billed, 60)
     told = [
         added,
         command(asking, "providers", "list"),
@@ -127,14 +127,14 @@ def test_a_changed_key_is_used_and_a_deleted_provider_is_asked_no_more(
         assert chat(asking, "turning").status_code == 200
         return scripted.received[-1].headers["authorization"] == f"Bearer {OTHER_KEY}"
 
-    wait_until(is_used)
+    wait_until(is_used, 60)
     client.providers.delete("turns")
-    wait_until(lambda: chat(asking, "turning").status_code == 503)
-    wait_until(lambda: client.deployments.get("turning").status.state == "failed")
+    wait_until(lambda: chat(asking, "turning").status_code == 503, 60)
+    wait_until(lambda: client.deployments.get("turning").status.state == "failed", 60)
     reason = client.deployments.get("turning").status.reason
     assert reason == "there is no provider 'turns'"
     client.providers.put("turns", scripted.url, api_key=KEY)
-    wait_until(lambda: chat(asking, "turning").status_code == 200)
+    wait_until(lambda: chat(asking, "turning").status_code == 200, 60)
 
 
 def test_faults_leave_no_trace_of_the_key(

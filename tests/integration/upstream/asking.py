@@ -24,7 +24,7 @@ from tests.upstreams import KEY, Upstream
 
 CHAT = "/v1/chat/completions"
 HELLO: dict[str, Any] = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}
-SHORT = HttpTimeouts(connect_seconds=2.0, first_byte_seconds=0.3, between_seconds=0.3)
+SHORT = HttpTimeouts(connect_seconds=10.0, first_byte_seconds=0.3, between_seconds=0.3)
 
 
 class AskingGateway(Gateway):

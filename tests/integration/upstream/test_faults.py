@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.core.http_timeouts import HttpTimeouts
 from tests.dataplane import wait_until
 from tests.integration.upstream.asking import CHAT, HELLO, SHORT, AskingGateway
 from tests.upstreams import (
@@ -62,7 +63,7 @@ async def test_a_stream_that_stalls_ends_with_an_error(
     gateway: AskingGateway, upstream: Upstream
 ) -> None:
     upstream.reactions["m"] = stalls
-    gateway.link("m", providers=(gateway.provider(timeouts=SHORT),))
+    gateway.link("m", providers=(gateway.provider(timeouts=HttpTimeouts(10, 20, 1)),))
     answer = await gateway.ask(stream=True)
     *_, last = answer.body.decode().strip().split("\n\n")
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "unavailable"

@@ -27,7 +27,8 @@ from modelyard.serving.upstream.ports import HttpCall, read_whole
 from tests.upstreams import KEY, Upstream, answers, hangs
 
 pytestmark = pytest.mark.asyncio
-QUICK = HttpTimeouts(connect_seconds=1.0, first_byte_seconds=0.3, between_seconds=0.3)
+PATIENT = HttpTimeouts(connect_seconds=20.0, first_byte_seconds=20.0, between_seconds=20.0)
+QUICK = HttpTimeouts(connect_seconds=20.0, first_byte_seconds=0.3, between_seconds=0.3)
 
 
 class Names:
@@ -44,11 +45,11 @@ class Names:
         return [(family[":" in address], address) for address in found]
 
 
-async def kind_of(calls: AiohttpCalls, url: str) -> Kind:
+async def kind_of(calls: AiohttpCalls, url: str, timeouts: HttpTimeouts = PATIENT) -> Kind:
     """How asking there fails."""
     try:
         with pytest.raises(UpstreamFailed) as caught:
-            await calls.open(HttpCall("GET", url, {"authorization": KEY}, timeouts=QUICK))
+            await calls.open(HttpCall("GET", url, {"authorization": KEY}, timeouts=timeouts))
     finally:
         await calls.close()
     assert KEY not in f"{caught.value} {caught.value.detail} {caught.value.__cause__}"
@@ -166,7 +167,7 @@ async def test_nobody_there_and_nobody_who_answers(upstream: Upstream) -> None:
     assert await kind_of(calls, f"http://127.0.0.1:{port}/") is Kind.CONNECT
     upstream.reactions["/v1/models"] = hangs
     calls = AiohttpCalls(AddressRules.parse("127.0.0.0/8"))
-    assert await kind_of(calls, f"{upstream.url}/models") is Kind.TIMEOUT
+    assert await kind_of(calls, f"{upstream.url}/models", QUICK) is Kind.TIMEOUT
 
 
 async def test_a_certificate_of_nobodys_is_not_believed(tmp_path: Path) -> None:

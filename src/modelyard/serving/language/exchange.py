@@ -27,7 +27,7 @@ from modelyard.core.events import GONE, PredictionMade
 from modelyard.serving.language.bounds import bounded, most_generated, most_relayed
 from modelyard.serving.language.generation import Generation, Piece, Reason
 from modelyard.serving.language.ports import Speaker
-from modelyard.serving.language.relayed import Relay, Relayed
+from modelyard.serving.language.relayed import Relayed, is_relay
 from modelyard.serving.language.voice import Voice
 from modelyard.serving.limits.limits import KeyLimits, Reservation, Standing
 from modelyard.serving.ports import Journal
@@ -188,7 +188,7 @@ class TextExchange:
 
     def _relay(self, route: Route, asked: Relayed, seconds: float) -> None:
         relay = route.runtime
-        assert isinstance(relay, Relay)  # noqa: S101 - who asks so has looked
+        assert is_relay(relay)  # noqa: S101 - who asks so has looked
         voices = [Voice(self, index, route.metrics, self._start) for index in range(asked.choices)]
         spoken = relay.relay(asked, seconds, voices)
         for voice in voices:

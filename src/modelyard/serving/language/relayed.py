@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import msgspec
 
@@ -47,7 +47,6 @@ class RelayListener(Listener, Protocol):
         ...
 
 
-@runtime_checkable
 class Relay(Protocol):
     """A runtime that has others answer. Lives on one event loop."""
 
@@ -62,3 +61,8 @@ class Relay(Protocol):
             Unavailable: not now.
         """
         ...
+
+
+def is_relay(runtime: object) -> TypeGuard[Relay]:
+    """Whether the runtime is one: much cheaper than `isinstance`, and asked for every request."""
+    return hasattr(type(runtime), "relay")

@@ -22,7 +22,7 @@ from modelyard.core import ids
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError
 from modelyard.serving.language.exchange import Plane, TextExchange
-from modelyard.serving.language.relayed import Relay
+from modelyard.serving.language.relayed import is_relay
 
 MAX_BODY: Final = 4 << 20
 """Bytes of a request: many times what any context holds."""
@@ -86,7 +86,7 @@ class OpenAiApp:
     ) -> TextExchange:
         request, timeout = read_request(body, ChatRequest), client_timeout(headers)
         route = self._plane.route(grant, request.model)
-        elsewhere = isinstance(route.runtime, Relay)
+        elsewhere = is_relay(route.runtime)
         asked = relayed_chat(request, body, headers) if elsewhere else request.generations()
         edge = ChatAnswer(request, reply, len(body), request_id, calls_come=elsewhere)
         exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
@@ -98,7 +98,7 @@ class OpenAiApp:
     ) -> TextExchange:
         request, timeout = read_request(body, CompletionRequest), client_timeout(headers)
         route = self._plane.route(grant, request.model)
-        elsewhere = isinstance(route.runtime, Relay)
+        elsewhere = is_relay(route.runtime)
         asked = relayed_completion(request, body, headers) if elsewhere else request.generations()
         choices = len(request.prompts()) * request.choices
         edge = CompletionAnswer(request, reply, len(body), request_id, choices)
@@ -111,7 +111,7 @@ class OpenAiApp:
     ) -> TextExchange:
         request, timeout = read_request(body, ResponsesRequest), client_timeout(headers)
         route, chat = self._plane.route(grant, request.model), request.chat()
-        elsewhere = isinstance(route.runtime, Relay)
+        elsewhere = is_relay(route.runtime)
         asked = relayed_chat(chat, encode(chat), headers) if elsewhere else chat.generations()
         edge = ResponseAnswer(request, reply, len(body), request_id, calls_come=elsewhere)
         exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
