@@ -168,14 +168,3 @@ def test_a_description_that_is_none_is_refused(client: Client, tmp_path: Path) -
     path.write_text('{"upstreams": [{"provider": "up", "modle": "m"}]}')
     with pytest.raises((VersionFailed, ApiError), match="modle"):
         client.models.import_model("broken", path)
-
-
-def test_without_leave_no_neighbour_is_asked(tmp_path: Path, scripted: Scripted) -> None:
-    server = start_server(tmp_path / "home", "--workers", "1")
-    try:
-        with Client(server.url, server.admin_key) as client:
-            client.providers.put("up", scripted.url, api_key=KEY)
-            probe = client.providers.test("up")
-            assert probe.reason.startswith("address")
-    finally:
-        assert stop_server(server.process) == 0
