@@ -1,4 +1,4 @@
-"""Streams of real language models that are left, cut off, killed or too late."""
+"""Real language models whose streams are left, cut off, killed or too late, and hostile schemas."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from typing import NamedTuple
+from statistics import median
+from typing import Any, NamedTuple
 
 import pytest
 
-from modelyard_client import Client
+from modelyard_client import Client, LanguageOptions, ServingOptions
 from tests import real_models
+from tests.e2e.calls import LEAKS, Caller
 from tests.e2e.conftest import Server, kill_server, start_server, stop_server
 from tests.e2e.processes import replicas, wait_until
 from tests.e2e.streams import Stream
 
 SECONDS = 110.0
+QUESTION = {"model": "smol", "messages": [{"role": "user", "content": "What is a lighthouse?"}]}
 PROMPT = 50
 """Tokens of a stream's prompt, by the model's own template."""
 
@@ -26,12 +29,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Talking(NamedTuple):
-    """A server with two language models, `smol` and `other`, and a key for them. `other` is the
-    second one's process; `load_seconds` is how long a replica takes to load.
+    """A server with two language models, `smol` and `other`, and a key for them; `guest` is that of
+    another tenant, who may call `smol`. `other` is the second one's process; `load_seconds` is how
+    long a replica takes to load.
     """
 
     server: Server
     key: str
+    guest: str
     load_seconds: float
     other: int
 
@@ -39,7 +44,11 @@ class Talking(NamedTuple):
         return Stream(self.server.url, self.key, model, **more)
 
     def metered(self, stream: Stream) -> Metered:
-        """What the ledger says of it, once it does: within two seconds."""
+        """What the ledger says of it, once it does."""
+        return self.metered_id(stream.request_id)
+
+    def metered_id(self, request_id: str) -> Metered:
+        """The same by the id."""
         found: list[Metered] = []
 
         def is_there() -> bool:
@@ -48,7 +57,7 @@ class Talking(NamedTuple):
                 row = db.execute(
                     "SELECT status, finish, prompt_tokens, completion_tokens, at, duration "
                     "FROM usage_events WHERE request_id = ?",
-                    [stream.request_id],
+                    [request_id],
                 ).fetchone()
             if row is not None:
                 found.append(Metered(*row))
@@ -78,16 +87,24 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talking]:
     try:
         with Client(started.url, started.admin_key, timeout=SECONDS) as client:
             client.models.import_model("smol", real_models.chat_model())
-            client.deployments.put("smol", "smol")
+            # Which engine was faster at registration is chance here.
+            engine = ServingOptions(language=LanguageOptions(engine="openvino"))
+            client.deployments.put("smol", "smol", engine)
             client.deployments.wait_ready("smol", SECONDS)
             first = replicas(started.process.pid)
             began = time.monotonic()
-            client.deployments.put("other", "smol")
+            client.deployments.put("other", "smol", engine)
             client.deployments.wait_ready("other", SECONDS)
             load_seconds = time.monotonic() - began
             key = client.keys.create("talking").key
+            client.catalogue.publish("smol")
+            publisher = next(iter(client.tenants.list())).name
+            client.tenants.create("guest")
+        with Client(started.url, started.admin_key, tenant="guest") as guest:
+            guest.catalogue.subscribe(publisher, "smol")
+            guest_key = guest.keys.create("guest").key
         [other] = replicas(started.process.pid) - first
-        yield Talking(started, key, load_seconds, other)
+        yield Talking(started, key, guest_key, load_seconds, other)
         assert stop_server(started.process) == 0
     finally:
         kill_server(started.process)
@@ -139,3 +156,111 @@ def test_an_engine_that_is_killed_takes_only_its_own_streams_with_it(talking: Ta
         assert time.monotonic() - died < 3 * talking.load_seconds + 10
         assert beside.read(beside.tokens + 5).error is None
     assert talking.metered(beside).finish == "client_gone"
+
+
+def deep(levels: int) -> Any:
+    schema: Any = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "array", "items": schema, "minItems": 25}
+    return schema
+
+
+BOMBS: dict[str, Any] = {
+    "pattern": {"type": "string", "pattern": "(a+)+$"},
+    "a megabyte": {"type": "string", "description": "x" * (1 << 20)},
+    "recursive": {"$defs": {"x": {"anyOf": [{"$ref": "#/$defs/x"}]}}, "$ref": "#/$defs/x"},
+    "recursive in a list": {
+        "$defs": {"x": {"type": "array", "items": {"$ref": "#/$defs/x"}}},
+        "$ref": "#/$defs/x",
+    },
+    "deep": deep(500),
+    "choices": {"enum": [f"choice number {number}" for number in range(5000)]},
+    "long text": {"type": "string", "minLength": 1 << 30},
+    "long list": {"type": "array", "items": {"type": "string"}, "maxItems": 1 << 30},
+    "texts of all lengths": {
+        "anyOf": [{"type": "string", "maxLength": length} for length in range(1, 301)]
+    },
+    "lists of all lengths": {
+        "anyOf": [
+            {"type": "array", "items": {"type": "string"}, "maxItems": length}
+            for length in range(1, 201)
+        ]
+    },
+    "from elsewhere": {"$ref": "http://127.0.0.1:1/schema.json"},
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_schemas_that_engines_choke_on_are_refused(talking: Talking, name: str) -> None:
+    schema = BOMBS[name]
+    named = {"type": "json_schema", "json_schema": {"name": "bomb", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "bomb", "parameters": schema}}
+    with Caller(talking.server.url, talking.key) as call:
+        for more in ({"response_format": named}, {"tools": [tool]}):
+            answer = call("POST", "/v1/chat/completions", {**QUESTION, **more})
+            assert answer.status == 400
+            assert answer.json()["error"]["type"] == "invalid_request_error"
+            assert answer.headers["x-request-id"].startswith("req_")
+            assert not LEAKS.search(answer.body)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        deep(20),
+        {"type": "object", "properties": {f"p{number}": {} for number in range(60)}},
+        {"type": "string", "minLength": 100, "maxLength": 120},
+    ],
+)
+def test_an_answer_that_a_schema_keeps_from_ending_ends_with_its_time(
+    talking: Talking, schema: Any
+) -> None:
+    named = {"type": "json_schema", "json_schema": {"name": "long", "schema": schema}}
+    headers = {"x-request-timeout-ms": "3000"}
+    began = time.monotonic()
+    with Caller(talking.server.url, talking.key, timeout=60) as call:
+        answer = call(
+            "POST",
+            "/v1/chat/completions",
+            {**QUESTION, "max_tokens": 4000, "response_format": named},
+            headers=headers,
+        )
+        assert answer.status in (200, 504)
+        assert time.monotonic() - began < 40
+        assert call("POST", "/v1/chat/completions", {**QUESTION, "max_tokens": 2}).status == 200
+
+
+def test_what_fits_no_context_is_told_so_and_costs_nothing(talking: Talking) -> None:
+    long = [{"role": "user", "content": "word " * 9000}]
+    with Caller(talking.server.url, talking.key) as call:
+        answer = call("POST", "/v1/chat/completions", {**QUESTION, "messages": long})
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+    metered = talking.metered_id(answer.headers["x-request-id"])
+    assert (metered.status, metered.prompt, metered.tokens) == (400, 0, 0)
+
+
+def test_a_flood_of_one_tenant_leaves_another_its_place(talking: Talking) -> None:
+    alone = first_token(talking)
+    with ExitStack() as opened:
+        # More than the engine has places for one tenant: some of them wait.
+        flood = [opened.enter_context(talking.stream()) for _ in range(24)]
+        for stream in flood[:4]:
+            stream.read(1)
+
+        beside = first_token(talking)
+
+        # Without a place of its own it would have waited for the end of one of these.
+        assert not any(stream.over for stream in flood)
+        for stream in flood[:4]:
+            assert stream.read(stream.tokens + 1).reason is None
+    assert beside < 10 * alone + 5
+
+
+def first_token(talking: Talking) -> float:
+    """Seconds that the guest waits for the beginning of an answer, in the median of some."""
+    waits = []
+    for _ in range(5):
+        with Stream(talking.server.url, talking.guest, "smol", max_tokens=2).read() as stream:
+            assert stream.reason == "length"
+            waits.append(stream.times[0])
+    return median(waits)

@@ -19,7 +19,16 @@ MAX_NODES: Final = 1000
 MAX_DEPTH: Final = 24
 MAX_NAME: Final = 128
 MAX_ITEMS: Final = 256
-MAX_LENGTH: Final = 4096
+MAX_LENGTHS: Final = 128
+"""Characters that the bounds on the length of strings add up to. An engine has a state of its
+grammar for each, compiles it for some ten milliseconds, and generates nothing for anybody
+meanwhile; one died of some ten thousand.
+"""
+MAX_OPTIONAL: Final = 128
+"""Properties of one object that may be left out: an engine has a state for each pair of them."""
+MAX_COUNTS: Final = 512
+"""The same of the items of lists. They cost little, but not where many lists are possible at once.
+"""
 MAX_NUMBER: Final = 1 << 53
 
 _TYPES: Final = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
@@ -45,8 +54,8 @@ _SAID_ONLY: Final = frozenset(
 _BOUNDS: Final = {
     "minItems": MAX_ITEMS,
     "maxItems": MAX_ITEMS,
-    "minLength": MAX_LENGTH,
-    "maxLength": MAX_LENGTH,
+    "minLength": MAX_LENGTHS,
+    "maxLength": MAX_LENGTHS,
     "minimum": MAX_NUMBER,
     "maximum": MAX_NUMBER,
 }
@@ -66,7 +75,9 @@ def accepted(schema: Any) -> str:
     size = len(msgspec.json.encode(schema))
     if size > MAX_BYTES:
         raise Invalid(f"the schema has {size} bytes; at most {MAX_BYTES} are taken")
-    return msgspec.json.encode(_Reader(schema).read(schema, "#", 0)).decode()
+    taken = _Reader(schema).read(schema, "#", 0)
+    _check_bounds(taken)
+    return msgspec.json.encode(taken).decode()
 
 
 def joined(kinds: Sequence[Any]) -> str:
@@ -76,7 +87,9 @@ def joined(kinds: Sequence[Any]) -> str:
         Invalid: as `accepted` does.
     """
     taken = [msgspec.json.decode(accepted(kind)) for kind in kinds]
-    schema = msgspec.json.encode(taken[0] if len(taken) == 1 else {"anyOf": taken})
+    both = taken[0] if len(taken) == 1 else {"anyOf": taken}
+    _check_bounds(both)
+    schema = msgspec.json.encode(both)
     if len(schema) > MAX_BYTES:
         raise Invalid(f"the schemas have {len(schema)} bytes together; at most {MAX_BYTES}")
     return schema.decode()
@@ -108,6 +121,12 @@ class _Reader:
         if result.get("type") == "object" and "properties" in result:
             # What is not named would let a model go on for ever.
             result["additionalProperties"] = False
+        optional = len(result.get("properties", ())) - len(result.get("required", ()))
+        if optional > MAX_OPTIONAL:
+            raise Invalid(
+                f"{optional} properties of the schema's object at {at} may be left out; at most "
+                f"{MAX_OPTIONAL} are taken: make some required"
+            )
         _check_satisfiable(result, at)
         return result
 
@@ -204,6 +223,27 @@ def _is_of(value: Any, kinds: Sequence[str]) -> bool:
             return "integer" in kinds or "number" in kinds
         case _:
             return "number" in kinds
+
+
+def _check_bounds(schema: Schema) -> None:
+    for most, least, greatest, what in (
+        (MAX_LENGTHS, "minLength", "maxLength", "characters of strings"),
+        (MAX_COUNTS, "minItems", "maxItems", "items of lists"),
+    ):
+        total = _total(schema, (least, greatest))
+        if total > most:
+            raise Invalid(
+                f"the schema's bounds add up to {total:.0f} {what}, and at most {most} are taken: "
+                f"leave {least} and {greatest} out where they can be"
+            )
+
+
+def _total(part: Schema, bounds: tuple[str, str]) -> float:
+    """What the greater of these bounds add up to in all parts."""
+    inner = [*part.get("properties", {}).values(), *part.get("anyOf", ())]
+    inner += [part[word] for word in ("items", "additionalProperties") if part.get(word)]
+    own = max(part.get(word, 0) for word in bounds)
+    return float(own) + sum(_total(each, bounds) for each in inner)
 
 
 def _type(value: Any, at: str) -> Any:

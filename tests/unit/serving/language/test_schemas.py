@@ -75,6 +75,23 @@ def deep(levels: int) -> Any:
         ),
         ({"type": "string", "minLength": 10**9}, "minLength"),
         ({"type": "array", "maxItems": 10**6}, "maxItems"),
+        ({"type": "string", "maxLength": 129}, "maxLength"),
+        ({"anyOf": [{"type": "string", "maxLength": n} for n in range(20)]}, "190 characters"),
+        ({"anyOf": [{"type": "array", "maxItems": 200}] * 3}, "600 items"),
+        ({"type": "object", "properties": {f"p{n}": {} for n in range(129)}}, "129 properties"),
+        (
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "a": {"type": "string", "minLength": 100},
+                        "b": {"additionalProperties": {"type": "string", "maxLength": 30}},
+                    },
+                },
+            },
+            "130 characters",
+        ),
         ({"type": "array", "maxItems": True}, "maxItems"),
         ({"type": "object", "properties": {"": {}}}, "name of 1 to"),
         ({"type": "object", "required": "a"}, "list of names"),

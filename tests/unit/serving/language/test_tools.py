@@ -53,6 +53,13 @@ def test_parameters_that_are_no_schema_are_refused() -> None:
         tools.offer([], [Tool("t", "", {"type": "string", "pattern": "a"})], must=True)
 
 
+def test_all_tools_together_bound_what_one_schema_may() -> None:
+    each = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 50}}}
+
+    with pytest.raises(Invalid, match="150 characters"):
+        tools.offer([], [Tool(f"t{n}", "", each) for n in range(3)], must=True)
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [

@@ -339,16 +339,45 @@ async def test_an_answer_keeps_to_its_schema_where_tools_may_be_called(tmp_path:
     await gateway.close()
 
 
+DANGEROUS = (
+    "adapter",
+    "api_base",
+    "api_key",
+    "base_url",
+    "chat_template",
+    "chat_template_kwargs",
+    "deployment_id",
+    "documents",
+    "engine",
+    "extra_body",
+    "extra_headers",
+    "grammar",
+    "guided_grammar",
+    "guided_regex",
+    "key",
+    "logits_processors",
+    "lora",
+    "mock_response",
+    "model_path",
+    "prompt",
+    "proxy",
+    "schema",
+    "tenant",
+    "tokenizer",
+)
+"""What other servers do with these ranges from a look at another's data to another's machine."""
+
+
 @pytest.mark.asyncio
 async def test_dangerous_fields_are_not_used(tmp_path: Path) -> None:
     gateway = TalkingGateway(tmp_path, "Hi")
 
-    await ask(
-        gateway, api_base="http://127.0.0.1:1", chat_template="{{ x }}", logits_processors=[1]
-    )
+    await ask(gateway)
+    for value in ("http://127.0.0.1:1", "{{ x }}", [1], {"a": "b"}):
+        given: dict[str, Any] = dict.fromkeys(DANGEROUS, value)
+        await ask(gateway, **given)
 
-    assert "127.0.0.1" not in repr(gateway.speaker.asked)
-    assert "{{" not in repr(gateway.speaker.asked)
+    assert gateway.speaker.asked[1:] == gateway.speaker.asked[:1] * 4
     await gateway.close()
 
 
