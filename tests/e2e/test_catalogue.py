@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -97,6 +98,66 @@ def test_what_ends_is_out_of_force_within_a_second(two: Two) -> None:
     two.publisher.catalogue.withdraw("second")
     with pytest.raises(ApiError, match="is not offered"):
         two.publisher.catalogue.withdraw("second")
+
+
+def test_what_another_tenant_has_looks_as_if_it_were_not_there(two: Two) -> None:
+    """Each route with an id in it: the publisher's ids and names, and some that nobody has."""
+    key = two.publisher.keys.create("theirs", settle=0)
+    two.publisher.members.put("ann@acme.example", "auditor")
+    two.publisher.catalogue.publish("private", shared_with=["somebody-else"])
+    number = two.publisher.models.get("scaled").latest
+    theirs = {
+        "key_id": key.id,
+        "name": "private",
+        "deployment": "private",
+        "model": "scaled",
+        "publisher": "acme",
+        "number": str(number),
+        "alias": "live",
+    }
+    bodies = {
+        "/api/v1/models/{model}/aliases/{alias}": {"version": number},
+        "/api/v1/keys/{key_id}/rotate": {"overlap_seconds": 0},
+        "/api/v1/listings/{deployment}": {"public": True},
+    }
+    owner = two.consumer.keys.create("owner", "manage").key
+    checked = 0
+    with Caller(two.server.url, owner) as call:
+        described = call("GET", "/openapi.json").json()["paths"]
+        for path, item in described.items():
+            names = re.findall(r"\{(\w+)\}", path)
+            known = all(name in theirs for name in names)
+            for method in item.keys() & {"get", "put", "post", "delete"}:
+                # To put a thing of this name is to make one of one's own.
+                makes = method == "put" and path.split("/")[3] in ("deployments", "members")
+                if not names or not known or makes:
+                    continue
+                if path in ("/api/v1/tenants/{name}", "/api/v1/users/{name}"):
+                    continue
+                answers = []
+                for given in (theirs, {**dict.fromkeys(theirs, "zzz"), "number": "1"}):
+                    filled = path
+                    for name in names:
+                        value = given[name]
+                        if path.startswith("/api/v1/members") and given is theirs:
+                            value = "ann@acme.example"
+                        filled = filled.replace("{" + name + "}", value)
+                    body = bodies.get(path) if method in ("put", "post") else None
+                    answer = call(method.upper(), filled, body)
+                    detail = answer.json().get("detail", "")
+                    for value in (*given.values(), "ann@acme.example"):
+                        detail = detail.replace(f"'{value}", "'?").replace(f"/{value}'", "/?'")
+                    answers.append((answer.status, detail))
+                assert answers[0] == answers[1], (method, path)
+                # Another's price or quota is set by deployment, which need not exist.
+                if answers[0][0] != 403:
+                    assert answers[0][0] in (400, 404), (method, path, answers)
+                    checked += 1
+    assert checked >= 20
+    # Nothing of it has happened.
+    assert two.publisher.deployments.get("private").name == "private"
+    assert [m.name for m in two.publisher.members.list()] == ["ann@acme.example"]
+    assert all(k.revoked_at is None for k in two.publisher.keys.list() if k.id == key.id)
 
 
 def test_nobody_offers_or_sees_what_is_not_theirs(two: Two) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,9 @@ class Keys(NamedTuple):
     infer: str
     infer_id: str
     revoked: str
+    expired: str
+    elsewhere: str
+    reader: str
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +43,12 @@ def keys(server: Server) -> Keys:
     with Client(server.url, server.admin_key) as client:
         revoked = client.keys.create("revoked", settle=0)
         client.keys.revoke(revoked.id)
-        infer = client.keys.create("infers")
-        return Keys(infer.key, infer.id, revoked.key)
+        ends = datetime.now(UTC) + timedelta(seconds=2)
+        expired = client.keys.create("expired", "manage", ends, settle=0)
+        elsewhere = client.keys.create("x", "manage", networks=["192.0.2.1"], settle=0)
+        reader = client.keys.create("reads", "billing:read", settle=0)
+        infer = client.keys.create("infers", settle=2.5)
+        return Keys(infer.key, infer.id, revoked.key, expired.key, elsewhere.key, reader.key)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +75,7 @@ def calls(server: Server, keys: Keys) -> Iterator[dict[str, Caller]]:
         "garbage": "my_" + "x" * 43,
         "long": "my_" + "x" * 4000,
         "revoked": keys.revoked,
+        "expired": keys.expired,
         "cut": server.admin_key[:-1],
         "upper": server.admin_key.upper(),
     }
@@ -101,6 +110,58 @@ def test_an_inference_key_reaches_no_management(
                 wrong.append((method, path, answer.status, answer.body[:100]))
         assert wrong == []
         assert call("GET", "/v2").status == 200
+
+
+INFERENCE = [
+    ("GET", "/"),
+    ("GET", "/v2"),
+    ("GET", "/v2/health/live"),
+    ("GET", "/v2/health/ready"),
+    ("GET", "/v2/models/x"),
+    ("GET", "/v2/models/x/ready"),
+    ("GET", "/v2/models/x/config"),
+    ("GET", "/v2/models/stats"),
+    ("POST", "/v2/models/x/infer"),
+    ("POST", "/v2/models/x/versions/1/infer"),
+    ("POST", "/v2/repository/index"),
+    ("POST", "/v2/repository/models/x/load"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/x"),
+    ("POST", "/v1/models/x:predict"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/completions"),
+]
+
+
+def test_a_key_of_another_address_or_scope_reaches_no_route_that_is_not_its_own(
+    server: Server, keys: Keys, described: list[tuple[str, str]]
+) -> None:
+    wrong = []
+    with Caller(server.url, keys.elsewhere) as elsewhere, Caller(server.url, keys.reader) as reader:
+        for method, path in [*described, *INFERENCE, ("GET", "/metrics"), ("GET", "/docs")]:
+            if (method, path) in VISITED:
+                continue
+            status = elsewhere(method, path, {} if method in ("POST", "PUT") else None).status
+            if status != 403:
+                wrong.append(("elsewhere", method, path, status))
+        for method, path in INFERENCE:
+            status = reader(method, path, {} if method == "POST" else None).status
+            if status != 403:
+                wrong.append(("reader", method, path, status))
+        assert reader("GET", "/api/v1/usage").status == 200
+        assert reader("GET", "/api/v1/keys").status == 403
+    assert wrong == []
+
+
+def test_no_inference_route_answers_without_a_good_key(calls: dict[str, Caller]) -> None:
+    wrong = []
+    for method, path in INFERENCE:
+        for name, call in calls.items():
+            answer = call(method, path, {} if method == "POST" else None)
+            if not _is_refusal(answer):
+                wrong.append((name, method, path, answer.status))
+    assert wrong == []
 
 
 def test_no_other_name_or_method_gets_in(calls: dict[str, Caller]) -> None:

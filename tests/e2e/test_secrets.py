@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.e2e import graphs
 from tests.e2e.calls import Caller, serve
 from tests.e2e.conftest import start_server, stop_server
 
+PASSWORD = "canary-of-a-password-9Zq"
 ADMIN = "my_canary-of-the-operator-0123456789abcdefghijklm"
 
 
@@ -31,8 +33,14 @@ def test_no_key_is_left_behind(given: bool, tmp_path: Path) -> None:
             serve(client, "numbers", graphs.scaled(tmp_path / "scaled.onnx", 2))
             made = [client.keys.create(name, settle=0) for name in ("used", "revoked")]
             client.keys.revoke(made[1].id)
+            rotated = client.keys.rotate(made[0].id, timedelta(hours=1), settle=0)
+            invited = client.users.create("ann@example.com", operator=True)
+            client.sessions.set_password(invited.invitation, PASSWORD)
+            session = client.sessions.login("ann@example.com", PASSWORD, settle=0)
             canaries |= {key.key for key in made}
+            canaries |= {rotated.key, invited.invitation, session.token, PASSWORD}
         _use_and_misuse(server.url, admin, made[0].key)
+        _misuse_passwords(server.url)
         _command_line(home)
     finally:
         assert stop_server(server.process) == 0
@@ -65,6 +73,21 @@ def _use_and_misuse(url: str, admin: str, key: str) -> None:
         assert (
             call("POST", "/api/v1/keys", json.dumps({"name": 1, "k": key}).encode()).status >= 400
         )
+
+
+def _misuse_passwords(url: str) -> None:
+    with Caller(url, None) as call:
+        for body in (
+            {"name": PASSWORD, "password": PASSWORD},
+            {"name": "ann@example.com", "password": PASSWORD + "x"},
+            {"name": 1, "password": PASSWORD},
+            [PASSWORD],
+        ):
+            answer = call("POST", "/api/v1/sessions", body)
+            assert answer.status in (400, 401)
+            assert PASSWORD.encode() not in answer.body
+        bad = {"invitation": PASSWORD, "password": PASSWORD}
+        assert call("POST", "/api/v1/passwords", bad).status == 401
 
 
 def _command_line(home: Path) -> None:
