@@ -15,7 +15,7 @@ from modelyard.billing.price import Price, PriceHistory
 from modelyard.core.events import PredictionMade
 
 Priced = tuple[str, str, str]
-"""An owner, its deployment, and who called it."""
+"""An owner (empty: who called it), its deployment, and who called it."""
 
 
 class SqlLedger:
@@ -33,7 +33,7 @@ class SqlLedger:
     def append(self, journal_id: str, end: int, events: Sequence[PredictionMade]) -> None:
         dialect = self._connection.dialect
         if events:
-            priced = [(event.owner, event.deployment, event.tenant_id) for event in events]
+            priced = [(event.owner_id, event.deployment, event.tenant_id) for event in events]
             histories = self._histories({*priced})
             rows = [
                 (*astuple(event), histories[key].id_at(event.at))
@@ -59,9 +59,12 @@ class SqlLedger:
         return {row.id: price_of(row) for row in rows}
 
     def _histories(self, priced: set[Priced]) -> dict[Priced, PriceHistory]:
-        books = {(owner, deployment) for owner, deployment, _ in priced}
+        books = {(owner or tenant, deployment) for owner, deployment, tenant in priced}
         found = prices_of(self._connection, books)
-        return {each: PriceHistory(found[each[:2]], each[2]) for each in priced}
+        return {
+            (owner, deployment, tenant): PriceHistory(found[owner or tenant, deployment], tenant)
+            for owner, deployment, tenant in priced
+        }
 
 
 def _insertion(dialect: Dialect) -> str:

@@ -35,7 +35,12 @@ class Offered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a deployment is to be offered."""
 
     description: Annotated[
-        str, Meta(max_length=MAX_DESCRIPTION, description="What it is for, for those who look.")
+        str,
+        Meta(
+            max_length=MAX_DESCRIPTION,
+            description="What it is for, for those who look.",
+            examples=["Tells who will leave."],
+        ),
     ] = ""
     terms: Annotated[
         str, Meta(max_length=MAX_TERMS, description="What a subscriber agrees to.")

@@ -88,7 +88,7 @@ def show_provider(services: Services, caller: Caller, name: Name) -> Provider:
     "/{name:str}",
     summary="Add or change a provider",
     responses={
-        **refusals(409, 413, 415),
+        **refusals(404, 409, 413, 415),
         201: ResponseSpec(Provider, description="Made.", generate_examples=False),
     },
     response_description="Changed, or as it was.",
