@@ -25,10 +25,23 @@ from modelyard.tenancy import user as entity
 from modelyard.tenancy.user import MAX_PASSWORD, MIN_PASSWORD
 
 UserName = Annotated[
-    str, Meta(min_length=1, max_length=200, description="An e-mail address, for example.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="An e-mail address, for example.",
+        examples=["ada@example.com"],
+    ),
 ]
 Password = Annotated[str, Meta(min_length=1, max_length=MAX_PASSWORD)]
-NewPassword = Annotated[str, Meta(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
+NewPassword = Annotated[
+    str,
+    Meta(
+        min_length=MIN_PASSWORD,
+        max_length=MAX_PASSWORD,
+        examples=["four words that nobody guesses"],
+    ),
+]
 Token = Annotated[str, Meta(min_length=1, max_length=512, description="The one-time token.")]
 
 
@@ -60,7 +73,7 @@ class Invited(msgspec.Struct, frozen=True):
 class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person is to be in the tenant."""
 
-    role: Role
+    role: Annotated[Role, Meta(examples=["consumer"])]
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -166,7 +179,7 @@ def list_members(services: Services, caller: Caller, page: Paging) -> Page[Membe
     )
 
 
-@put("/{name:str}", summary="Add a member", responses=refusals(413, 415), sync_to_thread=True)
+@put("/{name:str}", summary="Add a member", responses=refusals(404, 413, 415), sync_to_thread=True)
 def put_member(
     services: Services, caller: Caller, name: Name, data: JSONBody[Membership]
 ) -> Invited:

@@ -65,7 +65,8 @@ async def test_every_operation_is_told_in_full(yard: Yard) -> None:
         failures = {"400", "401", "403", "503"}
         if "requestBody" in operation and "{digest}" not in path:
             failures |= {"413", "415"}
-        if method == "post":
+        # Who has no key yet has no tenant in which an answer could be kept.
+        if method == "post" and path not in ("/api/v1/sessions", "/api/v1/passwords"):
             failures |= {"409", "422"}
             assert "Idempotency-Key" in [p["name"] for p in operation["parameters"]], where
         if "{" in path and "{digest}" not in path:
