@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-U32, F32, BOOL, STRING, ARRAY, U64 = 4, 6, 7, 8, 9, 10
+U32, I32, F32, BOOL, STRING, ARRAY, U64 = 4, 5, 6, 7, 8, 9, 10
 TOKENS = [f"t{number}" for number in range(32)]
 
 
@@ -16,7 +17,7 @@ def text(value: str) -> bytes:
 
 
 def number(kind: int, value: float) -> bytes:
-    return struct.pack("<" + {U32: "I", F32: "f", BOOL: "B", U64: "Q"}[kind], value)
+    return struct.pack("<" + {U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q"}[kind], value)
 
 
 def array(kind: int, values: Sequence[Any]) -> bytes:
@@ -72,3 +73,45 @@ def gguf_file(
         head += text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
         head += struct.pack("<IQ", kind, offset)
     return head + bytes(-len(head) % 32) + bytes(data)
+
+
+def whole_model() -> bytes:
+    """A model of two layers that an engine really loads: all tensors, in F32, and zero."""
+    sizes: list[tuple[str, tuple[int, ...]]] = [("token_embd.weight", (32, 300))]
+    for layer in range(2):
+        sizes += [
+            (f"blk.{layer}.{name}.weight", shape)
+            for name, shape in (
+                ("attn_norm", (32,)),
+                ("attn_q", (32, 32)),
+                ("attn_k", (32, 16)),
+                ("attn_v", (32, 16)),
+                ("attn_output", (32, 32)),
+                ("ffn_norm", (32,)),
+                ("ffn_gate", (32, 64)),
+                ("ffn_up", (32, 64)),
+                ("ffn_down", (64, 32)),
+            )
+        ]
+    sizes += [("output_norm.weight", (32,)), ("output.weight", (32, 300))]
+    tensors, at = [], 0
+    for name, shape in sizes:
+        tensors.append((name, shape, 0, at))
+        at += 4 * math.prod(shape)
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256))]
+    tokens += [f"t{number}" for number in range(300 - len(tokens))]
+    kinds = [2, 3, 3, *([6] * 256), *([1] * (300 - 259))]
+    changes: dict[str, tuple[int, Any]] = {
+        "llama.feed_forward_length": (U32, 64),
+        "llama.rope.dimension_count": (U32, 8),
+        "llama.attention.layer_norm_rms_epsilon": (F32, 1e-5),
+        "tokenizer.ggml.model": (STRING, "llama"),
+        "tokenizer.ggml.tokens": (ARRAY, (STRING, tokens)),
+        "tokenizer.ggml.scores": (ARRAY, (F32, [0.0] * 300)),
+        "tokenizer.ggml.token_type": (ARRAY, (I32, kinds)),
+        "tokenizer.ggml.bos_token_id": (U32, 1),
+        "tokenizer.ggml.unknown_token_id": (U32, 0),
+        "tokenizer.chat_template": (STRING, "{{ messages[0]['content'] }}"),
+        "llama.context_length": (U32, 512),
+    }
+    return gguf_file(tensors=tensors, changes=changes, data=at)

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+from tests import real_models
 
 DEMO = (sys.executable, "-m", "modelyard", "demo")
 
@@ -102,3 +105,36 @@ def _wait_until_gone(pid: int) -> None:
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("the server did not end")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_demo_of_language_models_chats_searches_and_counts(tmp_path: Path) -> None:
+    real_models.chat_model()  # Where it cannot be had, the demo cannot either.
+    ended = subprocess.run(
+        [*DEMO, "--llm"],
+        capture_output=True,
+        text=True,
+        timeout=380,
+        check=False,
+        env=_environ(tmp_path),
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stderr == ""
+    said = ended.stdout
+
+    assert "135 million parameters in Q4_1" in said
+    assert re.search(r"openvino +\d+ +\d+", said)
+    assert re.search(r"llamacpp +\d+ +\d+", said)
+    counts = re.search(r"(\d+) \+ (\d+) tokens; the first after \d+ ms, \d+ tokens/s", said)
+    assert counts is not None
+    prompt, answer = counts.groups()
+    cost = 37 * Decimal("0.15") + int(answer) * Decimal("0.60")
+    assert prompt == "37"
+    assert f"37 tokens in prompts, {answer} in answers, {(cost / 1_000_000).normalize():f}" in said
+    # The two sentences about money come before the cat, the train and the garden.
+    found = re.findall(r"^ *-?0\.\d{3} +(\w+)", said, re.M)
+    assert set(found[:2]) == {"Interest", "The"}
+    assert said.index("The bank approved") < said.index("The cat sleeps")
+    assert "stopped with exit code 0" in said
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -34,7 +34,7 @@ def card_of(version: ModelVersion) -> Group:
     if card.confusion is not None and len(card.confusion.labels) <= _MANY:
         parts += ["", _confusion(card.confusion)]
     if card.engines:
-        parts += ["", _engines(card.engines)]
+        parts += ["", engines_table(card.engines)]
     return Group(*parts)
 
 
@@ -99,8 +99,8 @@ def _parity(parity: Parity) -> str:
     return said
 
 
-def _engines(trials: Sequence[EngineTrial]) -> Table:
-    """In the server's order: `auto` takes the first that is installed."""
+def engines_table(trials: Sequence[EngineTrial]) -> Table:
+    """The engines that a language model was tried with: `auto` takes the first."""
     headings = ("ENGINE", "TOKENS/S ALONE", "TOGETHER", "LOADED IN", "NOTE")
     rows = [
         (trial.engine, "-", "-", "-", trial.error)

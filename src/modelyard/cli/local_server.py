@@ -39,8 +39,9 @@ class LocalServer:
         assert self._process is not None  # noqa: S101
         return self._process.pid
 
-    def start(self) -> Client:
-        """Start it, wait until it answers, and return a client with its operator's key.
+    def start(self, timeout: float = 60.0) -> Client:
+        """Start it, wait until it answers, and return a client with its operator's key, which
+        waits for `timeout` seconds for each answer.
 
         It gets a session of its own, so that an interrupt at the keyboard reaches us alone and
         the server is then stopped in good order.
@@ -71,7 +72,7 @@ class LocalServer:
             location = locate(environ={"MODELYARD_HOME": str(self.home)})
         except ClientError as error:
             raise CommandFailed(f"the server cannot be found: {error}") from None
-        return Client(location.url, location.api_key)
+        return Client(location.url, location.api_key, timeout=timeout)
 
     def stop(self) -> int | None:
         """Ask it to drain and end; return its exit code, None if it had to be killed."""

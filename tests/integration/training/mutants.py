@@ -20,6 +20,7 @@ import msgspec
 from modelyard.adapters.engine import child
 from modelyard.core.errors import ModelyardError
 from modelyard.core.tasks import RESULT_FILE, Progress, Report
+from modelyard.registry.artifact import Format
 from modelyard.training.examination import examine_model
 from modelyard.training.opening import open_model
 from modelyard.training.spec import ExamineSpec
@@ -99,7 +100,8 @@ def _import(folder: Path) -> str:
 def _attempt(folder: Path) -> int:
     try:
         opened = open_model(folder / "upload", "mutant")
-        spec = ExamineSpec(opened.file, "mutant", opened.format)
+        engine = "llamacpp" if opened.format is Format.GGUF else ""
+        spec = ExamineSpec(opened.file, "mutant", opened.format, engine=engine)
         examine_model(folder, spec, lambda progress: None)
     except ModelyardError:
         return REFUSED

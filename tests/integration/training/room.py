@@ -14,6 +14,7 @@ from modelyard.registry.service import RegistryService
 from modelyard.tenancy.tenant import Tenant
 from modelyard.training.attempt import Pace
 from modelyard.training.datasets import DatasetService
+from modelyard.training.engines import TRY_ENGINE
 from modelyard.training.importing import ImportService
 from modelyard.training.jobs import TRAIN, JobService
 from modelyard.training.scratch import ScratchRoot
@@ -38,7 +39,9 @@ class Room:
         self.registry = RegistryService(self.store, self.clock)
         self.jobs = JobService(self.store, self.clock)
         sandbox, target = Sandbox(capabilities or detect()), "modelyard.bootstrap"
-        runner = ProcessTaskRunner(sandbox, target, MEMORY, seconds)
+        runner = ProcessTaskRunner(
+            sandbox, target, MEMORY, seconds, deaf_servers=frozenset({TRY_ENGINE})
+        )
         self.datasets = DatasetService(
             store=self.store,
             blobs=self.blobs,

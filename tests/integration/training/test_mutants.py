@@ -19,6 +19,7 @@ from modelyard.core.tasks import RESULT_FILE, SPEC_FILE
 from modelyard.registry.version import VersionState
 from modelyard.training.importing import ImportOrder
 from modelyard.training.outcomes import outcome_of
+from tests.gguf_files import whole_model
 from tests.integration.training import model_files as files
 from tests.integration.training.mutants import Order
 from tests.integration.training.room import OURS, Room
@@ -30,33 +31,43 @@ SCRIPT = str(Path(__file__).with_name("mutants.py"))
 
 @pytest.mark.timeout(120 + 2 * COUNT)
 @pytest.mark.parametrize(
-    ("make", "seed"),
+    ("make", "seed", "count"),
     [
-        (files.onnx_model, 1),
-        (files.xgboost_model, 2),
-        (lambda: files.xgboost_model("ubj"), 3),
-        (files.lightgbm_model, 4),
+        (files.onnx_model, 1, COUNT),
+        (files.xgboost_model, 2, COUNT),
+        (lambda: files.xgboost_model("ubj"), 3, COUNT),
+        (files.lightgbm_model, 4, COUNT),
+        # Those that load are measured, which takes seconds.
+        (whole_model, 5, COUNT // 3),
     ],
-    ids=["onnx", "xgboost-json", "xgboost-ubj", "lightgbm"],
+    ids=["onnx", "xgboost-json", "xgboost-ubj", "lightgbm", "gguf"],
 )
 def test_mutants_harm_nobody(
     tmp_path: Path,
     make: Callable[[], bytes],
     seed: int,
+    count: int,
     record_property: Callable[[str, object], None],
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     (scratch / "original").write_bytes(make())
-    (scratch / SPEC_FILE).write_bytes(msgspec.json.encode(Order(COUNT, seed)))
-    runner = ProcessTaskRunner(Sandbox(detect()), SCRIPT, MEMORY, 60 + 2 * COUNT, processes=4)
+    (scratch / SPEC_FILE).write_bytes(msgspec.json.encode(Order(count, seed)))
+    runner = ProcessTaskRunner(
+        Sandbox(detect()),
+        SCRIPT,
+        MEMORY,
+        60 + 2 * COUNT,
+        processes=4,
+        deaf_servers=frozenset({"mutants"}),
+    )
     outcome = outcome_of(runner, "mutants", scratch)
     assert outcome.ok, outcome.message
     told = msgspec.json.decode((scratch / RESULT_FILE).read_bytes(), type=dict[str, int])
     record_property("mutants", told)
     print(told)  # noqa: T201 - the figures of a full run
-    assert sum(told.values()) == COUNT
-    assert told.get("refused", 0) > COUNT // 10
+    assert sum(told.values()) == count
+    assert told.get("refused", 0) > count // 10
     crashed = scratch / "crashed"
     if crashed.exists():
         _fails_alone(tmp_path, crashed.read_bytes())

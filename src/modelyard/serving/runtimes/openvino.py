@@ -41,6 +41,8 @@ BATCH: Final = 256
 """Most tokens that one step computes, so that a long prompt does not stall the others' answers."""
 _BLOCK: Final = 32
 """Tokens in a block of its cache, on processors."""
+_CPP_ERRORS: Final = (RuntimeError, IndexError, ValueError, OverflowError, MemoryError)
+"""What exceptions of its own become here."""
 _WORD_BEGIN: Final = "▁".encode()
 """How tokens of the SentencePiece kind write a space."""
 
@@ -307,7 +309,7 @@ def _load(path: Path, plan: Plan) -> Any:
         return openvino_genai.ContinuousBatchingPipeline(
             str(path), scheduler, "CPU", {"INFERENCE_NUM_THREADS": threads}
         )
-    except RuntimeError as error:
+    except _CPP_ERRORS as error:
         raise CannotLoad(f"OpenVINO does not load it: {describe(error)}") from None
 
 
