@@ -21,8 +21,10 @@ from modelyard.api.inference.timeouts import client_timeout
 from modelyard.core import ids
 from modelyard.core.access import Grant
 from modelyard.core.errors import ModelyardError
-from modelyard.serving.language.exchange import Plane, TextExchange
-from modelyard.serving.language.relayed import is_relay
+from modelyard.serving.language.calling import CallingEdge
+from modelyard.serving.language.exchange import Edge, Plane, TextExchange
+from modelyard.serving.language.generation import Generation
+from modelyard.serving.language.relayed import Relayed, is_relay
 
 MAX_BODY: Final = 4 << 20
 """Bytes of a request: many times what any context holds."""
@@ -84,13 +86,38 @@ class OpenAiApp:
     def _chat(
         self, grant: Grant, body: bytes, headers: Headers, reply: Reply, request_id: str
     ) -> TextExchange:
-        request, timeout = read_request(body, ChatRequest), client_timeout(headers)
-        route = self._plane.route(grant, request.model)
-        elsewhere = is_relay(route.runtime)
-        asked = relayed_chat(request, body, headers) if elsewhere else request.generations()
-        edge = ChatAnswer(request, reply, len(body), request_id, calls_come=elsewhere)
+        request = read_request(body, ChatRequest)
+        edge = ChatAnswer(request, reply, len(body), request_id)
+        return self._converse(grant, request, body, headers, edge, request_id)
+
+    def _respond(
+        self, grant: Grant, body: bytes, headers: Headers, reply: Reply, request_id: str
+    ) -> TextExchange:
+        request = read_request(body, ResponsesRequest)
+        edge = ResponseAnswer(request, reply, len(body), request_id)
+        return self._converse(grant, request.chat(), None, headers, edge, request_id)
+
+    def _converse(
+        self,
+        grant: Grant,
+        chat: ChatRequest,
+        body: bytes | None,
+        headers: Headers,
+        edge: Edge,
+        request_id: str,
+    ) -> TextExchange:
+        """Begin a chat. `body` is how it came, if it came as one."""
+        timeout = client_timeout(headers)
+        route = self._plane.route(grant, chat.model)
+        asked: Relayed | list[Generation]
+        if is_relay(route.runtime):
+            asked = relayed_chat(chat, body or encode(chat), headers)
+        else:
+            asked = chat.generations()
+            if chat.uses_tools:
+                edge = CallingEdge(edge, request_id, chat.choices, structured=chat.structured)
         exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
-        exchange.begin(route, asked, request.choices)
+        exchange.begin(route, asked, chat.choices)
         return exchange
 
     def _complete(
@@ -104,18 +131,6 @@ class OpenAiApp:
         edge = CompletionAnswer(request, reply, len(body), request_id, choices)
         exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
         exchange.begin(route, asked, request.choices)
-        return exchange
-
-    def _respond(
-        self, grant: Grant, body: bytes, headers: Headers, reply: Reply, request_id: str
-    ) -> TextExchange:
-        request, timeout = read_request(body, ResponsesRequest), client_timeout(headers)
-        route, chat = self._plane.route(grant, request.model), request.chat()
-        elsewhere = is_relay(route.runtime)
-        asked = relayed_chat(chat, encode(chat), headers) if elsewhere else chat.generations()
-        edge = ResponseAnswer(request, reply, len(body), request_id, calls_come=elsewhere)
-        exchange = TextExchange(self._plane, grant, edge, request_id, timeout=timeout)
-        exchange.begin(route, asked, chat.choices)
         return exchange
 
 

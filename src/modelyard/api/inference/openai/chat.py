@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from modelyard.api.inference.openai.answer import TextAnswer
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import ChatRequest
 from modelyard.api.inference.openai.writing import Writer, logprobs_of
-from modelyard.serving.language import tools
 from modelyard.serving.language.generation import CallPiece, Piece, Reason, TokenLogprob
+
+_EMPTY: Final = {"role": "assistant", "content": ""}
 
 
 class ChatAnswer(TextAnswer):
-    """An `Edge`. Where tools may be called, a choice is told at its end, when it is known whether
-    it is a call; unless `calls_come` as such, apart from the text.
-    """
+    """An `Edge`. Calls of tools come as such, apart from the text."""
 
-    def __init__(
-        self,
-        request: ChatRequest,
-        reply: Reply,
-        size: int,
-        request_id: str,
-        *,
-        calls_come: bool = False,
-    ) -> None:
+    def __init__(self, request: ChatRequest, reply: Reply, size: int, request_id: str) -> None:
         stream = bool(request.stream)
         writer = Writer(
             reply,
@@ -36,16 +27,12 @@ class ChatAnswer(TextAnswer):
             stream=stream,
         )
         super().__init__(writer, include_usage=request.include_usage)
-        self._tools = request.uses_tools and not calls_come
-        self._structured = request.structured
-        self._held = not stream or self._tools
         self._choices = [_Choice() for _ in range(request.choices)]
-        self._id = request_id
 
     def piece(self, index: int, piece: Piece) -> None:
         """Send it, or keep it for the end."""
         choice = self._choices[index]
-        if self._held:
+        if not self._writer.stream:
             choice.keep(piece)
             return
         delta = _delta(piece)
@@ -58,12 +45,6 @@ class ChatAnswer(TextAnswer):
         """Keep why, for the end."""
         choice = self._choices[index]
         choice.reason = reason.value
-        if self._tools:
-            called = tools.parse("".join(choice.texts), structured=self._structured)
-            if isinstance(called, tools.Call):
-                choice.called, choice.reason = called, "tool_calls"
-            else:
-                choice.texts = [called]
         return choice.reason
 
     def _whole(self) -> list[Any]:
@@ -73,8 +54,7 @@ class ChatAnswer(TextAnswer):
         events = []
         for index, choice in enumerate(self._choices):
             if not choice.begun:
-                delta = self._late_delta(index, choice)
-                events.append(self._event(index, delta, None, choice.logprobs))
+                events.append(self._event(index, _EMPTY, None, ()))
             events.append(self._event(index, {}, choice.reason, ()))
         return events
 
@@ -86,13 +66,6 @@ class ChatAnswer(TextAnswer):
             choice["logprobs"] = _logprobs(logprobs)
         return self._writer.event(choice, self._tail)
 
-    def _late_delta(self, index: int, choice: _Choice) -> dict[str, Any]:
-        delta: dict[str, Any] = {"role": "assistant", "content": "".join(choice.texts)}
-        if choice.called is not None:
-            call = {"index": 0, **self._call(index, choice.called)}
-            delta = {"role": "assistant", "content": None, "tool_calls": [call]}
-        return delta
-
     def _told(self, index: int, choice: _Choice) -> dict[str, Any]:
         text = "".join(choice.texts)
         message: dict[str, Any] = {
@@ -101,9 +74,7 @@ class ChatAnswer(TextAnswer):
             "refusal": None,
             "annotations": [],
         }
-        if choice.called is not None:
-            message |= {"content": None, "tool_calls": [self._call(index, choice.called)]}
-        elif choice.calls:
+        if choice.calls:
             message |= {"content": text or None, "tool_calls": choice.told_calls()}
         if choice.refusal:
             message |= {"content": text or None, "refusal": choice.refusal}
@@ -113,10 +84,6 @@ class ChatAnswer(TextAnswer):
             "logprobs": _logprobs(choice.logprobs) if choice.logprobs else None,
             "finish_reason": choice.reason,
         }
-
-    def _call(self, index: int, call: tools.Call) -> dict[str, Any]:
-        function = {"name": call.name, "arguments": call.arguments}
-        return {"id": f"call_{self._id}_{index}", "type": "function", "function": function}
 
 
 class _Choice:
@@ -128,7 +95,6 @@ class _Choice:
         self.logprobs: tuple[TokenLogprob, ...] = ()
         self.reason = ""
         self.refusal = ""
-        self.called: tools.Call | None = None
         self.calls: dict[int, list[CallPiece]] = {}
 
     def keep(self, piece: Piece) -> None:

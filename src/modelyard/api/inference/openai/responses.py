@@ -18,35 +18,21 @@ from modelyard.api.inference.openai.response_items import (
 from modelyard.api.inference.openai.responses_request import ResponsesRequest
 from modelyard.api.inference.openai.writing import encode, refuse
 from modelyard.core.errors import ModelyardError
-from modelyard.serving.language import tools
 from modelyard.serving.language.exchange import Usage
-from modelyard.serving.language.generation import CallPiece, Piece, Reason, TokenLogprob
+from modelyard.serving.language.generation import Piece, Reason, TokenLogprob
 
 _CUT_SHORT: Final = {Reason.LENGTH: "max_output_tokens", Reason.CONTENT_FILTER: "content_filter"}
 
 
 class ResponseAnswer:
-    """An `Edge`. Where tools may be called, the items are told at the end, when it is known whether
-    they are calls; unless `calls_come` as such, apart from the text.
-    """
+    """An `Edge`. Calls of functions come as such, apart from the text."""
 
-    def __init__(
-        self,
-        request: ResponsesRequest,
-        reply: Reply,
-        size: int,
-        request_id: str,
-        *,
-        calls_come: bool = False,
-    ) -> None:
+    def __init__(self, request: ResponsesRequest, reply: Reply, size: int, request_id: str) -> None:
         self.size = size
         self._reply = reply
         self._stream = bool(request.stream)
-        self._parsed = bool(request.tools) and request.tool_choice != "none" and not calls_come
-        self._structured = request.format.type != "text"
         self._id = request_id
         self._frame = _frame(request, request_id)
-        self._texts: list[str] = []
         self._items: list[Item] = []
         self._calls: dict[int, CallItem] = {}
         self._reason = Reason.STOP
@@ -65,25 +51,12 @@ class ResponseAnswer:
     def piece(self, index: int, piece: Piece) -> None:
         """Send it, or keep it for the end."""
         del index
-        if self._parsed:
-            self._texts.append(piece.text)
-            self._tell([])
-        else:
-            self._tell(self._grown(piece))
+        self._tell(self._grown(piece))
 
     def finished(self, index: int, reason: Reason) -> str:
         """Keep why, and what it was, for the end."""
         del index
         self._reason = reason
-        if self._parsed:
-            answer = tools.parse("".join(self._texts), structured=self._structured)
-            if isinstance(answer, tools.Call):
-                call = CallPiece(0, name=answer.name, arguments=answer.arguments)
-                self._tell(self._grown(Piece("", calls=(call,))))
-            else:
-                self._tell(self._grown(Piece(answer)))
-        if any(isinstance(item, CallItem) for item in self._items):
-            return Reason.TOOL_CALLS.value
         return reason.value
 
     def ending(self, usage: Usage) -> bytes:

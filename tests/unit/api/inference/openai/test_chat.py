@@ -180,6 +180,23 @@ async def test_a_tool_is_called(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_text_comes_as_it_is_said_where_tools_may_be_called(tmp_path: Path) -> None:
+    gateway = TalkingGateway(tmp_path, '{"answer', '": "It is', ' \\"warm\\', '"', '."}')
+
+    chunks = events(await ask(gateway, tools=TOOLS, stream=True))
+
+    assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
+        {"role": "assistant", "content": "It is"},
+        {"content": ' "warm'},
+        {"content": '"'},
+        {"content": "."},
+        {},
+    ]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    await gateway.close()
+
+
+@pytest.mark.asyncio
 async def test_a_tool_need_not_be_called(tmp_path: Path) -> None:
     gateway = TalkingGateway(tmp_path, '{"answer": "No."}')
 

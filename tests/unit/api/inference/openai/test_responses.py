@@ -143,7 +143,7 @@ async def test_an_answer_without_a_word_still_has_its_message(tmp_path: Path) ->
 
 @pytest.mark.asyncio
 async def test_a_function_is_called(tmp_path: Path) -> None:
-    gateway = TalkingGateway(tmp_path, '{"name": "weather", ', '"arguments": {"x": 1}}')
+    gateway = TalkingGateway(tmp_path, '{"name": "weather", ', '"arguments": {"x"', ": 1}}")
 
     whole = (await ask(gateway, tools=TOOLS)).json()
     told = events(await ask(gateway, tools=TOOLS, tool_choice="required", stream=True))
@@ -152,7 +152,7 @@ async def test_a_function_is_called(tmp_path: Path) -> None:
     assert (called["type"], called["name"], called["arguments"]) == (
         "function_call",
         "weather",
-        '{"x":1}',
+        '{"x": 1}',
     )
     assert called["call_id"].startswith("call_")
     assert (whole["status"], whole["tools"]) == ("completed", TOOLS)
@@ -161,12 +161,14 @@ async def test_a_function_is_called(tmp_path: Path) -> None:
         "response.in_progress",
         "response.output_item.added",
         "response.function_call_arguments.delta",
+        "response.function_call_arguments.delta",
         "response.function_call_arguments.done",
         "response.output_item.done",
         "response.completed",
     ]
     assert told[2]["item"]["arguments"] == ""
-    assert told[4]["arguments"] == told[5]["item"]["arguments"] == '{"x":1}'
+    assert [event["delta"] for event in told[3:5]] == ['{"x"', ": 1}"]
+    assert told[5]["arguments"] == told[6]["item"]["arguments"] == '{"x": 1}'
     await gateway.close()
     assert gateway.events()[0].finish == "tool_calls"
 
