@@ -217,6 +217,7 @@ def test_langchain_chats_calls_tools_keeps_to_structures_and_embeds(
     assert set(chat["call"]["arguments"]) == {"city"}
     assert chat["told"]
     assert chat["streamed_calls"] == responses["calls"] == ["get_weather"]
+    assert chat["call_pieces"] > 1
     assert chat["structures"] == ["City", "City"]
     assert responses["structure"] == "City"
     assert embeddings["widths"] == [384, 384, 384]

@@ -44,6 +44,9 @@ def chat(model: ChatOpenAI) -> dict[str, Any]:
     result = ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
     told = model.invoke([HumanMessage("What is the weather in Paris?"), asked, result])
     pieces = list(with_tools.stream("What is the weather in Paris?"))
+    grown = pieces[0]
+    for piece in pieces[1:]:
+        grown += piece
     return {
         "text": whole.text,
         "usage": whole.usage_metadata,
@@ -51,7 +54,8 @@ def chat(model: ChatOpenAI) -> dict[str, Any]:
         "stream_usage": streamed.usage_metadata,
         "call": {"name": call["name"], "arguments": call["args"]},
         "told": isinstance(told, AIMessage) and bool(told.text),
-        "streamed_calls": [c["name"] for piece in pieces for c in piece.tool_call_chunks],
+        "streamed_calls": [call["name"] for call in grown.tool_calls],
+        "call_pieces": sum(len(piece.tool_call_chunks) for piece in pieces),
         "structures": [
             type(model.with_structured_output(City, method=method).invoke(FACTS)).__name__
             for method in ("json_schema", "function_calling")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,15 +30,19 @@ def main(url: str, key: str, most: str) -> None:
         except openai.RateLimitError as error:
             kind, wait = type(error).__name__, error.response.headers.get("retry-after")
 
-    def release() -> None:
-        for each in held:
-            each.close()
+    def make_room(response: Any) -> None:
+        if response.status_code == 429:
+            for each in held:
+                each.close()
 
-    room = threading.Timer(0.3, release)
-    room.start()
-    with openai.OpenAI(base_url=url, api_key=key, max_retries=8) as patient:
+    hooks: Any = {"response": [make_room]}
+    with openai.OpenAI(
+        base_url=url,
+        api_key=key,
+        max_retries=8,
+        http_client=openai.DefaultHttpxClient(event_hooks=hooks),
+    ) as patient:
         answer = patient.embeddings.with_raw_response.create(**ask)
-    room.join()
     told = {
         "kind": kind,
         "retry_after": wait,
