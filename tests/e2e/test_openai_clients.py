@@ -34,8 +34,6 @@ from tests.e2e.conftest import Server, start_server, stop_server
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SECONDS = 110.0
-BRIEF = ServingOptions(timeout_ms=300_000, language=LanguageOptions(engine="openvino", context=384))
-"""With so short a context an answer that has no bound of its own ends in seconds."""
 MOST_CONNECTIONS = 64
 SCRIPTS = Path(__file__).with_name("openai_calls")
 PARIS = "The capital of France is Paris"
@@ -84,7 +82,7 @@ def speaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Speaking]:
     )
     try:
         with Client(started.url, started.admin_key, timeout=SECONDS) as client:
-            smol = client.models.import_model("smol", real_models.chat_model())
+            smol = client.models.import_model("smol", real_models.brief_chat_model())
             assert smol.card.task == "text-generation"
             assert "135 million parameters in Q4_1" in smol.card.description
             assert {(one.engine, one.error) for one in smol.card.engines} == {
@@ -94,7 +92,7 @@ def speaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Speaking]:
             assert all(one.alone > 0 for one in smol.card.engines)
             client.models.import_model("minilm", real_models.embedder())
             # By name: which engine is the faster here is not to decide what is tested.
-            openvino = ServingOptions(language=LanguageOptions("openvino"))
+            openvino = ServingOptions(timeout_ms=300_000, language=LanguageOptions("openvino"))
             client.deployments.put("smol", "smol", openvino)
             client.deployments.put("minilm", "minilm")
             for name in ("smol", "minilm"):
