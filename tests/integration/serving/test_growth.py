@@ -133,7 +133,7 @@ async def test_nothing_grows(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) 
     assert statuses == {0, 200, 400, 401, 404, 504}
     assert len(gateway.events()) > 5000
     assert rss - begun[0] < MOST_GROWTH
-    assert descriptors == begun[1]
+    assert descriptors <= begun[1]
     # The pool of two begins its second thread when it first needs one, which may be late.
     assert threads <= begun[2] + 1
     follower.stop()
