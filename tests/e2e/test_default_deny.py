@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import grpc
 import pytest
+from grpc import StatusCode
 
+from modelyard.api.grpc.generated import inference_pb2 as messages
 from modelyard_client import Client
 from tests.e2e.calls import LEAKS, Answer, Caller
 from tests.e2e.conftest import Server
@@ -131,7 +134,47 @@ INFERENCE = [
     ("POST", "/v1/embeddings"),
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/completions"),
+    ("POST", "/v1/responses"),
 ]
+(SERVICE,) = messages.DESCRIPTOR.services_by_name.values()
+
+
+def test_no_grpc_method_answers_without_a_good_key(server: Server, keys: Keys) -> None:
+    refused = {
+        None: StatusCode.UNAUTHENTICATED,
+        "my_" + "x" * 43: StatusCode.UNAUTHENTICATED,
+        keys.revoked: StatusCode.UNAUTHENTICATED,
+        keys.expired: StatusCode.UNAUTHENTICATED,
+        keys.elsewhere: StatusCode.PERMISSION_DENIED,
+        keys.reader: StatusCode.PERMISSION_DENIED,
+    }
+    wrong = []
+    with grpc.insecure_channel(server.grpc_url.removeprefix("grpc://")) as channel:
+        for method in SERVICE.methods:
+            path = f"/{SERVICE.full_name}/{method.name}"
+            for key, expected in refused.items():
+                code = _asked_by_grpc(channel, path, key, streams=method.client_streaming)
+                if code is not expected:
+                    wrong.append((method.name, list(refused).index(key), code))
+    assert len(SERVICE.methods) >= 20
+    assert wrong == []
+
+
+def _asked_by_grpc(
+    channel: grpc.Channel, path: str, key: str | None, *, streams: bool
+) -> grpc.StatusCode:
+    """How a call with nothing in it ends."""
+    metadata = () if key is None else (("authorization", f"Bearer {key}"),)
+    stream: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(path)
+    unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+    try:
+        if streams:
+            list(stream(iter([b""]), metadata=metadata, timeout=20))
+        else:
+            unary(b"", metadata=metadata, timeout=20)
+    except grpc.RpcError as error:
+        return error.code()
+    return StatusCode.OK
 
 
 def test_a_key_of_another_address_or_scope_reaches_no_route_that_is_not_its_own(

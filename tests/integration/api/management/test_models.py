@@ -99,6 +99,7 @@ async def test_options_are_given_kept_and_taken_back(yard: Yard) -> None:
             "pinned": False,
             "idle_seconds": 300.0,
             "memory_bytes": 0,
+            "language": None,
         }
         assert (status, options) == (201, whole)
         # Another version is served in the same way.
