@@ -62,7 +62,7 @@ SCALED = Signature(
 MIB = 1 << 20
 
 
-async def until(true: Callable[[], object], what: str, seconds: float = 20) -> None:
+async def until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
     """Wait until it is true."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -96,7 +96,7 @@ class Channel:
         return self._calls
 
     async def hear(self) -> tuple[Answer | Part | Failure, dict[str, Tensor]]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self._frames:
                 data = await asyncio.get_running_loop().sock_recv(self.socket, 1 << 16)
                 if not data:
