@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,22 @@ class Channel:
         self._reader = FrameReader[Answer | Part | Failure](FROM_REPLICA, 1 << 30)
         self._frames: list[Frame[Answer | Part | Failure]] = []
         self._calls = 0
+        self.asking = False
+        self.then: Callable[[], None] | None = None
+        """What is to be done once the call in flight has ended."""
 
     async def ask(
         self, inputs: dict[str, Tensor], **options: Any
     ) -> tuple[Answer | Part | Failure, dict[str, Tensor]]:
         """One call and its answer. Raises ConnectionError when the replica is gone."""
-        await self.send(inputs, **options)
-        return await self.hear()
+        self.asking = True
+        try:
+            await self.send(inputs, **options)
+            return await self.hear()
+        finally:
+            self.asking = False
+            if self.then is not None:
+                self.then()
 
     async def send(self, inputs: dict[str, Tensor], **options: Any) -> int:
         self._calls += 1
@@ -185,7 +195,15 @@ class FakeGateway:
         elif isinstance(message, Prepared | Failed):
             self.state[message.key] = message
         elif isinstance(message, Drain) and self.drains:
-            self.release(message.replica_id)
+            self._drain(message.replica_id)
+
+    def _drain(self, replica_id: str) -> None:
+        """Give it back, as a gateway does: what is in flight ends first."""
+        channel = self.channels.get(replica_id)
+        if channel is not None and channel.asking:
+            channel.then = partial(self.release, replica_id)
+        else:
+            self.release(replica_id)
 
 
 class Yard:
