@@ -53,6 +53,10 @@ quickstart: setup ## Follow the README line by line in a new environment; downlo
 bench: setup ## Measure the gateway; PEERS=1 adds other servers, PUBLISH=1 rewrites the page
 	@$(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS)) $(if $(PUBLISH),--publish) $(ARGS)
 
+.PHONY: bench-llm
+bench-llm: setup ## Measure language models beside llama.cpp's own server; PUBLISH=1 writes the page
+	@$(BIN)/python -m bench.llm $(if $(PUBLISH),--publish) $(ARGS)
+
 .PHONY: bench-overload
 bench-overload: setup ## Measure the gateway with more requests than it can answer
 	@$(BIN)/python -m bench.overload $(ARGS)
