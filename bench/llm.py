@@ -44,13 +44,13 @@ _BATCHES: Final = (1, 4, 8, 16, 32, 64)
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """Who is asked: an address with its model, and a process whose time is ours alone, if any."""
+    """An address with its model, and the processes whose time is ours alone, if any."""
 
     name: str
     url: str
     model: str
     key: str = ""
-    gateway: int = 0
+    gateways: tuple[int, ...] = ()
 
 
 class Round(msgspec.Struct):
@@ -131,20 +131,23 @@ def _ours(
             client.deployments.put("minilm", "minilm")
             for name in ("smol-llamacpp", "smol-auto", "minilm"):
                 client.deployments.wait_ready(name, _SECONDS)
-            key, gateway = client.keys.create("bench", "infer").key, _gateway(server.pid)
+            key, gateways = client.keys.create("bench", "infer").key, _gateways(server.pid)
             yield (
-                Contender(LLAMACPP, client.url, "smol-llamacpp", key, gateway),
-                Contender(AUTO, client.url, "smol-auto", key, gateway),
-                Contender("embeddings", client.url, "minilm", key, gateway),
+                Contender(LLAMACPP, client.url, "smol-llamacpp", key, gateways),
+                Contender(AUTO, client.url, "smol-auto", key, gateways),
+                Contender("embeddings", client.url, "minilm", key, gateways),
             )
     finally:
         server.stop()
 
 
-def _gateway(supervisor: int) -> int:
-    """The first process that answers requests; which one does is up to the kernel."""
-    children = psutil.Process(supervisor).children(recursive=True)
-    return int(next(each.pid for each in children if "gateway" in each.cmdline()))
+def _gateways(supervisor: int) -> tuple[int, ...]:
+    """The processes that answer requests."""
+    return tuple(
+        each.pid
+        for each in psutil.Process(supervisor).children(recursive=True)
+        if each.status() != psutil.STATUS_ZOMBIE and "gateway" in each.cmdline()
+    )
 
 
 def _together(asked: Contender, count: int, number: int) -> Round:
@@ -167,12 +170,8 @@ def _together(asked: Contender, count: int, number: int) -> Round:
 
 
 def _processor(asked: Contender) -> float:
-    """Seconds that all gateways have used."""
-    if not asked.gateway:
-        return 0.0
-    parent = psutil.Process(asked.gateway).parent()
-    family = [] if parent is None else parent.children()
-    times = [each.cpu_times() for each in family if "gateway" in each.cmdline()]
+    """Seconds that the gateways have used."""
+    times = [psutil.Process(pid).cpu_times() for pid in asked.gateways]
     return float(sum(each.user + each.system for each in times))
 
 
