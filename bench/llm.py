@@ -227,12 +227,14 @@ def _embeddings(asked: Contender, folder: Path) -> tuple[float, float]:
     """Texts a second: of the same graph in this process at its best batch, and of the server."""
     import numpy as np
 
+    from modelyard.registry.archives import pack
     from modelyard.serving.runtimes.contract import RuntimeManifest
     from modelyard.serving.runtimes.embedder import load
 
+    archive = folder.with_suffix(".zip")
+    pack(folder, archive)
     texts = [f"A sentence of some words, by which number {at} is told." for at in range(_TEXTS)]
-    files = {"model": folder.name}
-    model = load(folder.parent, RuntimeManifest("embedder", files))
+    model = load(folder.parent, RuntimeManifest("embedder", {"model": archive.name}))
     assert model.signature is not None
     name = model.signature.inputs[0].name
     inside = served = 0.0
