@@ -234,7 +234,7 @@ async def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
     for number in range(50):
         await recorded(writer, event(number))
     await writer.close()
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
 @pytest.mark.asyncio

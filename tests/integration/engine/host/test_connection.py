@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from pathlib import Path
@@ -24,6 +25,7 @@ KEY = ReplicaKey("dep_1", "ver_1")
 
 
 def open_descriptors() -> int:
+    gc.collect()  # what earlier tests have left goes at any time
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -90,7 +92,7 @@ async def test_descriptors_that_were_not_asked_for_are_closed_by_the_kernel() ->
         os.close(reading)
         os.close(writing)
         await until(lambda: host.lost)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.asyncio
@@ -106,7 +108,7 @@ async def test_a_side_that_does_not_read_counts_as_gone_and_nothing_is_kept() ->
         assert number >= MAX_UNSENT
         await until(lambda: host.lost == ["it does not read what it is sent"])
         host.connection.send(Offer(KEY, "rep_1"), os.dup(0))
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -251,7 +252,7 @@ async def test_nothing_is_left_of_many_channels(actors: Actors) -> None:
         await asked(channel, {"x": MEGABYTE}, len(MEGABYTE))
         channel.close()
         await ended.told()
-    assert _descriptors() == before
+    assert _descriptors() <= before
 
 
 def _mappings() -> str:
@@ -259,4 +260,5 @@ def _mappings() -> str:
 
 
 def _descriptors() -> int:
+    gc.collect()  # what earlier tests have left goes at any time
     return len(list(Path("/proc/self/fd").iterdir()))

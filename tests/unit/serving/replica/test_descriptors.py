@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from pathlib import Path
@@ -11,6 +12,7 @@ from modelyard.serving.replica.frames import BrokenFrame
 
 
 def open_descriptors() -> int:
+    gc.collect()  # what earlier tests have left goes at any time
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -52,7 +54,7 @@ def test_more_descriptors_than_anybody_has_a_use_for_are_refused_and_closed() ->
         with pytest.raises(BrokenFrame):
             queue.receive(ours, 100)
         queue.close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_too_many_at_once_are_refused() -> None:
