@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from modelyard.core.errors import ModelyardError
 from modelyard.core.tensors import Tensor
+from modelyard.serving.batch import Batch, Parts, join, share
 from modelyard.serving.language.generation import Finish, Generation, Piece
+from modelyard.serving.language.model import PROMPT, TEXT, question
 from modelyard.serving.language.ports import Speaker, Spoken
+
+
+def answered(batch: Batch, speaker: Speaker) -> asyncio.Future[Parts]:
+    """The likeliest answer to each prompt of the batch, for a runner whose model speaks."""
+    outcome: asyncio.Future[Parts] = asyncio.get_running_loop().create_future()
+    requests = batch.unanswered()
+    if not requests:
+        outcome.set_result([])
+        return outcome
+    batch.began = time.monotonic()
+    prompts = join(requests)[PROMPT]
+    batch.rows = len(prompts)
+    seconds = max(each.deadline for each in requests) - batch.began
+
+    def done(error: ModelyardError | None) -> None:
+        batch.ended = time.monotonic()
+        if outcome.done():
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(share(requests, {TEXT: answers.tensor}))
+
+    answers = Answers(len(prompts), done)
+    answers.begin(speaker, [question(str(prompt)) for prompt in prompts], seconds)
+    batch.stop.on_set(answers.cancel)
+    return outcome
 
 
 class Answers:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
 from modelyard.core.errors import DeadlineExceeded, ModelyardError, Unavailable
 from modelyard.core.tensors import Tensor
-from modelyard.serving.batch import Batch, Parts, join, share
-from modelyard.serving.language.answers import Answers
+from modelyard.serving.batch import Batch, Parts
+from modelyard.serving.language.answers import answered
 from modelyard.serving.language.generation import (
     ContextOverflow,
     Finish,
@@ -26,7 +25,6 @@ from modelyard.serving.language.generation import (
     Reason,
     written,
 )
-from modelyard.serving.language.model import PROMPT, TEXT, question
 from modelyard.serving.language.ports import Listener, Spoken
 from modelyard.serving.language.shares import Shares
 from modelyard.serving.replica.channel import Terms
@@ -101,29 +99,7 @@ class RemoteSpeaker(RemoteModel[LanguageChannel]):
 
     def run(self, batch: Batch) -> asyncio.Future[Parts]:
         """The likeliest answer to each prompt."""
-        outcome: asyncio.Future[Parts] = self._loop.create_future()
-        requests = batch.unanswered()
-        if not requests:
-            outcome.set_result([])
-            return outcome
-        batch.began = time.monotonic()
-        prompts = join(requests)[PROMPT]
-        batch.rows = len(prompts)
-        seconds = max(each.deadline for each in requests) - batch.began
-
-        def done(error: ModelyardError | None) -> None:
-            batch.ended = time.monotonic()
-            if outcome.done():
-                return
-            if error is not None:
-                outcome.set_exception(error)
-            else:
-                outcome.set_result(share(requests, {TEXT: answers.tensor}))
-
-        answers = Answers(len(prompts), done)
-        answers.begin(self, [question(str(prompt)) for prompt in prompts], seconds)
-        batch.stop.on_set(answers.cancel)
-        return outcome
+        return answered(batch, self)
 
     # What the runtime host says
 

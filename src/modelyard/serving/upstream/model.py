@@ -13,9 +13,8 @@ import msgspec
 from modelyard.core.errors import DeadlineExceeded, Invalid, ModelyardError, Unavailable
 from modelyard.core.tensors import Tensor
 from modelyard.serving.batch import Batch, Parts, join, share
-from modelyard.serving.language.answers import Answers
+from modelyard.serving.language.answers import answered
 from modelyard.serving.language.generation import Finish, Generation, Piece
-from modelyard.serving.language.model import PROMPT, TEXT, question
 from modelyard.serving.language.ports import Listener, Spoken
 from modelyard.serving.language.relayed import Capability, Relayed, RelayListener
 from modelyard.serving.runner import Queue
@@ -105,29 +104,7 @@ class UpstreamWriter(UpstreamModel):
 
     def run(self, batch: Batch) -> asyncio.Future[Parts]:
         """The likeliest answer to each prompt."""
-        outcome: asyncio.Future[Parts] = asyncio.get_running_loop().create_future()
-        requests = batch.unanswered()
-        if not requests:
-            outcome.set_result([])
-            return outcome
-        batch.began = time.monotonic()
-        prompts = join(requests)[PROMPT]
-        batch.rows = len(prompts)
-        seconds = max(each.deadline for each in requests) - batch.began
-
-        def done(error: ModelyardError | None) -> None:
-            batch.ended = time.monotonic()
-            if outcome.done():
-                return
-            if error is not None:
-                outcome.set_exception(error)
-            else:
-                outcome.set_result(share(requests, {TEXT: answers.tensor}))
-
-        answers = Answers(len(prompts), done)
-        answers.begin(self, [question(str(prompt)) for prompt in prompts], seconds)
-        batch.stop.on_set(answers.cancel)
-        return outcome
+        return answered(batch, self)
 
     def _in_their_words(self, asked: Generation) -> Relayed:
         sampling = asked.sampling
