@@ -156,26 +156,26 @@ def test_a_target_of_another_tenant_is_no_route(store: AnyStore, control: Contro
 
 
 def test_a_report_is_all_that_its_gateway_says(store: AnyStore, control: Control) -> None:
-    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1", replicas=3)])
-    control.report("gwy_b", START, [ReplicaOutcome("dep_1", "ver_1", "out of memory")])
+    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1", 1, replicas=3)])
+    control.report("gwy_b", START, [ReplicaOutcome("dep_1", "ver_1", 1, "out of memory")])
     newer = [
-        ReplicaOutcome("dep_1", "ver_2", replicas=2),
-        ReplicaOutcome("dep_1", "ver_3", "not ONNX\x00"),
+        ReplicaOutcome("dep_1", "ver_2", 1, replicas=2),
+        ReplicaOutcome("dep_1", "ver_3", 1, "not ONNX\x00"),
     ]
     control.report("gwy_a", START + timedelta(seconds=1), newer)
     with store.read() as tx:
         reports = tx.board().reports()
     failed = reports.pop(1)
     assert reports == [
-        ReplicaReport("gwy_a", "dep_1", "ver_2", ReplicaState.READY, "", 2),
-        ReplicaReport("gwy_b", "dep_1", "ver_1", ReplicaState.FAILED, "out of memory"),
+        ReplicaReport("gwy_a", "dep_1", "ver_2", 1, ReplicaState.READY, "", 2),
+        ReplicaReport("gwy_b", "dep_1", "ver_1", 1, ReplicaState.FAILED, "out of memory"),
     ]
     assert (failed.version_id, failed.state) == ("ver_3", ReplicaState.FAILED)
     assert failed.reason.startswith("not ONNX")
 
 
 def test_a_gateway_is_alive_while_it_reports(store: AnyStore, control: Control) -> None:
-    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1")])
+    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1", 1)])
     control.report("gwy_b", START + timedelta(seconds=5), [])
     with store.read() as tx:
         assert tx.board().gateways(START) == ["gwy_a", "gwy_b"]
@@ -188,7 +188,7 @@ def test_a_gateway_is_alive_while_it_reports(store: AnyStore, control: Control) 
 
 
 def test_a_gateway_that_leaves_is_forgotten(store: AnyStore, control: Control) -> None:
-    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1")])
+    control.report("gwy_a", START, [ReplicaOutcome("dep_1", "ver_1", 1)])
     control.leave("gwy_a")
     control.leave("gwy_unknown")
     with store.read() as tx:

@@ -23,6 +23,8 @@ def wanted_route(
     spec: DeploymentSpec,
     version: ModelVersion,
     providers: Sequence[Provider] = (),
+    *,
+    generation: int,
 ) -> WantedRoute:
     """The route of a deployment to its target. `providers` are the tenant's.
 
@@ -46,6 +48,7 @@ def wanted_route(
         trust=version.trust,
         profile=version.profile,
         providers=tuple(map(wanted_provider, providers)) if elsewhere else (),
+        generation=generation,
     )
 
 

@@ -77,11 +77,12 @@ class ReplicaState(StrEnum):
 
 
 class ReplicaReport(msgspec.Struct, frozen=True):
-    """One gateway's word on one deployment's target."""
+    """One gateway's word on one deployment's target, as a generation of its spec wants it."""
 
     gateway_id: str
     deployment_id: str
     version_id: str
+    generation: int
     state: ReplicaState
     reason: str = ""
     replicas: int | None = None

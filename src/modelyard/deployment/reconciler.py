@@ -85,6 +85,8 @@ class Reconciler:
             report
             for gateway in gateways
             if (report := reports.get((deployment.id, target.version_id, gateway))) is not None
+            # What a gateway says of the spec before is no word on this one.
+            and report.generation == deployment.generation
         ]
         return _observe(deployment.generation, target, mine, len(gateways))
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Follower:
         self._loaded: dict[RouteKey, Loaded] = {}
         self._remote: dict[RouteKey, Runner] = {}
         self._broken: dict[RouteKey, str] = {}
-        self._failures: dict[RouteKey, tuple[str, float]] = {}
+        self._failures: dict[RouteKey, _Failure] = {}
         self._serving: Mapping[tuple[str, str], Route] = {}
         self._loading: set[RouteKey] = set()
         self._lock = threading.Lock()
@@ -132,9 +132,9 @@ class Follower:
         for route in wanted.routes:
             key = route.key
             with self._lock:
-                reason, retry_at = self._failures.get(key, ("", 0.0))
-                asked = self._asked.get(key) == route and not (reason and now >= retry_at)
-                if asked or key in self._loading:
+                failure = self._failures.get(key)
+                again = failure is not None and now >= failure.retry_at
+                if (self._asked.get(key) == route and not again) or key in self._loading:
                     continue
                 self._asked[key] = route
                 self._loading.add(key)
@@ -149,7 +149,8 @@ class Follower:
             self._loading.discard(key)
             self._changed = True
             if error is not None:
-                self._failures[key] = (reason, self._clock.monotonic() + RETRY)
+                retry_at = self._clock.monotonic() + RETRY
+                self._failures[key] = _Failure(reason, route.generation, retry_at)
             elif future.cancelled() or key not in self._asked:
                 # Wishes have moved on. If they come back to it, it is asked for anew.
                 self._asked.pop(key, None)
@@ -181,7 +182,7 @@ class Follower:
                 elif route is not None:
                     routes[at] = route
                 elif each.key in self._failures:
-                    failures[at] = self._failures[each.key][0]
+                    failures[at] = self._failures[each.key].reason
                 else:
                     loading.add(at)
             self._serving = routes.copy()
@@ -235,19 +236,35 @@ class Follower:
         outcomes = []
         for route in wanted.routes:
             serving = self._serving.get((route.tenant_id, route.name))
-            failure = self._broken.get(route.key) or self._failures.get(route.key, ("",))[0]
+            at = (*route.key[:2], route.generation)
             if serving is not None and serving.wanted == route:
                 remote = self._remote.get(route.key)
                 count = None if remote is None else remote.replicas
-                outcomes.append(ReplicaOutcome(*route.key[:2], replicas=count))
-            elif failure:
-                outcomes.append(ReplicaOutcome(*route.key[:2], failure))
+                outcomes.append(ReplicaOutcome(*at, replicas=count))
+            elif reason := self._reason_against(route):
+                outcomes.append(ReplicaOutcome(*at, reason))
         # Replicas come and go; that can wait for the next report.
         news = [msgspec.structs.replace(outcome, replicas=None) for outcome in outcomes]
         if news == self._said and now < self._reported + REPORT:
             return
         self._control.report(self._gateway_id, self._clock.now(), outcomes)
         self._said, self._reported = news, now
+
+    def _reason_against(self, route: WantedRoute) -> str:
+        """Why a route is not served; empty while that is not known of the spec as it is now."""
+        with self._lock:
+            failure = self._failures.get(route.key)
+            if failure is not None and failure.generation == route.generation:
+                return failure.reason
+            return "" if route.key in self._loading else self._broken.get(route.key, "")
+
+
+class _Failure(NamedTuple):
+    """Why a version does not load as a generation of the spec wants it, and when to try again."""
+
+    reason: str
+    generation: int
+    retry_at: float
 
 
 def _name_for_others(

@@ -69,7 +69,7 @@ class WantedRoute(msgspec.Struct, frozen=True):
 
     `trust` says where its artifacts may be opened; it is None where there are none. `profile` is
     what was measured when the version was tried, where it was. `providers` are the tenant's, for
-    a version that stands for models of theirs.
+    a version that stands for models of theirs. `generation` is the one of the deployment's spec.
     """
 
     deployment_id: str
@@ -84,6 +84,7 @@ class WantedRoute(msgspec.Struct, frozen=True):
     trust: Trust | None = None
     profile: Profile | None = None
     providers: tuple[WantedProvider, ...] = ()
+    generation: int = 1
 
     @property
     def key(self) -> RouteKey:
@@ -129,11 +130,13 @@ class Wanted(msgspec.Struct, frozen=True):
 class ReplicaOutcome(msgspec.Struct, frozen=True):
     """What became of loading one version for one deployment; `reason` is empty when it serves.
 
-    `replicas` counts its processes; None for a version that is loaded in the gateway.
+    `generation` is the one of the spec that it was loaded for. `replicas` counts its processes;
+    None for a version that is loaded in the gateway.
     """
 
     deployment_id: str
     version_id: str
+    generation: int
     reason: str = ""
     replicas: int | None = None
 

@@ -17,6 +17,7 @@ from modelyard.registry.card import Card
 from modelyard.registry.parity import Parity
 from modelyard.registry.service import RegistryService
 from modelyard.registry.version import Lineage, ModelVersion, NewVersion, VersionState
+from modelyard.serving.options import ServingOptions
 from modelyard.serving.ports import ReplicaOutcome
 
 TENANT = "tnt_1"
@@ -47,7 +48,7 @@ class World:
 
     def serve(self, deployment: Deployment, version: ModelVersion, *gateways: str) -> None:
         for gateway in gateways:
-            self.say(gateway, ReplicaOutcome(deployment.id, version.id))
+            self.say(gateway, ReplicaOutcome(deployment.id, version.id, deployment.generation))
 
     def look(self, name: str = "churn") -> tuple[DeploymentState, str, int, int]:
         self.reconciler.reconcile()
@@ -151,7 +152,9 @@ def test_one_gateway_that_fails_fails_the_deployment_with_its_reason(world: Worl
     version = world.version()
     deployment = world.put()
     world.serve(deployment, version, "gwy_1")
-    world.say("gwy_2", ReplicaOutcome(deployment.id, version.id, "does not load"))
+    world.say(
+        "gwy_2", ReplicaOutcome(deployment.id, version.id, deployment.generation, "does not load")
+    )
     assert world.look() == (FAILED, "does not load", 1, 2)
     world.serve(deployment, version, "gwy_2")
     assert world.look()[0] is READY
@@ -160,9 +163,23 @@ def test_one_gateway_that_fails_fails_the_deployment_with_its_reason(world: Worl
 def test_a_report_on_an_older_version_counts_for_nothing(world: World) -> None:
     one = world.version()
     deployment = world.put()
-    world.say("gwy_1", ReplicaOutcome(deployment.id, one.id, "does not load"))
+    world.say(
+        "gwy_1", ReplicaOutcome(deployment.id, one.id, deployment.generation, "does not load")
+    )
     world.version()
     assert world.look() == (PENDING, "0 of 1 gateways serve it", 0, 1)
+
+
+def test_a_report_on_the_options_before_counts_for_nothing(world: World) -> None:
+    version = world.version()
+    before = world.put()
+    world.serve(before, version, "gwy_1")
+    assert world.look()[0] is READY
+    spec = DeploymentSpec("churn", ServingOptions(memory_bytes=2**30))
+    after = world.deployments.put(TENANT, "churn", spec)[0]
+    assert world.look() == (PENDING, "0 of 1 gateways serve it", 0, 1)
+    world.serve(after, version, "gwy_1")
+    assert world.look()[0] is READY
 
 
 def test_a_look_at_an_older_generation_changes_nothing(world: World) -> None:
@@ -240,7 +257,10 @@ def test_the_most_replicas_that_a_gateway_knows_of_are_shown(world: World) -> No
     version = world.version()
     deployment = world.put()
     for gateway, count in (("gwy_1", 2), ("gwy_2", 1)):
-        world.say(gateway, ReplicaOutcome(deployment.id, version.id, replicas=count))
+        world.say(
+            gateway,
+            ReplicaOutcome(deployment.id, version.id, deployment.generation, replicas=count),
+        )
     world.look()
     assert world.deployments.get(TENANT, "churn").status.replicas == 2
     for gateway in ("gwy_1", "gwy_2"):

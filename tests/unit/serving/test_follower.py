@@ -163,7 +163,7 @@ def test_the_old_version_serves_while_the_new_one_loads(harness: Harness) -> Non
     assert harness.control.reports[-1] == []
     harness.gate.held["ver_picker_2"].set()
     wait_until(lambda: harness.serving() == 2)
-    ready = [ReplicaOutcome("dep_picker", "ver_picker_2")]
+    ready = [ReplicaOutcome("dep_picker", "ver_picker_2", 1)]
     wait_until(lambda: harness.control.reports[-1] == ready)
     assert harness.gate.loaded == ["ver_picker_1", "ver_picker_2"]
 
@@ -182,6 +182,21 @@ def test_a_version_that_does_not_load_leaves_the_old_one_and_says_why(harness: H
     assert harness.serving() == 1
     harness.control.want([KEY], harness.version(3))
     wait_until(lambda: harness.serving() == 3)
+
+
+def test_why_the_options_before_failed_is_not_said_of_the_new_ones(harness: Harness) -> None:
+    there, lost = harness.digest, "0" * 64
+    harness.control.want([KEY], harness.version(1, lost))
+    wait_until(lambda: harness.control.reports[-1] != [])
+    assert "no blob" in harness.control.reports[-1][0].reason
+    harness.gate.held["ver_picker_1"] = threading.Event()
+    newer = msgspec.structs.replace(harness.version(1, there), generation=2)
+    harness.control.want([KEY], newer)
+    wait_until(lambda: len(harness.gate.loaded) == 2)
+    wait_until(lambda: harness.control.reports[-1] == [])
+    harness.gate.held["ver_picker_1"].set()
+    ready = [ReplicaOutcome("dep_picker", "ver_picker_1", 2)]
+    wait_until(lambda: harness.control.reports[-1] == ready)
 
 
 def test_the_first_version_that_does_not_load_is_told_to_callers(harness: Harness) -> None:

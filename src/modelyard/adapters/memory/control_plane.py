@@ -47,6 +47,7 @@ class MemoryControlPlane:
                     gateway_id,
                     outcome.deployment_id,
                     outcome.version_id,
+                    outcome.generation,
                     ReplicaState.FAILED if outcome.reason else ReplicaState.READY,
                     outcome.reason,
                     outcome.replicas,
@@ -75,6 +76,7 @@ def _routes(state: State) -> list[WantedRoute]:
                         deployment.spec,
                         version,
                         providers_of(state, deployment.tenant_id),
+                        generation=deployment.generation,
                     )
                 )
     return routes

@@ -46,6 +46,7 @@ ROUTES: Final = (
         deployments.c.tenant_id,
         deployments.c.name,
         deployments.c.spec,
+        deployments.c.generation,
         *VERSION,
     )
     .join(
@@ -104,8 +105,9 @@ class SqlControlPlane:
                     spec,
                     ModelVersion(*version),
                     providers[tenant_id],
+                    generation=generation,
                 )
-                for deployment_id, tenant_id, name, spec, *version in routes
+                for deployment_id, tenant_id, name, spec, generation, *version in routes
             ],
             [WantedName(*row) for row in names],
             quotas,
@@ -118,6 +120,7 @@ class SqlControlPlane:
                 "gateway_id": gateway_id,
                 "deployment_id": outcome.deployment_id,
                 "version_id": outcome.version_id,
+                "generation": outcome.generation,
                 "state": ReplicaState.FAILED if outcome.reason else ReplicaState.READY,
                 "reason": outcome.reason,
                 "replicas": outcome.replicas,

@@ -267,6 +267,7 @@ replicas: Final = Table(
     Column("gateway_id", Text, ForeignKey("gateways.id", ondelete="CASCADE"), nullable=False),
     Column("deployment_id", Text, nullable=False),
     Column("version_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
     Column("state", Choice(ReplicaState), nullable=False),
     Column("reason", Prose, nullable=False),
     Column("replicas", Integer),
