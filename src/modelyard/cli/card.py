@@ -69,13 +69,24 @@ def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
         ("dataset", f"{dataset} version {lineage.get('dataset_version')}" if dataset else None),
         (
             "rows",
-            f"{card.train_rows} to train, {card.test_rows} held out" if card.test_rows else "",
+            f"{card.train_rows} to train, {card.test_rows} held out{_chosen(card)}"
+            if card.test_rows
+            else "",
         ),
         ("takes", "; ".join(map(_tensor, signature.inputs[:_MANY])) if signature else "unknown"),
         ("gives", "; ".join(map(_tensor, signature.outputs)) if signature else "unknown"),
         ("ONNX form", _parity(version.parity) if version.parity else None),
         *(("warning", warning) for warning in card.warnings),
     ]
+
+
+def _chosen(card: Card) -> str:
+    split = card.split
+    if split is None or split.method == "ratio":
+        return ""
+    if split.method == "time":
+        return f": those with '{split.column}' from {split.boundary} on"
+    return f": {split.test_groups} of {split.test_groups + split.train_groups} '{split.column}'"
 
 
 def _tuned(card: Card) -> str:

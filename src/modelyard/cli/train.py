@@ -43,6 +43,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     folds: int | None = None,
     trials: int | None = None,
     tune_seconds: float | None = None,
+    time_column: str | None = None,
+    group_column: str | None = None,
     seed: int | None = None,
     alias: str | None = None,
     gate: _Many = None,
@@ -66,6 +68,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         folds: The folds of the cross-validation.
         trials: Tune the parameters of the algorithm, or of the best one, in so many trials.
         tune_seconds: Begin no trial after so many seconds of tuning.
+        time_column: Hold out the latest rows by this column, and fold by it.
+        group_column: Hold out whole groups of rows by this column, and fold by it.
         seed: Of everything that is random.
         alias: Point this alias, such as champion, at the new version.
         gate: What the version must reach before the alias moves, as "accuracy >= 0.9" or
@@ -88,6 +92,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             folds=folds,
             trials=trials,
             tune_seconds=tune_seconds,
+            time_column=time_column,
+            group_column=group_column,
             seed=seed,
             alias=alias,
             gates=gate,

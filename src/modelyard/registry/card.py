@@ -44,6 +44,25 @@ class Confusion(msgspec.Struct, frozen=True):
     counts: tuple[tuple[int, ...], ...]
 
 
+class Split(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the held-out rows were chosen: enough to choose them again.
+
+    `method` is `ratio` (at random), `time` (the latest by `column`, from `boundary` on) or `group`
+    (whole groups by `column`). `stratified` rows are chosen class by class.
+    """
+
+    method: str
+    train_rows: int
+    test_rows: int
+    fraction: float
+    seed: int | None = None
+    column: str = ""
+    stratified: bool = False
+    boundary: str = ""
+    train_groups: int = 0
+    test_groups: int = 0
+
+
 class EngineTrial(msgspec.Struct, frozen=True, omit_defaults=True):
     """How an engine did with a language model when it was registered: seconds to load it, tokens
     a second of one answer `alone` and of several `together`. With an `error` it does not take it.
@@ -67,6 +86,7 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     features: tuple[str, ...] = ()
     train_rows: int = 0
     test_rows: int = 0
+    split: Split | None = None
     metric: str = ""
     metrics: dict[str, float] = {}
     confusion: Confusion | None = None

@@ -21,6 +21,7 @@ from modelyard.training.evaluator import check_metric
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.problem import define
 from modelyard.training.spec import AUTO, TrainSpec
+from modelyard.training.split import division_of
 from modelyard.training.tasks import TABLE_FILE
 from modelyard.training.trainers.catalogue import candidates
 
@@ -159,6 +160,7 @@ def _plain(part: msgspec.Struct) -> dict[str, Any]:
 def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
     """What the task would refuse at its start, told before anybody waits for it."""
     problem = define(dataset.inspection.columns, dataset.inspection.rows, task)
+    division_of(task, dataset.inspection.columns)
     algorithms = candidates(task.algorithm, problem.task)
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:

@@ -154,6 +154,8 @@ def _features(
         if spec.include is not None and column.name not in spec.include:
             continue
         reason = _unfit(column, rows, chosen=spec.include is not None)
+        if column.name == spec.group_column and spec.include is None:
+            reason = "it tells the groups apart, and those to come are not among them"
         if reason:
             warnings.append(f"column '{column.name}' was left out: {reason}")
         else:

@@ -1,9 +1,7 @@
-"""Rows to learn from: held out, sampled and folded, the same way for the same seed."""
+"""Rows to learn from, and a sample of them."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,50 +16,28 @@ Array = np.ndarray[Any, Any]
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """Features and target of some rows."""
+    """Features and target of some rows.
+
+    `times` are what they are in order of, `groups` the numbers of the groups that they belong to;
+    None where rows stand alone.
+    """
 
     features: pl.DataFrame
     target: Array
+    times: Array | None = None
+    groups: Array | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
     def take(self, places: Array) -> Rows:
         """The rows at these positions."""
-        return Rows(self.features[places], self.target[places])
-
-
-def hold_out(rows: Rows, task: TaskKind, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """The rows to train on and the held-out ones; by class where every class reaches both."""
-    from sklearn.model_selection import train_test_split
-
-    classes = None
-    if task is TaskKind.CLASSIFICATION:
-        counts = np.unique(rows.target, return_counts=True)[1]
-        held = int(np.ceil(len(rows) * fraction))
-        if counts.min() >= 2 and held >= len(counts) <= len(rows) - held:
-            classes = rows.target
-    inside, outside = train_test_split(
-        np.arange(len(rows)), test_size=fraction, random_state=seed, stratify=classes
-    )
-    return rows.take(np.sort(inside)), rows.take(np.sort(outside))
-
-
-def folds(rows: Rows, task: TaskKind, count: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
-    """Training and validation rows of each fold of a cross-validation."""
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    if task is not TaskKind.CLASSIFICATION:
-        splitter = KFold(min(count, len(rows)), shuffle=True, random_state=seed)
-    else:
-        largest = int(np.unique(rows.target, return_counts=True)[1].max())
-        splitter = StratifiedKFold(min(count, largest), shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # A class with fewer rows than there are folds is no reason to stop.
-        warnings.simplefilter("ignore")
-        places = list(splitter.split(np.zeros(len(rows)), rows.target))
-    for inside, outside in places:
-        yield rows.take(inside), rows.take(outside)
+        return Rows(
+            self.features[places],
+            self.target[places],
+            None if self.times is None else self.times[places],
+            None if self.groups is None else self.groups[places],
+        )
 
 
 def sample(target: Array, size: int, task: TaskKind, seed: int) -> Array:

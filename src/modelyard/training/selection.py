@@ -17,7 +17,8 @@ from modelyard.training.evaluator import score
 from modelyard.training.fitting import fit
 from modelyard.training.problem import Problem, Role
 from modelyard.training.progress import portion
-from modelyard.training.rows import Rows, folds, sample
+from modelyard.training.rows import Rows, sample
+from modelyard.training.split import folds
 from modelyard.training.trainers.algorithm import Algorithm
 
 COMPARED_ROWS: Final = 10_000

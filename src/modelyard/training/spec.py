@@ -68,6 +68,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `task`, `metric` and `include` (the features) are chosen from the data where they are None.
     Clustering and anomaly detection have no target. With `trials` the algorithm's parameters are
     tuned in so many trials, or in as many as begin within `tune_seconds`.
+
+    Held out are rows at random, by class where there are classes; with a `time_column` the latest
+    ones; with a `group_column` whole groups, so that none is on both sides.
     """
 
     table: _File
@@ -83,6 +86,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exclude: Annotated[tuple[_ColumnName, ...], Meta(max_length=10_000)] = ()
     trials: Annotated[int, Meta(ge=0, le=1000)] = 0
     tune_seconds: Annotated[float, Meta(gt=0, le=1_000_000)] | None = None
+    time_column: _ColumnName | None = None
+    group_column: _ColumnName | None = None
 
 
 def read_spec(scratch: Path, kind: type[Spec]) -> Spec:

@@ -22,9 +22,10 @@ from modelyard.training.parity import compare as compare_forms
 from modelyard.training.preprocessing import features_of, target_of
 from modelyard.training.problem import MIN_ROWS, Problem, define
 from modelyard.training.progress import portion
-from modelyard.training.rows import Rows, hold_out
+from modelyard.training.rows import Rows
 from modelyard.training.selection import Comparison, Rules, compare
 from modelyard.training.spec import AUTO, TaskKind, TrainSpec
+from modelyard.training.split import Held, divisible, division_of, hold_out, with_keys
 from modelyard.training.suspicion import suspicions
 from modelyard.training.trained import Produced, Trained
 from modelyard.training.trainers.algorithm import Algorithm
@@ -69,14 +70,18 @@ def train(
         Invalid: the specification does not fit the table; the message says what would.
     """
     check_algorithm(spec.algorithm)
-    problem = define(describe(table), table.height, spec)
+    columns = describe(table)
+    problem = define(columns, table.height, spec)
+    division = division_of(spec, columns)
     report(Progress(problem.notes[0], 0.0))
     algorithms = candidates(spec.algorithm, problem.task)
     check_metric(spec.metric, problem.task)
     parameters = _parameters(algorithms, spec)
+    table, undivided = divisible(table, division)
     table, dropped = _usable(table, problem)
     rows = Rows(features_of(table, problem), target_of(table, problem))
-    inside, outside = hold_out(rows, problem.task, spec.test_fraction, spec.seed)
+    held = hold_out(with_keys(rows, table, division), problem.task, division)
+    inside, outside = held.inside, held.outside
     rules = Rules(choose_metric(spec.metric, problem.task, inside.target), spec.folds, spec.seed)
     comparison = Comparison()
     algorithm = algorithms[0]
@@ -92,8 +97,8 @@ def train(
     report(Progress(f"training {algorithm.name} on {len(inside)} rows", _COMPARED))
     fitted = fit(algorithm, problem, inside, spec.seed, parameters)
     report(Progress("evaluating on the held-out rows", _FITTED))
-    notes = (*problem.warnings, *dropped, *suspicions(table, problem), *comparison.warnings)
-    card = _card(fitted, problem, outside, rules, comparison, notes)
+    notes = (*problem.warnings, *undivided, *dropped, *suspicions(table, problem))
+    card = _card(fitted, problem, held, rules, comparison, (*notes, *comparison.warnings))
     card = msgspec.structs.replace(card, tuning=tuning)
     report(Progress("converting to ONNX and comparing on the held-out rows", _EVALUATED))
     converted, parity = _convert(fitted.pipeline, problem, outside.features)
@@ -111,19 +116,20 @@ def train(
 def _card(
     fitted: Fitted,
     problem: Problem,
-    outside: Rows,
+    held: Held,
     rules: Rules,
     comparison: Comparison,
     notes: tuple[str, ...],
 ) -> Card:
-    evaluation = evaluate(problem.task, fitted.pipeline, outside)
+    evaluation = evaluate(problem.task, fitted.pipeline, held.outside)
     return Card(
         task=problem.task,
         algorithm=fitted.algorithm,
         target=problem.target,
         features=tuple(problem.features),
         train_rows=fitted.rows,
-        test_rows=len(outside),
+        test_rows=len(held.outside),
+        split=held.split,
         metric=rules.metric,
         metrics=evaluation.metrics,
         confusion=evaluation.confusion,

@@ -72,6 +72,8 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "exclude": [],
         "trials": 0,
         "tune_seconds": None,
+        "time_column": None,
+        "group_column": None,
     }
     assert jobs.get(OURS, job.id) == job
     assert jobs.list(OURS, PageRequest()).items == [job]

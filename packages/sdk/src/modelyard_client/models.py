@@ -102,6 +102,23 @@ class Confusion(msgspec.Struct, frozen=True):
     counts: list[list[int]]
 
 
+class Split(msgspec.Struct, frozen=True):
+    """How the held-out rows were chosen: at random (`ratio`), the latest (`time`), or whole groups
+    (`group`).
+    """
+
+    method: str
+    train_rows: int
+    test_rows: int
+    fraction: float
+    seed: int | None = None
+    column: str = ""
+    stratified: bool = False
+    boundary: str = ""
+    train_groups: int = 0
+    test_groups: int = 0
+
+
 class EngineTrial(msgspec.Struct, frozen=True):
     """How an engine did with a language model when it was registered: seconds to load it, tokens
     a second of one answer `alone` and of several `together`; or the `error` for which it does not
@@ -126,6 +143,7 @@ class Card(msgspec.Struct, frozen=True):
     features: list[str] = []
     train_rows: int = 0
     test_rows: int = 0
+    split: Split | None = None
     metric: str = ""
     metrics: dict[str, float] = {}
     confusion: Confusion | None = None
