@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from modelyard.training.problem import Problem
 from modelyard.training.rows import Rows, sample
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import Algorithm, Fit
+from modelyard.training.watch import Watch
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -27,9 +29,14 @@ class Fitted(msgspec.Struct, frozen=True):
 
 
 def fit(
-    algorithm: Algorithm, problem: Problem, rows: Rows, seed: int, parameters: Mapping[str, Any]
+    algorithm: Algorithm,
+    problem: Problem,
+    rows: Rows,
+    seed: int,
+    parameters: Mapping[str, Any],
+    watch: Watch = Watch(),  # noqa: B008 - frozen
 ) -> Fitted:
-    """Fit the algorithm.
+    """Fit the algorithm. One that takes long tells `watch` how it comes along.
 
     Raises:
         Invalid: it cannot learn from these rows; the message is the library's reason.
@@ -49,7 +56,8 @@ def fit(
                 places = sample(target, limit, problem.task, seed)
                 matrix, target = matrix[places], target[places]
                 notes.append(f"{algorithm.name} was trained on a sample of {len(places)} rows")
-            estimator = algorithm.build(_purpose(problem, matrix, target, seed, parameters))
+            purpose = _purpose(problem, matrix, target, seed, parameters)
+            estimator = algorithm.build(replace(purpose, watch=watch))
             estimator.fit(matrix, target)
         except (ValueError, ArithmeticError) as error:
             raise Invalid(f"{algorithm.name} cannot be trained: {_first_line(error)}") from error

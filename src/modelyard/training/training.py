@@ -32,6 +32,7 @@ from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import ALGORITHMS, candidates, check_algorithm
 from modelyard.training.trial import Trial
 from modelyard.training.tuning import Search, tune
+from modelyard.training.watch import CHECKPOINT_FILE, Watch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -95,7 +96,8 @@ def train(
         tuning = tune(search, inside, portion(report, _COMPARED / 3, _COMPARED * 2 / 3))
         parameters = tuning.parameters
     report(Progress(f"training {algorithm.name} on {len(inside)} rows", _COMPARED))
-    fitted = fit(algorithm, problem, inside, spec.seed, parameters)
+    watch = Watch(portion(report, _COMPARED, _FITTED - _COMPARED), folder / CHECKPOINT_FILE)
+    fitted = fit(algorithm, problem, inside, spec.seed, parameters, watch)
     report(Progress("evaluating on the held-out rows", _FITTED))
     notes = (*problem.warnings, *undivided, *dropped, *suspicions(table, problem))
     card = _card(fitted, problem, held, rules, comparison, (*notes, *comparison.warnings))

@@ -35,6 +35,7 @@ ML: Final = "ai.onnx.ml"
 FEATURES: Final = "features"
 """The single input of a model whose features are all numbers."""
 
+_NETWORKS: Final = frozenset({"NetworkClassifier", "NetworkRegressor"})
 _LEAST_NORM: Final = 1e-30
 _UNSEEN: Final = "\x00never seen in training\x00"
 
@@ -234,6 +235,10 @@ def _predict(
         return list(isolation_trees.answers(builder, estimator, matrix).values()), ()
     if type(estimator).__name__ in neighbours.KINDS:
         return list(neighbours.answers(builder, estimator, matrix).values()), ()
+    if type(estimator).__name__ in _NETWORKS:
+        from modelyard.training.conversion import network_graph
+
+        return list(network_graph.answers(builder, estimator, matrix).values()), ()
     converted = _convert_estimator(estimator, width)
     return builder.splice(converted.graph, matrix), converted.opset_import
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelyard.core.errors import Invalid
 from modelyard.training.spec import TaskKind
+from modelyard.training.watch import Watch
 
 Estimator = Any
 """A scikit-learn estimator: the library ships no types."""
@@ -104,7 +105,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Fit:
-    """What an estimator is built for. `rarest` is the size of the smallest class."""
+    """What an estimator is built for. `rarest` is the size of the smallest class; `watch` is for
+    those that tell how they come along.
+    """
 
     task: TaskKind
     rows: int
@@ -113,6 +116,7 @@ class Fit:
     sparse: bool = False
     rarest: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,9 @@ class Algorithm:
     `scaled` says that it wants inputs of like size. `max_rows` bounds what it is trained on: work
     grows faster than its rows. `max_cells` bounds rows times width in the same way. `auto` passes
     over one that is not `tried`: another is nearly always better. `library` is a package that it
-    needs and that may be absent, and the name of the extra that brings it. `space` is where tuning
-    looks, for each parameter that matters.
+    needs and that may be absent, and the name of the extra that brings it. One that `resumes` goes
+    on from its last checkpoint when its process was killed. `space` is where tuning looks, for each
+    parameter that matters.
     """
 
     name: str
@@ -136,6 +141,7 @@ class Algorithm:
     suits_sparse: bool = True
     tried: bool = True
     library: str = ""
+    resumes: bool = False
     space: Mapping[str, Axis] = field(default_factory=dict)
 
     @property

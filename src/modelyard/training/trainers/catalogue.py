@@ -19,6 +19,7 @@ from modelyard.training.trainers.linear import (
 )
 from modelyard.training.trainers.mlp import MLP
 from modelyard.training.trainers.neighbours import NEAREST_NEIGHBOURS
+from modelyard.training.trainers.network import NEURAL_NETWORK
 from modelyard.training.trainers.svm import SVM
 from modelyard.training.trainers.trees import DECISION_TREE, GRADIENT_BOOSTING, RANDOM_FOREST
 from modelyard.training.trainers.unsupervised import ISOLATION_FOREST, K_MEANS
@@ -40,6 +41,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         LIGHTGBM,
         XGBOOST,
         MLP,
+        NEURAL_NETWORK,
         K_MEANS,
         ISOLATION_FOREST,
     )

@@ -1,0 +1,121 @@
+"""PyTorch networks of our own as ONNX: layer by layer, without torch's exporter.
+
+A new kind of layer gets a writer in `WRITERS`, which adds its nodes and returns the name of what it
+gives. Layers are written as they are in evaluation: dropout and augmentation are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from torch import Tensor, nn
+
+from modelyard.serving.runtimes.answers import LABEL, PREDICTION, PROBABILITIES
+from modelyard.training.conversion.boosted import labelled
+from modelyard.training.conversion.convertible import NotConvertible
+from modelyard.training.conversion.graph import GraphBuilder
+from modelyard.training.conversion.trees import likeliest, two_columns
+from modelyard.training.neural.estimator import Network, NetworkRegressor
+
+Writer = Callable[[GraphBuilder, Any, str], str]
+
+
+def answers(builder: GraphBuilder, network: Network, matrix: str) -> dict[str, str]:
+    """The nodes that answer for rows of `matrix` [n, *shape], by the names of ADR 0007."""
+    outputs = write(builder, network.module, matrix)
+    if isinstance(network, NetworkRegressor):
+        scaled = builder.node("Mul", outputs, builder.constant(network.scale_))
+        return {PREDICTION: builder.node("Add", scaled, builder.constant(network.mean_))}
+    probabilities = probabilities_of(builder, network, outputs)
+    label = labelled(builder, likeliest(builder, probabilities), list(network.classes_))
+    return {LABEL: label, PROBABILITIES: probabilities}
+
+
+def probabilities_of(builder: GraphBuilder, network: Any, outputs: str) -> str:
+    """The probability of each class [n, classes], from a classifier's outputs."""
+    if network.outputs_ == 1:
+        return two_columns(builder, builder.node("Sigmoid", outputs))
+    return builder.node("Softmax", outputs, axis=1)
+
+
+def write(builder: GraphBuilder, module: nn.Module, source: str) -> str:
+    """Add the module's nodes, fed from `source`; return the name of its output.
+
+    Raises:
+        NotConvertible: it has a layer that has no writer.
+    """
+    writer = WRITERS.get(type(module))
+    if writer is None:
+        raise NotConvertible(f"a layer of the kind {type(module).__name__} has no ONNX form")
+    return writer(builder, module, source)
+
+
+def weight(builder: GraphBuilder, values: Tensor) -> str:
+    """A constant of the values that a layer has learned."""
+    return builder.constant(values.detach().numpy())
+
+
+def _sequential(builder: GraphBuilder, module: nn.Sequential, source: str) -> str:
+    for layer in module:
+        source = write(builder, layer, source)
+    return source
+
+
+def _nothing(builder: GraphBuilder, module: nn.Module, source: str) -> str:
+    return source
+
+
+def _linear(builder: GraphBuilder, layer: nn.Linear, source: str) -> str:
+    wide = builder.node("MatMul", source, weight(builder, layer.weight.T))
+    return wide if layer.bias is None else builder.node("Add", wide, weight(builder, layer.bias))
+
+
+def _batch_norm(builder: GraphBuilder, layer: Any, source: str) -> str:
+    parts = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    constants = [weight(builder, part) for part in parts]
+    return builder.node("BatchNormalization", source, *constants, epsilon=layer.eps)
+
+
+def _flatten(builder: GraphBuilder, layer: nn.Flatten, source: str) -> str:
+    return builder.node("Flatten", source, axis=layer.start_dim)
+
+
+def _activation(kind: str) -> Writer:
+    def write_activation(builder: GraphBuilder, layer: nn.Module, source: str) -> str:
+        return builder.node(kind, source)
+
+    return write_activation
+
+
+def _leaky_relu(builder: GraphBuilder, layer: nn.LeakyReLU, source: str) -> str:
+    return builder.node("LeakyRelu", source, alpha=layer.negative_slope)
+
+
+def _gelu(builder: GraphBuilder, layer: nn.GELU, source: str) -> str:
+    """By erf: x / 2 * (1 + erf(x / sqrt 2)). It is an operator of its own from opset 20 on."""
+    root = builder.node("Mul", source, builder.constant(np.sqrt(0.5)))
+    one = builder.node("Add", builder.node("Erf", root), builder.constant(1.0))
+    return builder.node("Mul", builder.node("Mul", source, builder.constant(0.5)), one)
+
+
+def _silu(builder: GraphBuilder, layer: nn.SiLU, source: str) -> str:
+    return builder.node("Mul", source, builder.node("Sigmoid", source))
+
+
+WRITERS: Final[Mapping[type[nn.Module], Writer]] = {
+    nn.Sequential: _sequential,
+    nn.Dropout: _nothing,
+    nn.Identity: _nothing,
+    nn.Linear: _linear,
+    nn.BatchNorm1d: _batch_norm,
+    nn.Flatten: _flatten,
+    nn.ReLU: _activation("Relu"),
+    nn.ELU: _activation("Elu"),
+    nn.Tanh: _activation("Tanh"),
+    nn.Sigmoid: _activation("Sigmoid"),
+    nn.LeakyReLU: _leaky_relu,
+    nn.GELU: _gelu,
+    nn.SiLU: _silu,
+}

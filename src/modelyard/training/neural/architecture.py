@@ -1,0 +1,20 @@
+"""What a network looks like before it has weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Architecture(Protocol):
+    """Implemented by frozen structs whose fields are what can be set."""
+
+    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """A new module from inputs [n, *shape] to outputs [n, outputs], with random weights.
+
+        Raises:
+            ValueError: inputs of this shape cannot go through it.
+        """
+        ...
