@@ -75,8 +75,15 @@ def gguf_file(
     return head + bytes(-len(head) % 32) + bytes(data)
 
 
+def _byte_letters() -> list[str]:
+    """The letter that stands for each byte in GPT-2's vocabulary: itself where it can be seen."""
+    seen = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = iter(range(256, 512))
+    return [chr(byte if byte in seen else next(others)) for byte in range(256)]
+
+
 def whole_model() -> bytes:
-    """A model of two layers that an engine really loads: all tensors, in F32, and zero."""
+    """A model of two layers that both engines really load: all tensors, in F32 or F16, and zero."""
     sizes: list[tuple[str, tuple[int, ...]]] = [("token_embd.weight", (32, 300))]
     for layer in range(2):
         sizes += [
@@ -96,21 +103,27 @@ def whole_model() -> bytes:
     sizes += [("output_norm.weight", (32,)), ("output.weight", (32, 300))]
     tensors, at = [], 0
     for name, shape in sizes:
-        tensors.append((name, shape, 0, at))
-        at += 4 * math.prod(shape)
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256))]
+        kind = 0 if len(shape) == 1 else 1
+        tensors.append((name, shape, kind, at))
+        at += (4, 2)[kind] * math.prod(shape)
+    tokens = ["<unk>", "<s>", "</s>", *_byte_letters()]
     tokens += [f"t{number}" for number in range(300 - len(tokens))]
-    kinds = [2, 3, 3, *([6] * 256), *([1] * (300 - 259))]
+    kinds = [3, 3, 3, *([1] * (300 - 3))]
     changes: dict[str, tuple[int, Any]] = {
         "llama.feed_forward_length": (U32, 64),
         "llama.rope.dimension_count": (U32, 8),
+        "llama.rope.freq_base": (F32, 10_000.0),
+        "general.file_type": (U32, 1),
         "llama.attention.layer_norm_rms_epsilon": (F32, 1e-5),
-        "tokenizer.ggml.model": (STRING, "llama"),
+        "tokenizer.ggml.model": (STRING, "gpt2"),
+        "tokenizer.ggml.pre": (STRING, "smollm"),
+        "tokenizer.ggml.merges": (ARRAY, (STRING, ["t 1"])),
         "tokenizer.ggml.tokens": (ARRAY, (STRING, tokens)),
         "tokenizer.ggml.scores": (ARRAY, (F32, [0.0] * 300)),
         "tokenizer.ggml.token_type": (ARRAY, (I32, kinds)),
         "tokenizer.ggml.bos_token_id": (U32, 1),
         "tokenizer.ggml.unknown_token_id": (U32, 0),
+        "tokenizer.ggml.padding_token_id": (U32, 2),
         "tokenizer.chat_template": (STRING, "{{ messages[0]['content'] }}"),
         "llama.context_length": (U32, 512),
     }

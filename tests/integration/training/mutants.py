@@ -20,9 +20,8 @@ import msgspec
 from modelyard.adapters.engine import child
 from modelyard.core.errors import ModelyardError
 from modelyard.core.tasks import RESULT_FILE, Progress, Report
-from modelyard.registry.artifact import Format
 from modelyard.training.examination import examine_model
-from modelyard.training.opening import open_model
+from modelyard.training.opening import FILES, open_model
 from modelyard.training.spec import ExamineSpec
 
 SECONDS = 10
@@ -31,10 +30,11 @@ NAMES = {READY: "ready", REFUSED: "refused", RAISED: "raised"}
 
 
 class Order(msgspec.Struct):
-    """Make `count` mutants of the file `original`."""
+    """Make `count` mutants of the file `original`; `engine` tries those of language models."""
 
     count: int
     seed: int
+    engine: str = ""
 
 
 def mutate(data: bytes, chance: random.Random) -> bytes:
@@ -76,7 +76,7 @@ def make_mutants(scratch: Path, report: Report) -> None:
         folder = scratch / "mutant"
         folder.mkdir()
         (folder / "upload").write_bytes(mutate(data, chance))
-        ended = _import(folder)
+        ended = _import(folder, order.engine)
         told[ended] += 1
         if ended.startswith("SIG") and not (scratch / "crashed").exists():
             shutil.copy(folder / "upload", scratch / "crashed")
@@ -86,22 +86,23 @@ def make_mutants(scratch: Path, report: Report) -> None:
     (scratch / RESULT_FILE).write_bytes(msgspec.json.encode(told))
 
 
-def _import(folder: Path) -> str:
+def _import(folder: Path, engine: str) -> str:
     pid = os.fork()
     if pid == 0:
         signal.alarm(SECONDS)
-        os._exit(_attempt(folder))
+        os._exit(_attempt(folder, engine))
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
         return signal.Signals(os.WTERMSIG(status)).name
     return NAMES.get(os.WEXITSTATUS(status), "exited")
 
 
-def _attempt(folder: Path) -> int:
+def _attempt(folder: Path, engine: str) -> int:
     try:
         opened = open_model(folder / "upload", "mutant")
-        engine = "llamacpp" if opened.format is Format.GGUF else ""
-        spec = ExamineSpec(opened.file, "mutant", opened.format, engine=engine)
+        file = FILES[opened.format]
+        (folder / file).hardlink_to(folder / opened.file)
+        spec = ExamineSpec(file, "mutant", opened.format, engine=engine)
         examine_model(folder, spec, lambda progress: None)
     except ModelyardError:
         return REFUSED

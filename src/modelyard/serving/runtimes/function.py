@@ -12,6 +12,7 @@ from modelyard.serving.runtimes.measuring import Example, measure, resident_byte
 from modelyard.serving.stopping import StopSignal
 
 _PATH: Final = re.compile(r"(?:/[^\s'\",:;()]+)+/([^\s/'\",:;()]*)")
+_RAISED: Final = re.compile(r"\s*Exception from .*:\d+:\s*$")
 
 Answer = Callable[[Mapping[str, Tensor], StopSignal | None], dict[str, Tensor]]
 """From inputs to outputs; may end early when nobody waits for it any more."""
@@ -84,7 +85,11 @@ def uninterrupted(answer: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]) -
 
 
 def describe(error: BaseException) -> str:
-    """An exception of a library: its first line, of bounded length and without the host's paths."""
-    line = str(error).strip().partition("\n")[0]
+    """An exception of a library: its first line, of bounded length and without the host's paths.
+
+    A line that only says where in C++ it was raised, as OpenVINO's do, is passed over.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip() and not _RAISED.match(line)]
+    line = lines[0] if lines else ""
     text = _PATH.sub(r"\1", " ".join(line.split()))[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
