@@ -43,7 +43,7 @@ format: setup ## Format the code and apply the safe fixes of the linter
 
 .PHONY: test
 test: setup system clients ## Run the tests; ARGS="-k name" chooses some
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=auto --dist=loadscope)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=auto --dist=loadscope --no-loadscope-reorder)
 
 .PHONY: quickstart
 quickstart: setup ## Follow the README line by line in a new environment; downloads packages
