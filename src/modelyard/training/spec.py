@@ -38,6 +38,15 @@ class TaskKind(StrEnum):
         return self in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION)
 
 
+class TextTokens(StrEnum):
+    """How texts are split: `auto` takes words, or characters in scripts that set no spaces."""
+
+    AUTO = "auto"
+    WORDS = "words"
+    CHARACTERS = "characters"
+    JIEBA = "jieba"
+
+
 class InspectSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Read `file` in the scratch folder; `filename` is what its owner calls it."""
 
@@ -66,8 +75,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Train on the Parquet file `table` in the scratch folder.
 
     `task`, `metric` and `include` (the features) are chosen from the data where they are None.
-    Clustering and anomaly detection have no target. With `trials` the algorithm's parameters are
-    tuned in so many trials, or in as many as begin within `tune_seconds`.
+    Clustering and anomaly detection have no target. `tokens` is how texts are split. With
+    `trials` the algorithm's parameters are tuned in so many trials, or in as many as begin within
+    `tune_seconds`.
 
     Held out are rows at random, by class where there are classes; with a `time_column` the latest
     ones; with a `group_column` whole groups, so that none is on both sides.
@@ -84,6 +94,7 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: Annotated[dict[str, Any], Meta(max_length=MAX_PARAMETERS)] = {}
     include: Annotated[tuple[_ColumnName, ...], Meta(max_length=10_000)] | None = None
     exclude: Annotated[tuple[_ColumnName, ...], Meta(max_length=10_000)] = ()
+    tokens: TextTokens = TextTokens.AUTO
     trials: Annotated[int, Meta(ge=0, le=1000)] = 0
     tune_seconds: Annotated[float, Meta(gt=0, le=1_000_000)] | None = None
     time_column: _ColumnName | None = None

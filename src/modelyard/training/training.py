@@ -203,11 +203,15 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that JSON can hold; the estimators inside others are named by these."""
     plain: dict[str, Any] = {}
     for name, value in parameters.items():
-        if value is None or isinstance(value, bool | int | float | str):
+        if _bare(value):
             plain[name] = value
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple) and all(map(_bare, value)):
             plain[name] = list(value)
     return plain
+
+
+def _bare(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def libraries() -> dict[str, str]:

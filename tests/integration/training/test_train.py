@@ -18,11 +18,13 @@ from modelyard.serving.runtimes.text import TextFeatures
 from modelyard.training.spec import AUTO, TaskKind
 from modelyard.training.tasks import TABLE_FILE, train
 from modelyard.training.trained import Trained
+from modelyard.training.trainers.algorithm import Reads
 from modelyard.training.trainers.catalogue import ALGORITHMS, candidates
 from tests.integration.training.tables import bundled, customers, reviews
 
-CLASSIFIERS = [a.name for a in ALGORITHMS.values() if TaskKind.CLASSIFICATION in a.tasks]
-REGRESSORS = [a.name for a in ALGORITHMS.values() if TaskKind.REGRESSION in a.tasks]
+FOR_TABLES = [a for a in ALGORITHMS.values() if a.reads is Reads.TABLE]
+CLASSIFIERS = [a.name for a in FOR_TABLES if TaskKind.CLASSIFICATION in a.tasks]
+REGRESSORS = [a.name for a in FOR_TABLES if TaskKind.REGRESSION in a.tasks]
 LESS = {"naive_bayes": 0.3, "decision_tree": 0.3, "nearest_neighbours": 0.05}
 """How much these may stay behind the others on tables that do not suit them."""
 TRIED = [a.name for a in candidates(AUTO, TaskKind.CLASSIFICATION)]
@@ -49,6 +51,11 @@ class Run:
             features = TextFeatures.load(formats[Format.FEATURES].read_bytes())
         session = open_session(formats[Format.ONNX].read_bytes())
         return OnnxRuntime(session, self.result.signature, features)
+
+    def features(self) -> dict[str, Any]:
+        """What is made ready in front of the graph, as it was written."""
+        data = (self.folder / "features.json").read_bytes()
+        return msgspec.json.decode(data, type=dict[str, Any])
 
     def predict(self, **inputs: Any) -> dict[str, list[Any]]:
         tensors = {

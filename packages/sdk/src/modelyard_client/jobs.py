@@ -71,7 +71,7 @@ class Jobs:
 
         Clustering and anomaly detection, to be named as `task`, have no target. The options are
         those of the API: `dataset_version`, `algorithm`, `task`, `parameters`, `test_fraction`,
-        `folds`, `seed`, `metric`, `include`, `exclude`, `trials`, `tune_seconds`,
+        `folds`, `seed`, `metric`, `include`, `exclude`, `tokens`, `trials`, `tune_seconds`,
         `time_column`, `group_column`, `alias`, `gates`. None is the server's default.
         """
         spec = {"model": model, "dataset": dataset, "target": target}

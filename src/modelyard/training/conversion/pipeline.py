@@ -16,11 +16,13 @@ import numpy as np
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
 from modelyard.serving.runtimes.dates import PARTS, DateInput
 from modelyard.serving.runtimes.text import TextInput, TextSpec
-from modelyard.training.conversion import boosted, isolation_trees, neighbours
+from modelyard.training.conversion import boosted, isolation_trees, neighbours, word_vectors
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.grown import ensemble_of
+from modelyard.training.conversion.vectorizer import text_input, weighted_counts
 from modelyard.training.preprocessing import CATEGORY, DATE, NUMBERS, TEXT
 from modelyard.training.problem import Problem, Role
+from modelyard.training.sequences import TENSOR, TokenSequences
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.labelled import LabelledClassifier
 
@@ -36,7 +38,6 @@ FEATURES: Final = "features"
 """The single input of a model whose features are all numbers."""
 
 _NETWORKS: Final = frozenset({"NetworkClassifier", "NetworkRegressor"})
-_LEAST_NORM: Final = 1e-30
 _UNSEEN: Final = "\x00never seen in training\x00"
 
 
@@ -105,7 +106,7 @@ def convert(pipeline: Any, problem: Problem) -> Converted:
     builder = GraphBuilder([*problem.features, *names])
     matrix, before = _preprocess(builder, prepare, problem)
     inner, rescale = _target_scale(model)
-    outputs, opsets = _predict(builder, inner, matrix, _width(prepare))
+    outputs, opsets = _predict(builder, inner, matrix, prepare)
     _give(builder, outputs, signature, rescale)
     graph = builder.model(_opsets(opsets), IR_VERSION)
     return Converted(graph.SerializeToString(), before)
@@ -115,6 +116,8 @@ def _preprocess(
     builder: GraphBuilder, prepare: Any, problem: Problem
 ) -> tuple[str, TextSpec | None]:
     """The matrix that the estimator takes, and what is made ready before the graph, if anything."""
+    if isinstance(prepare, TokenSequences):
+        return _sequence(builder, prepare)
     blocks: list[str] = []
     texts: list[TextInput] = []
     dates: list[DateInput] = []
@@ -128,12 +131,21 @@ def _preprocess(
             dates.append(date)
             blocks.append(_date(builder, transformer, date))
         elif part.startswith(TEXT):
-            text = _text_input(transformer, columns, f"{builder.prefix}counts.{len(texts)}")
+            text = text_input(transformer, columns, f"{builder.prefix}counts.{len(texts)}")
             texts.append(text)
-            blocks.append(_tfidf(builder, transformer, text))
+            blocks.append(weighted_counts(builder, transformer, text))
     matrix = blocks[0] if len(blocks) == 1 else builder.node("Concat", *blocks, axis=1)
     before = TextSpec(tuple(texts), tuple(dates)) if texts or dates else None
     return matrix, before
+
+
+def _sequence(builder: GraphBuilder, prepare: TokenSequences) -> tuple[str, TextSpec]:
+    """The numbers of a text's tokens, [n, tokens of the longest]."""
+    from onnx import TensorProto
+
+    text = msgspec.structs.replace(prepare.spec_, tensor=builder.prefix + TENSOR)
+    numbers = builder.input(text.tensor, TensorProto.INT64, ("rows", "tokens"))
+    return numbers, TextSpec((), (), (text,))
 
 
 def _numbers(builder: GraphBuilder, transformer: Any, columns: list[str], *, single: bool) -> str:
@@ -192,24 +204,6 @@ def _category(builder: GraphBuilder, encoder: Any, column: str) -> str:
     return builder.node("Gather", builder.constant(table), found, axis=0)
 
 
-def _text_input(vectorizer: Any, column: str, tensor: str) -> TextInput:
-    terms = sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__)
-    least, most = vectorizer.ngram_range
-    return TextInput(column, tensor, vectorizer.lowercase, "word", (least, most), tuple(terms))
-
-
-def _tfidf(builder: GraphBuilder, vectorizer: Any, text: TextInput) -> str:
-    """Counts weighted by inverse document frequency, each row of length one: [n, vocabulary]."""
-    from onnx import TensorProto
-
-    counts = builder.input(text.tensor, TensorProto.FLOAT, ("rows", len(text.vocabulary)))
-    weighted = builder.node("Mul", counts, builder.constant(vectorizer.idf_))
-    squares = builder.node("Mul", weighted, weighted)
-    total = builder.node("ReduceSum", squares, builder.constant([1], np.int64), keepdims=1)
-    length = builder.node("Max", builder.node("Sqrt", total), builder.constant(_LEAST_NORM))
-    return builder.node("Div", weighted, length)
-
-
 def _target_scale(model: Any) -> tuple[Any, tuple[float, float] | None]:
     """The estimator proper, and scale and mean of the target if it was scaled."""
     if not hasattr(model, "transformer_"):
@@ -223,7 +217,7 @@ def _width(prepare: Any) -> int:
 
 
 def _predict(
-    builder: GraphBuilder, estimator: Any, matrix: str, width: int
+    builder: GraphBuilder, estimator: Any, matrix: str, prepare: Any
 ) -> tuple[list[str], Sequence[onnx.OperatorSetIdProto]]:
     """The estimator's answers to the matrix, in the signature's order, and what they need."""
     classes = list(getattr(estimator, "classes_", ()))
@@ -239,7 +233,11 @@ def _predict(
         from modelyard.training.conversion import network_graph
 
         return list(network_graph.answers(builder, estimator, matrix).values()), ()
-    converted = _convert_estimator(estimator, width)
+    if word_vectors.begins(estimator):
+        matrix = word_vectors.mean(builder, estimator[0], matrix)
+        converted = _convert_estimator(estimator[1:], estimator[0].vector_size)
+    else:
+        converted = _convert_estimator(estimator, _width(prepare))
     return builder.splice(converted.graph, matrix), converted.opset_import
 
 

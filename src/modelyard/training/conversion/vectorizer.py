@@ -7,19 +7,18 @@ from typing import Any, Final
 import numpy as np
 
 from modelyard.serving.runtimes.text import TextInput
+from modelyard.serving.runtimes.tokens import Segmenter, Tokens
 from modelyard.training.conversion.convertible import NotConvertible
 from modelyard.training.conversion.graph import GraphBuilder
 
 _LEAST_NORM: Final = 1e-30
 _PLAIN: Final[dict[str, Any]] = {
-    "analyzer": "word",
     "binary": False,
     "preprocessor": None,
     "stop_words": None,
     "strip_accents": None,
-    "token_pattern": r"(?u)\b\w\w+\b",
-    "tokenizer": None,
 }
+_PATTERN: Final = r"(?u)\b\w\w+\b"
 
 
 def text_input(vectorizer: Any, name: str, tensor: str) -> TextInput:
@@ -35,7 +34,23 @@ def text_input(vectorizer: Any, name: str, tensor: str) -> TextInput:
             raise NotConvertible(f"the vectorizer's {option} is not the plain one")
     terms = sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__)
     least, most = vectorizer.ngram_range
-    return TextInput(name, tensor, bool(vectorizer.lowercase), "word", (least, most), tuple(terms))
+    lowercase, tokens, lexicon = bool(vectorizer.lowercase), *_split(vectorizer)
+    return TextInput(name, tensor, lowercase, tokens, (least, most), tuple(terms), lexicon)
+
+
+def _split(vectorizer: Any) -> tuple[Tokens, dict[str, float]]:
+    """The kind of its tokens, and the lexicon if they are cut by one."""
+    if vectorizer.analyzer == "char":
+        return "char", {}
+    if vectorizer.analyzer != "word":
+        raise NotConvertible("the vectorizer's analyzer is neither 'word' nor 'char'")
+    if isinstance(vectorizer.tokenizer, Segmenter):
+        return "segment", vectorizer.tokenizer.lexicon
+    if vectorizer.tokenizer is not None:
+        raise NotConvertible("the vectorizer's tokenizer is not the plain one")
+    if vectorizer.token_pattern != _PATTERN:
+        raise NotConvertible("the vectorizer's token_pattern is not the plain one")
+    return "word", {}
 
 
 def weighted_counts(builder: GraphBuilder, vectorizer: Any, text: TextInput) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.util import find_spec
 from typing import Any
 
@@ -90,6 +91,13 @@ def flag() -> Parameter:
     return Parameter((bool,))
 
 
+class Reads(StrEnum):
+    """What an algorithm learns from: the matrix of all features, or the tokens of one text."""
+
+    TABLE = "table"
+    TEXT = "text"
+
+
 @dataclass(frozen=True)
 class Axis:
     """Where tuning looks for a parameter: from `low` to `high`, evenly or by orders of magnitude
@@ -126,9 +134,9 @@ class Algorithm:
     `scaled` says that it wants inputs of like size. `max_rows` bounds what it is trained on: work
     grows faster than its rows. `max_cells` bounds rows times width in the same way. `auto` passes
     over one that is not `tried`: another is nearly always better. `library` is a package that it
-    needs and that may be absent, and the name of the extra that brings it. One that `resumes` goes
-    on from its last checkpoint when its process was killed. `space` is where tuning looks, for each
-    parameter that matters.
+    needs and that may be absent; `extra` brings it, and has its name if it is empty. One that
+    `resumes` goes on from its last checkpoint when its process was killed. `reads` is what it
+    learns from. `space` is where tuning looks, for each parameter that matters.
     """
 
     name: str
@@ -141,7 +149,9 @@ class Algorithm:
     suits_sparse: bool = True
     tried: bool = True
     library: str = ""
+    extra: str = ""
     resumes: bool = False
+    reads: Reads = Reads.TABLE
     space: Mapping[str, Axis] = field(default_factory=dict)
 
     @property

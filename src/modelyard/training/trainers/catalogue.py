@@ -23,6 +23,7 @@ from modelyard.training.trainers.network import NEURAL_NETWORK
 from modelyard.training.trainers.svm import SVM
 from modelyard.training.trainers.trees import DECISION_TREE, GRADIENT_BOOSTING, RANDOM_FOREST
 from modelyard.training.trainers.unsupervised import ISOLATION_FOREST, K_MEANS
+from modelyard.training.trainers.word2vec_linear import WORD2VEC_LINEAR
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     algorithm.name: algorithm
@@ -44,6 +45,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         NEURAL_NETWORK,
         K_MEANS,
         ISOLATION_FOREST,
+        WORD2VEC_LINEAR,
     )
 }
 
@@ -72,6 +74,6 @@ def candidates(name: str, task: TaskKind) -> tuple[Algorithm, ...]:
     if not algorithm.available:
         raise Invalid(
             f"algorithm '{name}' needs a library that this server does not have: "
-            f"pip install 'modelyard[{algorithm.library}]'"
+            f"pip install 'modelyard[{algorithm.extra or algorithm.library}]'"
         )
     return (algorithm,)
