@@ -70,6 +70,7 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "parameters": {},
         "include": None,
         "exclude": [],
+        "tokens": "auto",
         "trials": 0,
         "tune_seconds": None,
         "time_column": None,
