@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
@@ -58,6 +59,16 @@ def test_what_is_published_is_found_taken_called_and_billed_to_who_calls(two: Tw
     detail = two.consumer.catalogue.offer("acme", "scaled")
     assert (detail.terms, detail.examples) == ("Be kind.", [{"inputs": []}])
     assert [spec["name"] for spec in detail.inputs] == ["x"]
+    assert detail.price is None
+    rate = {"unit": "row", "tiers": [{"amount": "0.01", "up_to": 9}, {"amount": "0.005"}]}
+    two.publisher.prices.set("scaled", rates=[rate | {"free": 2}])
+    in_a_year = datetime.now(UTC) + timedelta(days=365)
+    two.publisher.prices.set("scaled", "request", "1.5", effective_from=in_a_year)
+    detail = two.consumer.catalogue.offer("acme", "scaled")
+    assert detail.price is not None
+    assert detail.price.terms == "USD per row: 0.01 to 9, then 0.005, 2 free"
+    assert [tier.up_to for tier in detail.price.rates[0].tiers] == [9, None]
+    assert [price.terms for price in detail.later_prices] == ["USD per request: 1.5"]
     with pytest.raises(ApiError, match="terms") as refused:
         two.consumer.catalogue.subscribe("acme", "scaled", terms="")
     assert refused.value.status == 409
@@ -67,6 +78,10 @@ def test_what_is_published_is_found_taken_called_and_billed_to_who_calls(two: Tw
     assert answer.status == 200
     assert answer.json()["outputs"][0]["data"] == [2.0, 4.0]
     assert answer.json()["model_name"] == "doubled"
+    for shown in detail.calls:
+        path = shown.path.replace("/scaled", "/doubled")
+        assert two.calls(shown.method, path, shown.body).status == 200, shown
+    assert [shown.protocol for shown in detail.calls] == ["v2", "v1"]
     # Only under its own name, and only there.
     assert two.calls.infer("scaled", x=[[1, 2]]).status == 404
     assert two.calls("GET", "/v2/models/doubled").json()["name"] == "doubled"

@@ -12,6 +12,7 @@ import msgspec
 from modelyard.billing.rate import Rate, Unit
 from modelyard.core.clock import microseconds
 from modelyard.core.errors import Invalid
+from modelyard.core.money import plain
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -52,6 +53,14 @@ class Price(msgspec.Struct, frozen=True):
         """What one unit costs before tiers are left, free units and minimum aside. Exact."""
         return {rate.unit: rate.list_amount for rate in self.rates}
 
+    @property
+    def terms(self) -> str:
+        """The price in words, such as `USD per row: 0.01 to 1000, then 0.005, 5 free`."""
+        words = [f"{self.currency} per {rate.unit.told}: {rate.terms}" for rate in self.rates]
+        if self.minimum is not None:
+            words.append(f"at least {plain(self.minimum):f} a month in which it is used")
+        return "; ".join(words)
+
     def rate(self, unit: Unit) -> Rate | None:
         """The rate of a unit, if it has one."""
         return next((rate for rate in self.rates if rate.unit is unit), None)
@@ -84,6 +93,16 @@ class PriceHistory:
     def at(self, moment: int) -> Price | None:
         """The price in force so many microseconds after 1970; None before the first."""
         return self._prices[bisect_right(self._starts, moment)]
+
+    def later(self, moment: int) -> list[tuple[int, Price | None]]:
+        """What takes the place of the price in force after the moment, and when."""
+        at = bisect_right(self._starts, moment)
+        found, present = [], self._prices[at]
+        for start, price in zip(self._starts[at:], self._prices[at + 1 :], strict=True):
+            if price is not present:
+                found.append((start, price))
+                present = price
+        return found
 
     def id_at(self, moment: int) -> str | None:
         """The id of the price in force at the moment."""

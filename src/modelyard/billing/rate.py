@@ -41,6 +41,12 @@ class Unit(StrEnum):
         return 6 if self in TOKENS else 0
 
     @property
+    def told(self) -> str:
+        """The unit in words, with the number of them that an amount is for."""
+        words = self.value.replace("_", " ")
+        return f"million {words}s" if self in TOKENS else words
+
+    @property
     def platform(self) -> bool:
         """Whether it is used of the platform, not of a deployment."""
         return self in (Unit.TRAINING_SECOND, Unit.GB_HOUR)

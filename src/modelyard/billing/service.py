@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 
 from modelyard.billing.ports import BillingTransaction
-from modelyard.billing.price import Price
+from modelyard.billing.price import Price, PriceHistory
 from modelyard.billing.quantity import of_units
 from modelyard.billing.rate import Rate
 from modelyard.billing.usage import UsageLine, UsageQuery, UsageSum
 from modelyard.core import ids
-from modelyard.core.clock import Clock
+from modelyard.core.clock import Clock, from_microseconds, microseconds
 from modelyard.core.errors import Conflict, Invalid
 from modelyard.core.money import exact_product, exact_sum, plain
 from modelyard.core.names import check_name
@@ -30,6 +31,13 @@ class NewPrice(msgspec.Struct, frozen=True):
     minimum: Decimal | None = None
     customer_id: str = ""
     effective_from: datetime | None = None
+
+
+class AskedPrice(NamedTuple):
+    """The price in force, and what takes its place when; None is none."""
+
+    now: Price | None
+    later: list[tuple[datetime, Price | None]]
 
 
 class BillingService:
@@ -78,6 +86,17 @@ class BillingService:
         """The price book, newest first."""
         with self._store.read() as tx:
             return tx.prices(tenant_id).list()
+
+    def asked_of(self, customer_id: str, tenant_id: str, deployment: str) -> AskedPrice:
+        """What a deployment costs a tenant that calls it, by the book of whose it is."""
+        now = microseconds(self._clock.now())
+        with self._store.read() as tx:
+            book = tx.prices(tenant_id).list()
+        history = PriceHistory(
+            (each for each in book if each.deployment == deployment), customer_id
+        )
+        later = [(from_microseconds(start), price) for start, price in history.later(now)]
+        return AskedPrice(history.at(now), later)
 
     def usage(self, tenant_id: str, query: UsageQuery) -> list[UsageLine]:
         """Usage by group, each with its exact cost at list amounts: what tiers, free units and

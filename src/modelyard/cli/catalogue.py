@@ -77,7 +77,7 @@ def list_all(*, mine: bool = False, json: Json = False) -> None:
 
 
 def show(offer: str, /, *, json: Json = False) -> None:
-    """Show an offer with its terms.
+    """Show an offer with its price and terms, and how it is called.
 
     Args:
         offer: PUBLISHER/DEPLOYMENT, as the list has it.
@@ -100,9 +100,17 @@ def show(offer: str, /, *, json: Json = False) -> None:
                 ("metrics", metrics),
                 ("inputs", ", ".join(str(spec["name"]) for spec in found.inputs)),
                 ("outputs", ", ".join(str(spec["name"]) for spec in found.outputs)),
+                ("price", "nothing" if found.price is None else found.price.terms),
+                *(
+                    (f"from {price.effective_from:%Y-%m-%d %H:%M} UTC", price.terms)
+                    for price in found.later_prices
+                ),
             ]
         )
     )
+    for call in found.calls:
+        line = f"{call.protocol}: {call.method} {call.path} {stdlib_json.dumps(call.body)}"
+        out.print(line, soft_wrap=True)
     for example in found.examples:
         out.print("example", stdlib_json.dumps(example))
     if found.terms:

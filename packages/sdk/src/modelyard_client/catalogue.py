@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
+from modelyard_client.billing import Rate
 from modelyard_client.pages import Page, collect
 from modelyard_client.transport import Transport, route
 
@@ -27,8 +29,33 @@ class Listing(msgspec.Struct, frozen=True):
     shared_with: list[str] = []
 
 
+class OfferedPrice(msgspec.Struct, frozen=True):
+    """What calls cost your tenant from a moment on: `terms` in words, and rate by rate. Without
+    rates, nothing.
+    """
+
+    effective_from: datetime
+    terms: str
+    currency: str | None = None
+    rates: Sequence[Rate] = ()
+    minimum: Decimal | None = None
+
+
+class CallExample(msgspec.Struct, frozen=True):
+    """A request that the deployment answers, by protocol `v2`, `v1` or `openai`."""
+
+    protocol: str
+    method: str
+    path: str
+    body: dict[str, Any]
+
+
 class Offer(msgspec.Struct, frozen=True):
-    """What another tenant offers. Lists leave out all but the first four."""
+    """What another tenant offers. Lists leave out all but the first four.
+
+    `price` is what holds at present, None where calls cost nothing; `later_prices` will take its
+    place. `calls` are requests to begin with; `examples` are the publisher's own.
+    """
 
     publisher: str
     deployment: str
@@ -41,6 +68,9 @@ class Offer(msgspec.Struct, frozen=True):
     metrics: dict[str, float] = {}
     inputs: list[dict[str, Any]] = []
     outputs: list[dict[str, Any]] = []
+    price: OfferedPrice | None = None
+    later_prices: Sequence[OfferedPrice] = ()
+    calls: Sequence[CallExample] = ()
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -92,7 +122,7 @@ class Catalogue:
         return collect(self._transport, route("catalogue"), Page[Offer], limit)
 
     def offer(self, publisher: str, deployment: str) -> Offer:
-        """One offer, with its terms, examples and the model's card."""
+        """One offer, with its terms, price, examples and the model's card."""
         return self._transport.request("GET", route("catalogue", publisher, deployment), Offer)
 
     def subscribe(

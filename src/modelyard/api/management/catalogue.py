@@ -12,14 +12,17 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from modelyard.api.management.authorization import needs
+from modelyard.api.management.call_examples import CallExample, call_examples
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Name
 from modelyard.api.management.operations import Idempotent
+from modelyard.api.management.prices import Rate, shown_rates, text
 from modelyard.api.management.problems import refusals
+from modelyard.billing.price import Price
 from modelyard.core.access import Permission
 from modelyard.core.errors import NotFound
 from modelyard.core.pages import Page
-from modelyard.core.tensors import TensorSpec
+from modelyard.core.tensors import Signature, TensorSpec
 from modelyard.registry.model import Reference
 from modelyard.tenancy import listing as entity
 from modelyard.tenancy.listing import (
@@ -82,11 +85,25 @@ class Offer(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class OfferedPrice(msgspec.Struct, frozen=True):
+    """What calls cost your tenant from a moment on: in words, and rate by rate. Where there are no
+    rates, nothing.
+    """
+
+    effective_from: datetime
+    terms: Annotated[str, Meta(examples=["USD per row: 0.01 to 1000, then 0.005, 5 free"])]
+    currency: str | None
+    rates: list[Rate]
+    minimum: str | None
+
+
 class Detail(Offer, frozen=True, kw_only=True):
     """An offer with all that is to be known before one takes it.
 
     `task`, `algorithm` and `metrics` are its model's card's; `inputs` and `outputs` what it takes
-    and gives now.
+    and gives now. `price` is what holds at present, null where calls cost nothing; `later_prices`
+    are those that will take its place. `calls` are requests to begin with, made from the inputs;
+    `examples` are the publisher's own.
     """
 
     terms: str
@@ -96,6 +113,9 @@ class Detail(Offer, frozen=True, kw_only=True):
     metrics: dict[str, float]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    price: OfferedPrice | None
+    later_prices: list[OfferedPrice]
+    calls: tuple[CallExample, ...]
 
 
 class NewSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,9 +198,9 @@ def list_offers(services: Services, caller: Caller, page: Paging) -> Page[Offer]
     sync_to_thread=True,
 )
 def show_offer(services: Services, caller: Caller, publisher: Name, deployment: Name) -> Detail:
-    """With its terms, examples, the model's card and its tensors."""
+    """With its terms, price, examples, the model's card and its tensors."""
     offer = services.catalogue.offer(caller.tenant_id, publisher, deployment)
-    return _detailed(services, offer)
+    return _detailed(services, caller.tenant_id, offer)
 
 
 @get("/", summary="List subscriptions", responses=refusals(), sync_to_thread=True)
@@ -240,14 +260,15 @@ def _offer(listing: entity.Listing) -> Offer:
     )
 
 
-def _detailed(services: Services, listing: entity.Listing) -> Detail:
+def _detailed(services: Services, customer_id: str, listing: entity.Listing) -> Detail:
     deployed = services.deployments.get(listing.tenant_id, listing.deployment)
     target = deployed.status.target
     if target is None:
         raise NotFound(f"there is no '{listing.publisher}/{listing.deployment}' in the catalogue")
     reference = Reference(target.model, version=target.number)
     version = services.registry.version(listing.tenant_id, reference)
-    signature = version.signature
+    signature = version.signature or Signature((), ())
+    asked = services.billing.asked_of(customer_id, listing.tenant_id, listing.deployment)
     return Detail(
         **msgspec.structs.asdict(_offer(listing)),
         terms=listing.terms.terms,
@@ -255,9 +276,19 @@ def _detailed(services: Services, listing: entity.Listing) -> Detail:
         task=version.card.task,
         algorithm=version.card.algorithm,
         metrics=version.card.metrics,
-        inputs=() if signature is None else signature.inputs,
-        outputs=() if signature is None else signature.outputs,
+        inputs=signature.inputs,
+        outputs=signature.outputs,
+        price=None if asked.now is None else _priced(asked.now.effective_from, asked.now),
+        later_prices=[_priced(start, price) for start, price in asked.later],
+        calls=call_examples(listing.deployment, signature, version.card.task),
     )
+
+
+def _priced(start: datetime, price: Price | None) -> OfferedPrice:
+    if price is None:
+        return OfferedPrice(start, "nothing", None, [], None)
+    minimum = None if price.minimum is None else text(price.minimum)
+    return OfferedPrice(start, price.terms, price.currency, shown_rates(price), minimum)
 
 
 def _subscribed(subscription: entity.Subscription) -> Subscription:

@@ -232,18 +232,23 @@ def _shown(price: entity.Price) -> Price:
         input=short(Unit.INPUT_TOKEN),
         cached=short(Unit.CACHED_TOKEN),
         currency=price.currency,
-        rates=[
-            Rate(
-                rate.unit,
-                [Tier(text(tier.amount), tier.up_to) for tier in rate.tiers],
-                rate.scheme,
-                rate.free,
-            )
-            for rate in price.rates
-        ],
+        rates=shown_rates(price),
         minimum=None if price.minimum is None else text(price.minimum),
         customer=price.customer_id,
     )
+
+
+def shown_rates(price: entity.Price) -> list[Rate]:
+    """The rates of a price as the API tells them."""
+    return [
+        Rate(
+            rate.unit,
+            [Tier(text(tier.amount), tier.up_to) for tier in rate.tiers],
+            rate.scheme,
+            rate.free,
+        )
+        for rate in price.rates
+    ]
 
 
 def text(amount: Decimal) -> str:
