@@ -63,12 +63,12 @@ def quantities(event: PredictionMade) -> Quantities:
     how = charged(event.status)
     if how is Charged.NOTHING:
         return Quantities()
-    produced = Quantities(
-        input_tokens=event.prompt_tokens - event.cached_tokens,
-        cached_tokens=event.cached_tokens,
-        output_tokens=event.completion_tokens,
-        compute=event.compute,
+    whole = how is Charged.ALL
+    return Quantities(
+        1 if whole else 0,
+        event.rows if whole else 0,
+        event.prompt_tokens - event.cached_tokens,
+        event.cached_tokens,
+        event.completion_tokens,
+        event.compute,
     )
-    if how is Charged.PRODUCED:
-        return produced
-    return produced + Quantities(requests=1, rows=event.rows)

@@ -23,7 +23,8 @@ from modelyard.core.events import GONE, PredictionMade
 from modelyard.core.metering import ANSWERED_BELOW, Quantities
 from modelyard.core.tensors import Tensor
 from modelyard.serving.cache import ResponseCache
-from modelyard.serving.limits.limits import KeyLimits, Reservation, Standing
+from modelyard.serving.limits.limits import KeyLimits, Reservation
+from modelyard.serving.limits.line import Standing
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
 from modelyard.serving.tracing import Trace
@@ -91,8 +92,8 @@ class Plane(Protocol):
         """The route that the request names. Raises NotFound or Unavailable."""
         ...
 
-    def limits(self, grant: Grant) -> KeyLimits | None:
-        """What the key may use; None if it has no limits."""
+    def limits(self, grant: Grant, route: Route) -> KeyLimits | None:
+        """What the key may use of the route; None if there are no limits."""
         ...
 
     def admit(self, route: Route, key_id: str, timeout: float | None) -> None:
@@ -160,7 +161,7 @@ class Exchange:
         try:
             self._route = route = self._plane.route(self._grant, name, version)
             route.metrics.begin()
-            self._limits = limits = self._plane.limits(self._grant)
+            self._limits = limits = self._plane.limits(self._grant, route)
             if limits is not None:
                 limits.check(self._at)
             if not route.inline_rows and route.cache is None:

@@ -87,9 +87,9 @@ class InferenceService:
             return None
         return entry.grant
 
-    def limits(self, grant: Grant) -> KeyLimits | None:
-        """What the key may use; None if it has no limits."""
-        return self._limits.of(grant)
+    def limits(self, grant: Grant, route: Route) -> KeyLimits | None:
+        """What the key may use of the route; None if there are no limits."""
+        return self._limits.of(grant, route.wanted.tenant_id, route.wanted.name)
 
     def use(self, quota_id: str) -> Use | None:
         """What is used of a quota at present; None of one that is not in force here."""

@@ -18,7 +18,7 @@ from modelyard.api.grpc.generated.inference_pb2 import (
 )
 from modelyard.api.grpc.statuses import code_of, metadata_of
 from modelyard.api.grpc.traces import begin_trace, tell_trace
-from modelyard.api.inference.rate_limits import told_limits
+from modelyard.api.inference.rate_limits import LimitHeaders
 from modelyard.api.statuses import status_of
 from modelyard.core import ids
 from modelyard.core.access import Grant
@@ -53,8 +53,11 @@ async def refuse(context: Context, error: ModelyardError, *more: tuple[str, str]
 class Call:
     """One request that is under way. `answer` is always given a result, unless it is abandoned."""
 
-    def __init__(self, request_id: str, size: int, trace: Trace | None = None) -> None:
+    def __init__(
+        self, request_id: str, size: int, limit_headers: LimitHeaders, trace: Trace | None = None
+    ) -> None:
         self.request_id = request_id
+        self._limit_headers = limit_headers
         self.size = size
         self.trace = trace
         self.codec: GrpcCodec | None = None
@@ -68,9 +71,9 @@ class Call:
     def done(self, answer: Answer, *, cached: bool) -> None:
         """The exchange's own end."""
         self.cached = cached
-        self._limits = tuple(
-            (name.decode(), value.decode()) for name, value in told_limits(answer.limits)
-        )
+        if answer.limits:
+            headers = self._limit_headers.standard(answer.limits)
+            self._limits = tuple((name.decode(), value.decode()) for name, value in headers)
         if self.trace is not None:
             tell_trace(self.trace, answer.content)
         if not self.answer.done():
@@ -108,6 +111,7 @@ class InferenceCalls:
         self._tracer = tracer
         self._max_request_bytes = max_request_bytes
         self._request_ids = ids.IdSequence(ids.REQUEST)
+        self._limit_headers = LimitHeaders()
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def infer(
@@ -174,7 +178,7 @@ class InferenceCalls:
         trace = None
         if self._tracer is not None:
             trace = begin_trace(self._tracer, method, context.invocation_metadata() or ())
-        call = Call(self._request_ids.next(), len(message), trace)
+        call = Call(self._request_ids.next(), len(message), self._limit_headers, trace)
         holding = self._capacity.hold()
         call.answer.add_done_callback(lambda _: holding.release())
         seconds = context.time_remaining()

@@ -8,12 +8,16 @@ tenant's to know, and are not told.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from modelyard.api.http import HeaderList
 from modelyard.core.quotas import Measure, Period
-from modelyard.serving.limits.limits import Standing
+from modelyard.serving.limits.line import Standing
+from modelyard.serving.limits.quota import WantedQuota
+
+MAX_KNOWN: Final = 10_000
+"""Quotas whose words are kept."""
 
 _WINDOWS: Final[Mapping[Period, int]] = {Period.MINUTE: 60, Period.DAY: 86_400}
 _UNITS: Final[Mapping[Measure, str]] = {
@@ -23,25 +27,62 @@ _UNITS: Final[Mapping[Measure, str]] = {
 }
 
 
-def told_limits(standings: Iterable[Standing]) -> HeaderList:
-    """The standard headers; none for a key without quotas."""
-    tightest = _tightest(standings)
-    if not tightest:
-        return []
-    policies, states = [], []
-    for name, (quota, left, resets) in tightest.items():
+class _Words(NamedTuple):
+    """What is the same of a quota in every answer. Without a name, it is not told."""
+
+    quota: WantedQuota
+    name: str
+    policy: str
+
+    @classmethod
+    def of(cls, quota: WantedQuota) -> _Words:
+        if quota.measure is Measure.MONEY:
+            return cls(quota, "", "")
+        name = f'"{_whose(quota)}-{quota.measure}-{quota.period}"'
         window = _WINDOWS.get(quota.period)
-        policies.append(
-            f'"{name}";q={quota.amount}{_UNITS.get(quota.measure, "")}'
-            + (f";w={window}" if window else "")
-        )
-        states.append(
-            f'"{name}";r={left}' + (f";t={math.ceil(resets)}" if resets < math.inf else "")
-        )
-    return [
-        (b"ratelimit-policy", ", ".join(policies).encode()),
-        (b"ratelimit", ", ".join(states).encode()),
-    ]
+        policy = f"{name};q={quota.amount}{_UNITS.get(quota.measure, '')}"
+        return cls(quota, name, policy + (f";w={window}" if window else ""))
+
+
+class LimitHeaders:
+    """Writes the headers of one edge. What does not change from answer to answer is kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Words] = {}
+
+    def standard(self, standings: Sequence[Standing]) -> HeaderList:
+        """`RateLimit-Policy` and `RateLimit`; none for a key without quotas.
+
+        Of two quotas of one name, which are the tenant's and the operator's, that is told which
+        has less left: no name may come twice.
+        """
+        found: dict[str, tuple[_Words, int, float]] = {}
+        for quota, left, resets in standings:
+            words = self._words(quota)
+            name = words.name
+            if name and (name not in found or left < found[name][1]):
+                found[name] = words, left, resets
+        if not found:
+            return []
+        states = [
+            f"{words.name};r={left};t={math.ceil(resets)}"
+            if resets < math.inf
+            else f"{words.name};r={left}"
+            for words, left, resets in found.values()
+        ]
+        policies = [words.policy for words, _, _ in found.values()]
+        return [
+            (b"ratelimit-policy", ", ".join(policies).encode()),
+            (b"ratelimit", ", ".join(states).encode()),
+        ]
+
+    def _words(self, quota: WantedQuota) -> _Words:
+        words = self._known.get(quota.id)
+        if words is None or words.quota is not quota:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[quota.id] = words = _Words.of(quota)
+        return words
 
 
 def told_openai_limits(standings: Sequence[Standing]) -> HeaderList:
@@ -64,16 +105,7 @@ def told_openai_limits(standings: Sequence[Standing]) -> HeaderList:
     return headers
 
 
-def _tightest(standings: Iterable[Standing]) -> dict[str, Standing]:
-    """By name. Of two of one name, which are the tenant's and the operator's, that with less left:
-    no name may come twice.
-    """
-    found: dict[str, Standing] = {}
-    for each in standings:
-        quota = each.quota
-        if quota.measure is not Measure.MONEY:
-            whose = "tenant" if quota.key_id is None else "key"
-            name = f"{whose}-{quota.measure}-{quota.period}"
-            if name not in found or each.left < found[name].left:
-                found[name] = each
-    return found
+def _whose(quota: WantedQuota) -> str:
+    if quota.deployment:
+        return "caller" if quota.each_caller else "deployment"
+    return "tenant" if quota.key_id is None else "key"

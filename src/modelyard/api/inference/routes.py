@@ -17,7 +17,7 @@ from modelyard.api.inference.extension_routes import ExtensionRoutes
 from modelyard.api.inference.failures import not_allowed, refusal
 from modelyard.api.inference.openai import embeddings
 from modelyard.api.inference.openai.embeddings import EmbeddingCodec
-from modelyard.api.inference.rate_limits import told_limits, told_openai_limits
+from modelyard.api.inference.rate_limits import LimitHeaders, told_openai_limits
 from modelyard.api.inference.timeouts import client_timeout
 from modelyard.api.inference.traces import begin_trace, tell_trace
 from modelyard.api.inference.v1 import V1Codec
@@ -55,6 +55,7 @@ class InferenceRoutes:
         self._max_request_bytes = max_request_bytes
         self._tracer = tracer
         self._request_ids = ids.IdSequence(ids.REQUEST)
+        self._limit_headers = LimitHeaders()
 
     def answer(
         self, request: HttpRequest, grant: Grant, done: Callable[[HttpResponse], None]
@@ -109,7 +110,7 @@ class InferenceRoutes:
             if cached:
                 response.headers.append((b"x-cache", b"hit"))
             if answer.limits:
-                response.headers += told_limits(answer.limits)
+                response.headers += self._limit_headers.standard(answer.limits)
                 if named is not None:
                     response.headers += told_openai_limits(answer.limits)
             if trace is not None:

@@ -29,7 +29,8 @@ from modelyard.serving.language.generation import Generation, Piece, Reason
 from modelyard.serving.language.ports import Speaker
 from modelyard.serving.language.relayed import Relayed, is_relay
 from modelyard.serving.language.voice import Voice
-from modelyard.serving.limits.limits import KeyLimits, Reservation, Standing
+from modelyard.serving.limits.limits import KeyLimits, Reservation
+from modelyard.serving.limits.line import Standing
 from modelyard.serving.ports import Journal
 from modelyard.serving.snapshot import Route
 
@@ -61,8 +62,8 @@ class Plane(Protocol):
 
     journal: Journal
 
-    def limits(self, grant: Grant) -> KeyLimits | None:
-        """What the key may use; None if it has no limits."""
+    def limits(self, grant: Grant, route: Route) -> KeyLimits | None:
+        """What the key may use of the route; None if there are no limits."""
         ...
 
     def route(self, grant: Grant, name: str, version: str | None = None) -> Route:
@@ -144,7 +145,7 @@ class TextExchange:
         self._route = route
         try:
             route.metrics.begin()
-            self._limits = limits = self._plane.limits(self._grant)
+            self._limits = limits = self._plane.limits(self._grant, route)
             if limits is not None:
                 asked = self._reserve(limits, route, asked)
             limit = route.wanted.options.timeout_ms / 1000

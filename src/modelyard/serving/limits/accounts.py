@@ -49,11 +49,14 @@ class Rate:
         self.since, self.until = since, until
 
     def fits(self, amount: int, limit: int, now: float) -> bool:
-        return self._sum(int(now)) + (amount or 1) <= limit
+        cells = self._cells
+        counted = cells[1] if now < cells[0] + 1 else self._sum(int(now))
+        return counted + (amount or 1) <= limit
 
     def take(self, amount: int, now: float) -> None:
         cells = self._cells
-        self._advance(int(now))
+        if now >= cells[0] + 1:
+            self._advance(int(now))
         # A process that read the clock a little earlier counts in the second that is in force.
         cells[2 + cells[0] % RING] += amount
         cells[1] += amount
@@ -61,8 +64,13 @@ class Rate:
     def use(self, now: float) -> Use:
         return Use(self._sum(int(now)))
 
+    def taken(self, now: float) -> int:
+        cells = self._cells
+        return cells[1] if now < cells[0] + 1 else self._sum(int(now))
+
     def resets(self, now: float) -> float:
-        return max(0.0, self._cells[0] + RING - now) if self._sum(int(now)) else 0.0
+        latest, counted = self._cells[:2]
+        return max(0.0, latest + RING - now) if counted else 0.0
 
     def returns(self, amount: int, limit: int, now: float) -> float:
         second = int(now)
@@ -141,6 +149,9 @@ class Balance:
         used = self._cells[0] + sum(self._all_settled)
         return Use(used, max(0, sum(self._all_taken) - used))
 
+    def taken(self, now: float) -> int:
+        return sum(self._all_taken)
+
     def resets(self, now: float) -> float:
         return math.inf
 
@@ -170,6 +181,9 @@ class Presence:
 
     def use(self, now: float) -> Use:
         return Use(0, sum(self._all))
+
+    def taken(self, now: float) -> int:
+        return sum(self._all)
 
     def resets(self, now: float) -> float:
         return self.returns(0, 0, now)

@@ -5,38 +5,21 @@ Minutes and moments count what is asked of the server, failures too. Budgets cou
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
-from typing import Final, NamedTuple
 
 from modelyard.core.access import Grant
-from modelyard.core.errors import BudgetExceeded, RateLimited, Unavailable
+from modelyard.core.errors import Unavailable
 from modelyard.core.events import PredictionMade
 from modelyard.core.metering import Quantities, quantities
-from modelyard.core.quotas import FOREVER, Measure, Period, bounds
-from modelyard.serving.limits import accounts
-from modelyard.serving.limits.charges import FREE, Rates, amount, rates_for
-from modelyard.serving.limits.ports import (
-    Account,
-    Allowances,
-    Claim,
-    OpenAccount,
-    TenantAllowances,
-    Use,
-)
+from modelyard.core.quotas import Measure
+from modelyard.serving.limits.charges import FREE, Rates, rates_for
+from modelyard.serving.limits.line import VARIES, Line, Standing
+from modelyard.serving.limits.ports import Allowances, Claim, TenantAllowances, Use
 from modelyard.serving.limits.quota import WantedQuota
 
 Now = Callable[[], float]
-
-
-class Standing(NamedTuple):
-    """How one quota stands. `resets` is in seconds; infinite where nobody can tell."""
-
-    quota: WantedQuota
-    left: int
-    resets: float
+_NOTHING = Quantities()
 
 
 class Limits:
@@ -52,55 +35,77 @@ class Limits:
         self._allowances = allowances
         self._rates = rates
         self._now = now
-        self._by_tenant: dict[str, list[WantedQuota]] = {}
+        self._quotas: dict[tuple[str, str], list[WantedQuota]] = {}
         for quota in quotas:
-            self._by_tenant.setdefault(quota.tenant_id, []).append(quota)
-        self._known: dict[str, KeyLimits | None] = {}
+            self._quotas.setdefault((quota.tenant_id, quota.deployment), []).append(quota)
+        self._known: dict[tuple[str, str, str], KeyLimits | None] = {}
 
-    def of(self, grant: Grant) -> KeyLimits | None:
-        """What holds for this key; None for one that has no limits."""
+    def of(self, grant: Grant, owner_id: str, deployment: str) -> KeyLimits | None:
+        """What holds for this key at this deployment of a tenant; None where nothing does."""
+        called = (grant.key_id, owner_id, deployment)
         try:
-            return self._known[grant.key_id]
+            return self._known[called]
         except KeyError:
-            self._known[grant.key_id] = found = self._find(grant)
+            self._known[called] = found = self._find(grant, owner_id, deployment)
             return found
 
     def use(self, quota_id: str, at: int) -> Use | None:
-        """What is used of a quota at present; None of one that is not in force."""
-        for quota in chain.from_iterable(self._by_tenant.values()):
-            if quota.id == quota_id:
-                line = _Line(quota, self._allowances.of(quota.tenant_id))
+        """What is used of a quota at present; None of one that is not in force, or that each
+        caller has for itself.
+        """
+        for quota in chain.from_iterable(self._quotas.values()):
+            if quota.id == quota_id and not quota.each_caller:
+                line = Line(quota, quota.tenant_id, self._allowances.of(quota.tenant_id))
                 return line.account(at).use(self._now())
         return None
 
-    def _find(self, grant: Grant) -> KeyLimits | None:
+    def _find(self, grant: Grant, owner_id: str, deployment: str) -> KeyLimits | None:
         mine = [
             quota
-            for quota in self._by_tenant.get(grant.tenant_id, ())
+            for quota in self._quotas.get((grant.tenant_id, ""), ())
             if quota.key_id in (None, grant.key_id)
         ]
-        if not mine:
-            return None
-        accounts = self._allowances.of(grant.tenant_id)
-        return KeyLimits(mine, grant.tenant_id, self._rates, accounts, self._now)
+        groups = [
+            _Group(quotas, grant.tenant_id, self._allowances.of(whose))
+            for whose, quotas in (
+                (grant.tenant_id, mine),
+                (owner_id, self._quotas.get((owner_id, deployment), ())),
+            )
+            if quotas
+        ]
+        return KeyLimits(groups, grant.tenant_id, self._rates, self._now) if groups else None
+
+
+class _Group:
+    """Quotas whose accounts are of one tenant: of these, all is held or nothing."""
+
+    def __init__(
+        self, quotas: Sequence[WantedQuota], caller_id: str, accounts: TenantAllowances
+    ) -> None:
+        self.lines = [Line(quota, caller_id, accounts) for quota in quotas]
+        self.accounts = accounts
 
 
 class KeyLimits:
-    """What holds for one key: its own quotas and its tenant's."""
+    """What holds for one key at one deployment: the key's quotas, its tenant's, and those of the
+    deployment, which are its publisher's.
+    """
 
     def __init__(
         self,
-        quotas: Sequence[WantedQuota],
+        groups: Sequence[_Group],
         tenant_id: str,
         rates: Mapping[str, Sequence[Rates]],
-        accounts: TenantAllowances,
         now: Now,
     ) -> None:
         self._tenant_id = tenant_id
         self._rates = rates
-        self._accounts = accounts
         self._now = now
-        self._lines = [_Line(quota, accounts) for quota in quotas]
+        self._groups = groups
+        self._lines = [line for group in groups for line in group.lines]
+        self._told = [line for line in self._lines if line.told]
+        self._priced = any(line.quota.measure is Measure.MONEY for line in self._lines)
+        self._counts = any(line.use == VARIES for line in self._lines)
         self.bounds_tokens = any(line.bounds_tokens for line in self._lines)
         """Whether a request must say beforehand how many tokens it will have at most."""
 
@@ -119,9 +124,8 @@ class KeyLimits:
         """
         now = self._now()
         for line in self._lines:
-            account = line.account(at)
-            if not account.fits(0, line.quota.amount, now):
-                raise self._refusal(line, 1, at, now)
+            if not line.account(at).fits(0, line.amount, now):
+                raise line.refusal(1, at, now)
 
     def rates(self, deployment_id: str, at: int) -> Rates:
         """What a deployment costs this tenant at a moment."""
@@ -133,130 +137,69 @@ class KeyLimits:
 
         Raises:
             RateLimited, BudgetExceeded: it does not fit what is left; nothing is held.
-            Unavailable: the accounts cannot be had at this moment.
+            Unavailable: the accounts cannot be had at this moment; nothing is held.
         """
         now = self._now()
-        rates = self.rates(deployment_id, at)
-        claims = [
-            (line.account(at), line.claimed(most, rates), line.quota.amount) for line in self._lines
-        ]
-        refused = self._accounts.reserve(claims, now)
-        if refused is not None:
-            line = self._lines[claims.index(refused)]
-            raise self._refusal(line, refused[1], at, now)
-        return Reservation(self._lines, claims, rates, now)
+        rates = self.rates(deployment_id, at) if self._priced else FREE
+        claims: list[Claim] = []
+        try:
+            for group in self._groups:
+                wanted: list[Claim] = [
+                    (line.account(at), line.claimed(most, rates), line.amount)
+                    for line in group.lines
+                ]
+                refused = group.accounts.reserve(wanted, now)
+                if refused is not None:
+                    line = group.lines[wanted.index(refused)]
+                    raise line.refusal(refused[1], at, now)
+                claims += wanted
+        except Exception:
+            for account, held, _ in claims:
+                account.settle(held, 0, now)
+            raise
+        return Reservation(self._lines, claims, rates, now, self._counts)
 
     def standing(self, at: int) -> list[Standing]:
-        """How each of them stands; nothing where that cannot be had at this moment."""
+        """How those stand that the caller may know of; nothing where that cannot be had at this
+        moment.
+        """
         now = self._now()
-        with suppress(Unavailable):
-            return [line.standing(at, now) for line in self._lines]
-        return []
-
-    def _refusal(
-        self, line: _Line, amount: int, at: int, now: float
-    ) -> RateLimited | BudgetExceeded:
-        quota, standing = line.quota, line.standing(at, now)
-        whose = "this key" if quota.key_id is not None else "this key's tenant"
-        may = f"{whose} may use {line.told(quota.amount)}"
-        wants = ""
-        if standing.left and amount > 1:
-            left = line.told(standing.left)
-            wants = f"; this request may come to {line.told(amount)}, and {left} are left"
-        if not quota.period.is_budget:
-            seconds = line.account(at).returns(amount, quota.amount, now)
-            after = math.ceil(seconds) if seconds < math.inf else accounts.WINDOW
-            return RateLimited(f"{may} {_SPANS[quota.period]}{wants}", retry_after=max(1, after))
-        resets = None if standing.resets == math.inf else math.ceil(standing.resets)
-        return BudgetExceeded(f"{may} {_SPANS[quota.period]}{wants}", resets=resets)
+        try:
+            return [line.standing(at, now) for line in self._told]
+        except Unavailable:
+            return []
 
 
 class Reservation:
-    """What is held for one request."""
+    """What is held for one request. `counts`: its end matters to some of the quotas."""
 
-    __slots__ = ("_claims", "_lines", "_rates", "_then", "_used")
+    __slots__ = ("_claims", "_counts", "_lines", "_rates", "_then", "_used")
 
     def __init__(
-        self, lines: Sequence[_Line], claims: Sequence[Claim], rates: Rates, then: float
+        self,
+        lines: Sequence[Line],
+        claims: Sequence[Claim],
+        rates: Rates,
+        then: float,
+        counts: bool,
     ) -> None:
         self._lines = lines
         self._claims = claims
         self._rates = rates
         self._then = then
+        self._counts = counts
         self._used: list[int] = []
 
     def settle(self, event: PredictionMade) -> None:
         """The request is over: keep what it has used, give back the rest."""
-        charged = quantities(event)
+        charged = quantities(event) if self._counts else _NOTHING
+        rates, then = self._rates, self._then
         for line, (account, held, _) in zip(self._lines, self._claims, strict=True):
-            used = line.used(charged, self._rates)
-            account.settle(held, used, self._then)
+            used = line.used(charged, rates)
+            account.settle(held, used, then)
             self._used.append(used)
 
     def undo(self) -> None:
         """After all it has used nothing, since it could not be recorded."""
         for (account, _, _), used in zip(self._claims, self._used, strict=True):
             account.settle(0, -used, self._then)
-
-
-class _Line:
-    """One quota with its account."""
-
-    __slots__ = ("_account", "_accounts", "_counts_asked", "_strict", "quota")
-
-    def __init__(self, quota: WantedQuota, accounts: TenantAllowances) -> None:
-        self.quota = quota
-        self._accounts = accounts
-        self._counts_asked = not quota.period.is_budget
-        self._strict = quota.strict or self._counts_asked
-        self._account: Account | None = None
-
-    @property
-    def bounds_tokens(self) -> bool:
-        return self._strict and self.quota.measure in (Measure.TOKENS, Measure.MONEY)
-
-    def account(self, at: int) -> Account:
-        """The account of the period in which the moment is."""
-        account = self._account
-        if account is not None and account.since <= at < account.until:
-            return account
-        quota = self.quota
-        since, until = bounds(quota.period, at, quota.zone)
-        spent = quota.spent if since == quota.since else 0
-        which = OpenAccount(quota.id, quota.period, since, until, spent)
-        self._account = account = self._accounts.open(which)
-        return account
-
-    def claimed(self, most: Quantities, rates: Rates) -> int:
-        """What is held back for a request that may come to so much."""
-        return amount(self.quota.measure, most, rates) if self._strict else 0
-
-    def used(self, charged: Quantities, rates: Rates) -> int:
-        """What a request has used for good that is charged for so much."""
-        measure = self.quota.measure
-        if measure is Measure.CONCURRENCY:
-            return 0
-        if measure is Measure.REQUESTS and self._counts_asked:
-            return 1
-        return amount(measure, charged, rates)
-
-    def standing(self, at: int, now: float) -> Standing:
-        account = self.account(at)
-        use = account.use(now)
-        resets = account.resets(now)
-        if account.until < FOREVER:
-            resets = (account.until - at) / 1e6
-        return Standing(self.quota, max(0, self.quota.amount - use.used - use.held), resets)
-
-    def told(self, amount: int) -> str:
-        """An amount in words."""
-        return self.quota.measure.told(amount)
-
-
-_SPANS: Final = {
-    Period.MOMENT: "at once",
-    Period.MINUTE: "a minute",
-    Period.DAY: "a day",
-    Period.MONTH: "a month",
-    Period.TOTAL: "in all",
-}

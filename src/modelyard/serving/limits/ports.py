@@ -54,6 +54,10 @@ class Account(Protocol):
         """What is used."""
         ...
 
+    def taken(self, now: float) -> int:
+        """What is used and what is held, together."""
+        ...
+
     def resets(self, now: float) -> float:
         """Seconds until all is free again if nobody asks for more; infinite as `returns`."""
         ...

@@ -8,7 +8,8 @@ from modelyard.core.quotas import Measure, Period
 
 
 class WantedQuota(msgspec.Struct, frozen=True):
-    """What a key, or all keys of a tenant together (None), may use.
+    """What a key, or all keys of a tenant together (None), may use; or, of a `deployment`, all who
+    call it together, or `each_caller`: each tenant that does.
 
     One that is `strict` is held back before a request runs, as much as that may come to. Another
     lets requests in as long as anything is left. In the budget's period that began at `since`
@@ -25,3 +26,9 @@ class WantedQuota(msgspec.Struct, frozen=True):
     zone: str = "UTC"
     since: int = 0
     spent: int = 0
+    deployment: str = ""
+    each_caller: bool = False
+
+    def account_of(self, caller_id: str) -> str:
+        """The name of the account in which a tenant's calls are counted."""
+        return f"{self.id} {caller_id}" if self.each_caller else self.id

@@ -162,7 +162,7 @@ async def test_what_cannot_be_recorded_is_not_counted(
 async def test_a_day_has_its_own_budget_and_a_clock_set_back_finds_the_old_one() -> None:
     clock = ManualClock()
     limits = Limits([quota(Measure.ROWS, Period.DAY, 10)], {}, MemoryAllowances(), clock.monotonic)
-    mine = limits.of(Grant("key_k", TENANT, "infer"))
+    mine = limits.of(Grant("key_k", TENANT, "infer"), TENANT, "echo-fp32")
     assert mine is not None
     today = microseconds(clock.now())
     tomorrow = today + 86_400_000_000

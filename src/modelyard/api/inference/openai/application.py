@@ -16,7 +16,7 @@ from modelyard.api.inference.openai.requests import ChatRequest, CompletionReque
 from modelyard.api.inference.openai.responses import ResponseAnswer
 from modelyard.api.inference.openai.responses_request import ResponsesRequest
 from modelyard.api.inference.openai.writing import encode, refuse, refuse_method
-from modelyard.api.inference.rate_limits import told_limits, told_openai_limits
+from modelyard.api.inference.rate_limits import LimitHeaders, told_openai_limits
 from modelyard.api.inference.timeouts import client_timeout
 from modelyard.core import ids
 from modelyard.core.access import Grant
@@ -39,6 +39,7 @@ class OpenAiApp:
         self._plane = plane
         self._max_body = min(MAX_BODY, max_request_bytes)
         self._request_ids = ids.IdSequence(ids.REQUEST)
+        self._limit_headers = LimitHeaders()
         self._routes: dict[str, Begin] = {
             "/v1/chat/completions": self._chat,
             "/v1/completions": self._complete,
@@ -74,7 +75,8 @@ class OpenAiApp:
             begin = self._routes[scope["path"]]
             exchange = begin(grant, body, headers, reply, request_id)
             standing = exchange.standing
-            for name, value in (*told_limits(standing), *told_openai_limits(standing)):
+            told = self._limit_headers.standard(standing)
+            for name, value in (*told, *told_openai_limits(standing)):
                 # Nothing has been sent yet: the loop has not gone round.
                 reply.header(name, value)
         except Gone:
