@@ -373,6 +373,10 @@ class Gateway:
             metrics = self.metrics.route(series)
             self._routes[tenant, model.name] = Route.of(route, runtime, inline_rows, metrics)
 
+    def subscribe(self, tenant: str, name: str) -> None:
+        """Let another tenant call `TENANT`'s deployment by its own name."""
+        self._routes[tenant, name] = self._routes[TENANT, name]
+
     def events(self) -> list[PredictionMade]:
         """What the journal holds."""
         files = sorted((self.folder / "journal").glob("*.journal"))

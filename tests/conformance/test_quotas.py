@@ -74,6 +74,11 @@ def spent(store: AnyStore, quota: Quota) -> tuple[int, int]:
         return tx.quotas(quota.tenant_id).spent([quota.id])[quota.id]
 
 
+def test_any_tenant_may_call(store: AnyStore) -> None:
+    with store.read() as tx:
+        assert {OURS, THEIRS} <= set(tx.budgets().callers())
+
+
 @pytest.fixture
 def budgets(store: AnyStore, clock: ManualClock) -> Budgets:
     return Budgets(store, clock)
@@ -85,7 +90,11 @@ def test_a_quota_takes_the_place_of_the_one_before(store: AnyStore) -> None:
     other = put(store, a_quota(amount=7, key_id="key_a"))
     imposed = put(store, a_quota(amount=9, imposed=True))
     assert second == replace(first, amount=7)
-    assert listed(store) == [imposed, other, second]
+    together, each = (
+        put(store, replace(a_quota(), deployment="m", each_caller=each)) for each in (False, True)
+    )
+    assert put(store, replace(a_quota(amount=3), deployment="m")) == replace(together, amount=3)
+    assert listed(store) == [each, replace(together, amount=3), imposed, other, second]
     assert listed(store, THEIRS) == []
 
 

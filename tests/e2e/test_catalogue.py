@@ -115,6 +115,30 @@ def test_what_ends_is_out_of_force_within_a_second(two: Two) -> None:
         two.publisher.catalogue.withdraw("second")
 
 
+def test_a_publisher_limits_who_calls_its_deployment(two: Two) -> None:
+    two.publisher.deployments.put("limited", "scaled@live")
+    two.publisher.deployments.wait_ready("limited")
+    two.publisher.catalogue.publish("limited")
+    two.consumer.catalogue.subscribe("acme", "limited", settle=0)
+    limits = two.publisher.quotas
+    limits.set("requests", "minute", 4, deployment="limited", each_caller=True, settle=0)
+    together = limits.set("rows", "minute", 6, deployment="limited")
+    # A connection each, so that both gateways have some of them.
+    own = two.publisher.keys.create("own").key
+    key = two.consumer.keys.create("limited").key
+    asked = {key: [1, 1, 1, 2, 1], own: [2, 1]}
+    told: dict[str, list[int]] = {}
+    for caller, rows in asked.items():
+        told[caller] = []
+        for count in rows:
+            with Caller(two.server.url, caller) as call:
+                told[caller].append(call.infer("limited", x=[[1, 2]] * count).status)
+    assert told == {key: [200, 200, 200, 200, 429], own: [429, 200]}
+    assert two.publisher.quotas.get(together.id).used == 6
+    with pytest.raises(ApiError, match="no quota"):
+        two.consumer.quotas.remove(together.id)
+
+
 def test_what_another_tenant_has_looks_as_if_it_were_not_there(two: Two) -> None:
     """Each route with an id in it: the publisher's ids and names, and some that nobody has."""
     key = two.publisher.keys.create("theirs", settle=0)

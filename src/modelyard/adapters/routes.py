@@ -78,6 +78,8 @@ def wanted_quota(quota: Quota, since: int, spent: int) -> WantedQuota:
         zone=quota.zone,
         since=since,
         spent=spent,
+        deployment=quota.deployment,
+        each_caller=quota.each_caller,
     )
 
 

@@ -17,24 +17,36 @@ def set_quota(
     /,
     *,
     key: str | None = None,
+    deployment: str = "",
+    each_caller: Annotated[bool, Parameter(negative="")] = False,
     soft: Annotated[bool, Parameter(negative="")] = False,
     alert: int = 0,
     json: Json = False,
 ) -> None:
-    """Bound what a key, or all keys of the tenant together, may use.
+    """Bound what a key, or all keys of the tenant together, may use; or a deployment's callers.
 
     Args:
         quota: MEASURE=AMOUNT/PERIOD: requests, rows or tokens per minute; concurrency without a
             period; requests, rows, tokens or money per day, month or total. Such as
             requests=600/minute, concurrency=8 or money=25.00/month.
         key: The id of the key; all of the tenant if not given.
+        deployment: A deployment whose callers are bounded, whichever tenant's they are: all
+            together, per minute or at once.
+        each_caller: Of a deployment: each calling tenant by itself.
         soft: Of a budget: let requests begin as long as anything is left, and hold nothing back.
         alert: Of a budget: the percent at which to alert.
     """
     measure, period, amount = parse_quota(quota)
     with Client() as client:
         made = client.quotas.set(
-            measure, period, amount, key_id=key, strict=not soft, alert_at=alert
+            measure,
+            period,
+            amount,
+            key_id=key,
+            strict=not soft,
+            alert_at=alert,
+            deployment=deployment,
+            each_caller=each_caller,
         )
     if json:
         print_json(made)
@@ -121,6 +133,8 @@ def parse_quota(text: str) -> tuple[str, str, str]:
 
 
 def _whose(quota: Quota) -> str:
+    if quota.deployment:
+        return f"{'each caller' if quota.each_caller else 'all callers'} of {quota.deployment}"
     return quota.key_id or "all keys"
 
 

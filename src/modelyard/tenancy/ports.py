@@ -116,6 +116,10 @@ class BudgetRepository(Protocol):
         """All quotas of all tenants, limits too."""
         ...
 
+    def callers(self) -> list[str]:
+        """Ids of all tenants: each may be one that calls a deployment."""
+        ...
+
     def unopened(self) -> list[Quota]:
         """Those of which nobody knows what was spent before they were set."""
         ...

@@ -35,7 +35,9 @@ _MEASURES: Final[Mapping[Period, tuple[Measure, ...]]] = {
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """A quota. `key_id` is None for one of the whole tenant.
+    """A quota. `key_id` is None for one of the whole tenant. With a `deployment` it bounds not the
+    tenant's own keys but all who call this deployment of the tenant's, together or, if
+    `each_caller`, each tenant by itself.
 
     `amount` is in the measure's unit. A budget that is `strict` is never overdrawn: what a request
     may come to is held back before it runs. Another lets requests in as long as anything is left.
@@ -59,6 +61,8 @@ class Quota(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     opened: bool
+    deployment: str = ""
+    each_caller: bool = False
 
 
 class AlertKind(StrEnum):
@@ -90,6 +94,21 @@ def check_pair(measure: Measure, period: Period) -> None:
     if measure not in allowed:
         raise Invalid(
             f"{measure} is not counted per {period}; what is: " + ", ".join(sorted(allowed))
+        )
+
+
+def check_place(quota: Quota) -> None:
+    """Raises Invalid for a quota of a deployment that is none of its callers'."""
+    if not quota.deployment:
+        if quota.each_caller:
+            raise Invalid("'each_caller' is for a limit of a deployment")
+        return
+    if quota.key_id is not None:
+        raise Invalid("a limit is of a key or of a deployment, not of both")
+    if quota.period.is_budget:
+        raise Invalid(
+            "a deployment's callers can be limited per minute and at once; budgets are of those "
+            "who pay"
         )
 
 

@@ -11,8 +11,8 @@ from modelyard.core.errors import Forbidden, Invalid
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.core.quotas import Measure, Period
-from modelyard.tenancy.ports import KeyRepository, QuotaRepository
-from modelyard.tenancy.quota import Alert, Quota, check_pair, read_amount
+from modelyard.tenancy.ports import KeyRepository, ListingRepository, QuotaRepository
+from modelyard.tenancy.quota import Alert, Quota, check_pair, check_place, read_amount
 
 
 class QuotaTransaction(Protocol):
@@ -21,6 +21,8 @@ class QuotaTransaction(Protocol):
     def keys(self, tenant_id: str) -> KeyRepository: ...
 
     def quotas(self, tenant_id: str) -> QuotaRepository: ...
+
+    def listings(self, tenant_id: str) -> ListingRepository: ...
 
     def bump(self) -> None:
         """Tell every gateway, once this commits."""
@@ -51,8 +53,11 @@ class QuotaService:
         strict: bool = True,
         alert_at: int = 0,
         imposed: bool = False,
+        deployment: str = "",
+        each_caller: bool = False,
     ) -> Quota:
-        """Set a quota, in place of the one of the same key, measure and period if there is one.
+        """Set a quota, in place of the one of the same key or deployment, measure and period if
+        there is one.
 
         It is in force in every gateway within a second. Its days and months begin where those of
         the tenant's bills do at this time; one that takes another's place goes on with its days.
@@ -60,7 +65,7 @@ class QuotaService:
         Raises:
             Invalid: this measure has no such period, or the amount is no good; a limit that is
                 not strict or has an alert.
-            NotFound: the tenant has no such key.
+            NotFound: the tenant has no such key or deployment.
             Conflict: there are too many quotas.
         """
         check_pair(measure, period)
@@ -84,10 +89,15 @@ class QuotaService:
             created_at=now,
             updated_at=now,
             opened=not period.is_budget,
+            deployment=deployment,
+            each_caller=each_caller,
         )
+        check_place(quota)
         with self._store.begin() as tx:
             if key_id is not None:
                 tx.keys(tenant_id).get(key_id)
+            if deployment:
+                tx.listings(tenant_id).deployment_id(deployment)
             kept = tx.quotas(tenant_id).put(quota)
             tx.bump()
         return kept

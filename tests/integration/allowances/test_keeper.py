@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from modelyard.adapters.allowances import SharedAllowances
 from modelyard.adapters.allowances.keeper import QUIET, Keeper
 from modelyard.adapters.memory import MemoryStore
+from modelyard.adapters.routes import wanted_quota
 from modelyard.core.clock import ManualClock, microseconds
-from modelyard.core.quotas import Measure, Period, bounds
+from modelyard.core.quotas import FOREVER, Measure, Period, bounds
 from modelyard.serving.limits.ports import Account, OpenAccount, TenantAllowances, Use
 from modelyard.tenancy.quota import Quota
 from modelyard.tenancy.tenant import Tenant
@@ -126,3 +127,16 @@ def test_accounts_of_quotas_that_are_no_more_are_freed_after_two_looks(
     assert today(accounts).use(0.0) == Use(5, 0)
     clock.advance(2 * 86_400)
     assert (keeper.forget(), keeper.forget()) == (0, 1)
+
+
+def test_each_tenant_may_have_an_account_of_a_deployments_limit(
+    path: Path, accounts: TenantAllowances, keeper: Keeper, store: MemoryStore
+) -> None:
+    limit = replace(QUOTA, id="quo_d", period=Period.MINUTE, deployment="m", each_caller=True)
+    with store.begin() as tx:
+        tx.quotas(TENANT).put(limit)
+    wanted = wanted_quota(limit, 0, 0)
+    for caller in (TENANT, "tnt_gone"):
+        which = OpenAccount(wanted.account_of(caller), Period.MINUTE, 0, FOREVER)
+        assert accounts.reserve([(accounts.open(which), 5, 100)], 0.0) is None
+    assert (keeper.forget(), keeper.forget(), keeper.forget()) == (0, 1, 0)

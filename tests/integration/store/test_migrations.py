@@ -130,6 +130,32 @@ def test_prices_of_one_unit_become_rates(empty_url: URL) -> None:
     store.close()
 
 
+def test_quotas_and_what_was_spent_of_them_outlive_a_change_of_their_table(empty_url: URL) -> None:
+    store = SqlStore(make_engine(empty_url))
+    with store.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(SCRIPTS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0011")
+        connection.execute(text("INSERT INTO tenants VALUES ('t', 'ours', 1)"))
+        connection.execute(
+            text(
+                "INSERT INTO quotas VALUES ('q', 't', '', 'rows', 'day', 9, true, 0, false, 'UTC', "
+                "1, 1, true)"
+            )
+        )
+        connection.execute(text("INSERT INTO budget_periods VALUES ('q', 0, 5, 0)"))
+    open_store(empty_url).close()
+    with store.read() as tx:
+        assert tx.quotas("t").spent(["q"]) == {"q": (0, 5)}
+        (quota,) = tx.budgets().all()
+    assert (quota.amount, quota.deployment, quota.each_caller) == (9, "", False)
+    with store.engine.begin() as connection:
+        connection.execute(text("DELETE FROM quotas"))
+        assert connection.execute(text("SELECT count(*) FROM budget_periods")).scalar() == 0
+    store.close()
+
+
 @pytest.mark.slow
 def test_a_killed_migration_is_taken_up_again(empty_url: URL) -> None:
     opening = [sys.executable, "-c", OPEN, shown(empty_url)]

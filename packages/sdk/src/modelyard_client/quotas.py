@@ -15,9 +15,11 @@ from modelyard_client.transport import Transport, route
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """How much a key, or all keys of the tenant together (None), may use.
+    """How much a key, or all keys of the tenant together (None), may use; or of a `deployment` all
+    its callers together, or `each_caller`.
 
-    `used` is None until the quota is in force; `held` is what requests under way may come to.
+    `used` is None until the quota is in force, and of one of each caller; `held` is what requests
+    under way may come to.
     """
 
     id: str
@@ -31,6 +33,8 @@ class Quota(msgspec.Struct, frozen=True):
     zone: str
     used: Decimal | None = None
     held: Decimal | None = None
+    deployment: str = ""
+    each_caller: bool = False
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -63,10 +67,14 @@ class Quotas:
         key_id: str | None = None,
         strict: bool = True,
         alert_at: int = 0,
+        deployment: str = "",
+        each_caller: bool = False,
         settle: float = SETTLE_SECONDS,
     ) -> Quota:
         """Bound `requests`, `rows` or `tokens` per `minute`, `concurrency` per `moment`, or any of
         the first and `money` per `day`, per `month` or in `total`.
+
+        With a `deployment`, the first two kinds bound its callers: all tenants together, or each.
 
         Returns after `settle` seconds more, so that it is in force in every gateway.
         """
@@ -77,6 +85,8 @@ class Quotas:
             "key_id": key_id,
             "strict": strict,
             "alert_at": alert_at,
+            "deployment": deployment,
+            "each_caller": each_caller,
         }
         quota = self._transport.request("PUT", route("quotas"), Quota, body=body)
         time.sleep(settle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import Final
 
 from modelyard.adapters.allowances.shared import reap
 from modelyard.adapters.allowances.table import Table, key_of
+from modelyard.adapters.routes import wanted_quota
 from modelyard.core.clock import Clock, microseconds
 from modelyard.core.ports import Store
 from modelyard.core.quotas import bounds
 from modelyard.serving.limits.accounts import correct, settled_in
 from modelyard.tenancy.ports import BudgetTransaction, Spending
+from modelyard.tenancy.quota import Quota
 
 _log = logging.getLogger(__name__)
 
@@ -69,12 +71,13 @@ class Keeper:
         was read of the database. So only what is stale at two looks is freed.
         """
         with self._store.read() as tx:
-            quotas = tx.budgets().all()
+            quotas, callers = tx.budgets().all(), tx.budgets().callers()
         now = self._clock.now()
         live = {
-            key_of(quota.id, bounds(quota.period, microseconds(at), quota.zone)[0])
+            key_of(account, bounds(quota.period, microseconds(at), quota.zone)[0])
             for quota in quotas
-            for at in (now - _DAY, now, now + _DAY)
+            for account in _accounts(quota, callers)
+            for at in ((now - _DAY, now, now + _DAY) if quota.period.is_budget else (now,))
         }
         table = self._table
         with table.lock:
@@ -120,3 +123,10 @@ class Keeper:
     def _is_present(self, spending: Spending) -> bool:
         quota, now = spending.quota, microseconds(self._clock.now())
         return bounds(quota.period, now, quota.zone)[0] == spending.since
+
+
+def _accounts(quota: Quota, callers: Sequence[str]) -> Iterator[str]:
+    """The names of all the accounts that a quota may have."""
+    wanted = wanted_quota(quota, 0, 0)
+    for caller in callers if quota.each_caller else (quota.tenant_id,):
+        yield wanted.account_of(caller)

@@ -25,7 +25,8 @@ from modelyard.core.quotas import Period
 from modelyard.serving.limits.accounts import width
 
 MAGIC: Final = int.from_bytes(b"mdlyard1", "big")
-SLOTS: Final = 8192
+SLOTS: Final = 16_384
+"""For quotas, each in several periods; of a limit for each caller, one for each."""
 LOCKS: Final = 256
 _CELL: Final = 8
 _HEAD: Final = 8

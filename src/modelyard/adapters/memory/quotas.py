@@ -77,6 +77,9 @@ class MemoryBudgets:
     def all(self) -> list[Quota]:
         return sorted(self._state.quotas.values(), key=lambda quota: quota.id)
 
+    def callers(self) -> list[str]:
+        return [tenant.id for tenant in self._state.tenants.values()]
+
     def unopened(self) -> list[Quota]:
         return sorted(
             (each for each in self._state.quotas.values() if not each.opened),
@@ -144,4 +147,5 @@ def _latest(state: State) -> dict[str, tuple[int, int, int]]:
 
 
 def _place(quota: Quota) -> tuple[object, ...]:
-    return quota.tenant_id, quota.key_id, quota.measure, quota.period, quota.imposed
+    whose = quota.tenant_id, quota.key_id, quota.deployment, quota.each_caller, quota.imposed
+    return *whose, quota.measure, quota.period

@@ -18,6 +18,7 @@ from modelyard.adapters.store.schema import (
     deployments,
     prices,
     quotas,
+    tenants,
     usage_events,
 )
 from modelyard.adapters.store.tenant_rows import TenantRows, upsert
@@ -35,6 +36,9 @@ from modelyard.tenancy.quota import MAX_QUOTAS, Alert, Quota
 
 QUOTA: Final = tuple(quotas.c[name] for name in Quota.__struct_fields__)
 _ALERT: Final = tuple(budget_alerts.c[name] for name in Alert.__struct_fields__)
+_PLACE: Final = (
+    "tenant_id", "key_id", "measure", "period", "imposed", "deployment", "each_caller"
+)  # fmt: skip
 _CHANGED: Final = ("amount", "strict", "alert_at", "updated_at")
 BUDGETS: Final = [period for period in Period if period.is_budget]
 
@@ -68,7 +72,7 @@ class SqlQuotas(TenantRows):
         statement = self._upsert(quotas, **values)
         row = self._connection.execute(
             statement.on_conflict_do_update(
-                index_elements=["tenant_id", "key_id", "measure", "period", "imposed"],
+                index_elements=_PLACE,
                 set_={name: statement.excluded[name] for name in _CHANGED},
             ).returning(*QUOTA)
         ).one()
@@ -129,6 +133,9 @@ class SqlBudgets:
 
     def all(self) -> list[Quota]:
         return self._quotas(select(*QUOTA))
+
+    def callers(self) -> list[str]:
+        return list(self._connection.execute(select(tenants.c.id)).scalars())
 
     def unopened(self) -> list[Quota]:
         return self._quotas(select(*QUOTA).where(quotas.c.opened.is_(False)))

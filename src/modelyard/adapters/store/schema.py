@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -311,7 +312,19 @@ quotas: Final = Table(
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("opened", Boolean, nullable=False),
-    UniqueConstraint("tenant_id", "key_id", "measure", "period", "imposed"),
+    # The deployment whose callers it bounds; empty for one of the tenant's own keys.
+    Column("deployment", Text, nullable=False, server_default=text("''")),
+    Column("each_caller", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint(
+        "tenant_id",
+        "key_id",
+        "measure",
+        "period",
+        "imposed",
+        "deployment",
+        "each_caller",
+        name="uq_quotas_place",
+    ),
 )
 
 # What was spent of a budget in a period; `since` is microseconds since 1970.

@@ -46,6 +46,17 @@ class NewQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, Meta(min_length=1, max_length=200)] | None,
         Meta(description="Null for all keys of the tenant together."),
     ] = None
+    deployment: Annotated[
+        str,
+        Meta(
+            max_length=63,
+            description="A deployment of the tenant's whose callers are bounded, in the place of "
+            "the tenant's own keys: those of all tenants together, per minute or at once.",
+        ),
+    ] = ""
+    each_caller: Annotated[
+        bool, Meta(description="Of a deployment: each calling tenant by itself.")
+    ] = False
     strict: Annotated[
         bool,
         Meta(
@@ -60,7 +71,8 @@ class NewQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Quota(msgspec.Struct, frozen=True):
-    """A quota and its present use. `used` is null until it is in force.
+    """A quota and its present use. `used` is null until it is in force, and of one that each
+    caller has for itself.
 
     `held` is what requests under way may come to, of what is held back for them. `since` is when
     the budget's present period began. `imposed` quotas are the operator's.
@@ -68,6 +80,8 @@ class Quota(msgspec.Struct, frozen=True):
 
     id: str
     key_id: str | None
+    deployment: str
+    each_caller: bool
     measure: Measure
     period: Period
     amount: str
@@ -105,7 +119,8 @@ def list_quotas(services: Services, caller: Caller, page: Paging) -> Page[Quota]
 
 @put("/", summary="Set a quota", responses=refusals(404, 409, 413, 415), sync_to_thread=True)
 def put_quota(services: Services, caller: Caller, data: JSONBody[NewQuota]) -> Quota:
-    """In force within a second, in place of the one of the same key, measure and period.
+    """In force within a second, in place of the one of the same key or deployment, measure and
+    period.
 
     What the operator sets is imposed: it stands beside what the tenant sets for itself.
     """
@@ -118,6 +133,8 @@ def put_quota(services: Services, caller: Caller, data: JSONBody[NewQuota]) -> Q
         strict=data.strict,
         alert_at=data.alert_at,
         imposed=Permission.OPERATE in caller.permissions,
+        deployment=data.deployment,
+        each_caller=data.each_caller,
     )
     return _shown(services, quota)
 
@@ -146,6 +163,8 @@ def _shown(services: Services, quota: entity.Quota) -> Quota:
     return Quota(
         id=quota.id,
         key_id=quota.key_id,
+        deployment=quota.deployment,
+        each_caller=quota.each_caller,
         measure=quota.measure,
         period=quota.period,
         amount=_amount(quota.measure, quota.amount),

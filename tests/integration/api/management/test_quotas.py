@@ -62,6 +62,31 @@ async def test_a_quota_that_makes_no_sense_is_refused(
         assert (await client.get("/quotas")).json()["items"] == []
 
 
+async def test_a_publisher_limits_the_callers_of_its_own_deployments(yard: Yard) -> None:
+    yard.version()
+    of_churn = LIMIT | {"deployment": "churn"}
+    async with yard.client() as client:
+        missing = await client.put("/quotas", json=of_churn)
+        assert (missing.status_code, "'churn'" in missing.json()["detail"]) == (404, True)
+        await client.put("/deployments/churn", json={"model": "churn:1"})
+        together = (await client.put("/quotas", json=of_churn)).json()
+        each = (await client.put("/quotas", json=of_churn | {"each_caller": True})).json()
+        again = (await client.put("/quotas", json=of_churn | {"amount": "7"})).json()
+        assert (again["id"], again["amount"]) == (together["id"], "7")
+        assert (each["deployment"], each["each_caller"]) == ("churn", True)
+        assert (await client.get("/quotas")).json()["items"] == [each, again]
+        for change, about in (
+            ({"key_id": "key_x"}, "not of both"),
+            ({"period": "day"}, "who pay"),
+            ({"deployment": "", "each_caller": True}, "each_caller"),
+        ):
+            refused = await client.put("/quotas", json=of_churn | change)
+            assert refused.status_code == 400
+            assert about in refused.json()["detail"]
+    async with yard.client(other=True) as stranger:
+        assert (await stranger.put("/quotas", json=of_churn)).json()["status"] == 404
+
+
 async def test_only_a_key_of_the_tenant_can_have_a_quota(yard: Yard) -> None:
     async with yard.client(Scope.ADMIN) as operator:
         inside = {"X-Modelyard-Tenant": "other"}

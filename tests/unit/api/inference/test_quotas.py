@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from modelyard.adapters.memory.allowances import MemoryAllowances
 from modelyard.core.access import Grant
@@ -22,7 +23,7 @@ from modelyard.serving.limits.charges import Rates
 from modelyard.serving.limits.limits import Limits
 from modelyard.serving.limits.ports import Use
 from modelyard.serving.limits.quota import WantedQuota
-from tests.dataplane import TENANT, Answer, Gateway, call, echo, wait_until
+from tests.dataplane import OTHER_TENANT, TENANT, Answer, Gateway, call, echo, wait_until
 from tests.speaking import TalkingGateway
 
 pytestmark = pytest.mark.asyncio
@@ -127,6 +128,61 @@ async def test_all_keys_of_a_tenant_share_its_quota_and_other_tenants_have_none(
     assert free.status == 200
     assert "ratelimit" not in free.headers
     assert "ratelimit-policy" not in free.headers
+
+
+def of_deployment(measure: Measure, amount: int, *, each: bool) -> WantedQuota:
+    period = Period.MOMENT if measure is Measure.CONCURRENCY else Period.MINUTE
+    limit = quota(measure, period, amount, key_id=None)
+    return replace(limit, id=f"{limit.id}_{each}", deployment="echo-fp32", each_caller=each)
+
+
+async def test_a_publisher_limits_all_callers_of_a_deployment_together(gateway: Gateway) -> None:
+    gateway.key("other", tenant=OTHER_TENANT)
+    gateway.subscribe(OTHER_TENANT, "echo-fp32")
+    gateway.deploy(echo(Datatype.INT64))
+    bound(gateway, of_deployment(Measure.ROWS, 10, each=False))
+    own = await infer(gateway, 4)
+    assert own.headers["ratelimit"].startswith('"deployment-rows-minute";r=6;')
+    theirs = await infer(gateway, 5, key="other")
+    # What others use of it is not told to who is not its publisher.
+    assert (theirs.status, "ratelimit" in theirs.headers) == (200, False)
+    refused = await infer(gateway, 2, key="other")
+    assert (refused.status, "retry-after" in refused.headers) == (429, True)
+    assert refused.json() == {"error": "this deployment is as busy as its publisher lets it be"}
+    told = (await infer(gateway, 2)).json()["error"]
+    assert "all callers of this deployment may use 10 rows a minute" in told
+    assert use(gateway) == Use(9)
+    # It is this deployment's alone.
+    tensor = {"name": "x", "shape": [50, 1], "datatype": "INT64", "data": [1] * 50}
+    path = "/v2/models/echo-int64/infer"
+    assert (await call(gateway.front, "POST", path, {"inputs": [tensor]}, key="k")).status == 200
+
+
+async def test_a_publisher_limits_each_caller_of_a_deployment(gateway: Gateway) -> None:
+    gateway.key("other", tenant=OTHER_TENANT)
+    gateway.key("second", tenant=OTHER_TENANT)
+    gateway.subscribe(OTHER_TENANT, "echo-fp32")
+    bound(gateway, of_deployment(Measure.REQUESTS, 2, each=True))
+    keys = ("other", "second", "other", "k", "k", "k")
+    answers = [await infer(gateway, key=key) for key in keys]
+    assert [answer.status for answer in answers] == [200, 200, 429, 200, 200, 429]
+    assert answers[0].headers["ratelimit"].startswith('"caller-requests-minute";r=1;')
+    assert answers[2].json() == {
+        "error": "each caller of this deployment may use 2 requests a minute"
+    }
+    assert gateway.service.use(gateway.quotas[0].id) is None
+
+
+async def test_what_a_deployments_limit_refuses_is_given_back_to_the_key(gateway: Gateway) -> None:
+    bound(
+        gateway,
+        of_deployment(Measure.ROWS, 5, each=False),
+        quota(Measure.ROWS, Period.DAY, 100),
+        quota(Measure.ROWS, Period.MINUTE, 100),
+        quota(Measure.CONCURRENCY, Period.MOMENT, 1),
+    )
+    assert [(await infer(gateway, rows)).status for rows in (3, 3, 2)] == [200, 429, 200]
+    assert [use(gateway, at) for at in (1, 2, 3)] == [Use(5, 0), Use(5), Use(0, 0)]
 
 
 async def test_money_is_counted_at_the_rates_of_the_moment(gateway: Gateway) -> None:
