@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 BEFORE = "uq_quotas_tenant_id_key_id_measure_period_imposed"
 AFTER = "uq_quotas_place"
