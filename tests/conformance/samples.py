@@ -124,7 +124,7 @@ def a_dataset(content: str = "a,b") -> NewDatasetVersion:
     )
 
 
-def a_job(tenant_id: str = OURS, max_attempts: int = 3) -> Job:
+def a_job(tenant_id: str = OURS, max_attempts: int = 3, priority: int = 0) -> Job:
     return Job(
         id=ids.new_id(ids.JOB),
         tenant_id=tenant_id,
@@ -132,6 +132,7 @@ def a_job(tenant_id: str = OURS, max_attempts: int = 3) -> Job:
         spec={"model": "churn", "folds": 5, "parameters": {"C": 0.5}},
         created_at=START,
         max_attempts=max_attempts,
+        priority=priority,
     )
 
 

@@ -25,7 +25,8 @@ from modelyard.billing.usage import Side
 from modelyard.core import ids
 from modelyard.core.clock import ManualClock
 from modelyard.core.errors import Conflict
-from modelyard.core.jobs import JobState
+from modelyard.core.jobs import JobFailure, JobState
+from modelyard.core.tasks import TIMED_OUT
 from modelyard.tenancy.tenant import DEFAULT, Tenant
 from tests.conformance.samples import OURS, START, THEIRS, a_dataset, a_job, a_price, an_event
 from tests.conformance.stores import AnyStore, interrupted
@@ -92,30 +93,33 @@ def test_training_and_storage_are_metered_once(database: SqlStore, clock: Manual
         Rate.flat(Unit.TRAINING_SECOND, Decimal("0.01")),
         Rate.flat(Unit.GB_HOUR, Decimal("1000000")),
     )
-    done, failed = a_job(), a_job()
+    done, failed, over = a_job(), a_job(), a_job()
+    late = JobFailure(TIMED_OUT, "the task took longer than its limit of 90 s")
+    over = replace(over, spec={**over.spec, "trials": 5, "workers": 2})
     with database.begin() as tx:
         tx.prices("tnt_operator").add(Price(ids.new_id(ids.PRICE), "", "USD", rates, START))
         tx.datasets(OURS).add_version("numbers", a_dataset("a,b,c"), START)
-        for job in (done, failed):
+        for job in (done, failed, over):
             tx.jobs(OURS).add(job)
-    for state in (JobState.SUCCEEDED, JobState.FAILED):
+    ends = ((JobState.SUCCEEDED, None), (JobState.FAILED, None), (JobState.FAILED, late))
+    for state, failure in ends:
         with database.begin() as tx:
             claimed = tx.queue().claim("wrk_1", clock.now())
             assert claimed is not None
         clock.advance(90)
         with database.begin() as tx:
-            tx.queue().finish(claimed.id, claimed.fence, clock.now(), state)
+            tx.queue().finish(claimed.id, claimed.fence, clock.now(), state, failure=failure)
     meter = Meter(database, clock)
-    # One job, and the storage of one tenant.
-    assert (meter.measure(), meter.measure()) == (2, 0)
+    # Two jobs, one of which went past its own limit, and the storage of one tenant.
+    assert (meter.measure(), meter.measure()) == (3, 0)
     assert Meter(database, clock).measure() == 0
     clock.advance(3600)
     assert meter.measure() == 1
     clock.advance(40 * DAY)
     invoice = InvoicingService(database, clock, "USD", DEFAULT).draft(OURS)
     charged = {line.charge.unit: line.charge for line in invoice.document.lines}
-    assert charged[Unit.TRAINING_SECOND].quantity == 90 * 10**6
-    assert charged[Unit.TRAINING_SECOND].amount == Decimal("0.90")
+    assert charged[Unit.TRAINING_SECOND].quantity == (90 + 2 * 90) * 10**6
+    assert charged[Unit.TRAINING_SECOND].amount == Decimal("2.70")
     # Five bytes for two hours, at a million for 10^9 of them.
     assert charged[Unit.GB_HOUR].quantity == 10
     assert charged[Unit.GB_HOUR].amount == Decimal("0.01")

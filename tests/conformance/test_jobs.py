@@ -57,6 +57,48 @@ def test_the_oldest_job_is_claimed_first(store: AnyStore, clock: ManualClock) ->
         assert tx.jobs(OURS).get(first.id) == claimed
 
 
+def test_of_a_tenants_jobs_the_highest_priority_comes_first(
+    store: AnyStore, clock: ManualClock
+) -> None:
+    late = submit(store, priority=-1)
+    plain = [submit(store) for _ in range(2)]
+    urgent = [submit(store, priority=7) for _ in range(2)]
+    claimed = [claim(store, clock).id for _ in range(5)]
+    assert claimed == [job.id for job in (*urgent, *plain, late)]
+
+
+def test_tenants_take_turns(store: AnyStore, clock: ManualClock) -> None:
+    """Neither a flood nor a high priority of one keeps the other waiting."""
+    flood = [submit(store, priority=100) for _ in range(6)]
+    theirs = [submit(store, tenant_id=THEIRS) for _ in range(2)]
+    turns = []
+    for _ in range(8):
+        job = claim(store, clock)
+        turns.append(job.id)
+        clock.advance(1)
+        with store.begin() as tx:
+            tx.queue().finish(job.id, job.fence, clock.now(), JobState.SUCCEEDED)
+    assert turns[:4] == [flood[0].id, theirs[0].id, flood[1].id, theirs[1].id]
+    assert turns[4:] == [job.id for job in flood[2:]]
+
+
+def test_who_has_fewer_jobs_running_comes_first(store: AnyStore, clock: ManualClock) -> None:
+    ours, running = [submit(store) for _ in range(3)], []
+    for _ in range(2):
+        running.append(claim(store, clock))
+        clock.advance(1)
+    theirs = [submit(store, tenant_id=THEIRS) for _ in range(2)]
+    first = claim(store, clock)
+    # They have one running, we two: although they were served last, it is their turn again.
+    clock.advance(1)
+    second = claim(store, clock)
+    assert [first.id, second.id] == [job.id for job in theirs]
+    with store.begin() as tx:
+        for job in running:
+            tx.queue().finish(job.id, job.fence, clock.now(), JobState.SUCCEEDED)
+    assert claim(store, clock).id == ours[2].id
+
+
 def test_a_job_is_claimed_by_one_of_many(store: AnyStore, clock: ManualClock) -> None:
     submitted = {submit(store).id for _ in range(6)}
     together = threading.Barrier(8)

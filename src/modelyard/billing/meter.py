@@ -23,8 +23,8 @@ class PlatformLedger(Protocol):
     """
 
     def add_training(self, since: datetime) -> int:
-        """Add the time of each training job that ended since then: of its last attempt, where it
-        succeeded or was cancelled as it ran. Returns how many were new.
+        """Add what is charged for each training job that ended since then
+        (`core.metering.charged_training`). Returns how many were new.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from modelyard.serving.service import InferenceService
     from modelyard.serving.tracing import Tracer
     from modelyard.serving.upstream.ports import HttpCalls
+    from modelyard.training.jobs import JobBounds
 
 
 def make_management(
@@ -82,7 +84,7 @@ def make_management(
             datasets=DatasetService(
                 store=store, blobs=blobs, runner=runner, scratch=scratch, clock=clock
             ),
-            jobs=JobService(store, clock),
+            jobs=JobService(store, clock, _bounds(settings)),
             imports=ImportService(
                 store=store,
                 blobs=blobs,
@@ -100,6 +102,16 @@ def make_management(
         )
     )
     return app if tracer is None else TracedApp(app, tracer)
+
+
+def _bounds(settings: Settings) -> JobBounds:
+    from modelyard.training.jobs import JobBounds
+
+    return JobBounds(
+        workers=settings.trial_workers or os.cpu_count() or 1,
+        seconds=settings.job_seconds or None,
+        memory_bytes=settings.task_memory_bytes,
+    )
 
 
 def _zone_of(store: SqlStore, tenant_id: str) -> str:

@@ -28,10 +28,12 @@ def run(settings: Settings) -> int:
     stop = StopFlag()
     stop.on([signal.SIGTERM])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    registry, seconds = RegistryService(store, clock), settings.job_seconds or None
+    handler = TrainHandler(store, blobs, registry, clock, seconds)
     worker = Worker(
         store=store,
         runner=task_runner(settings, None),
-        handlers={TRAIN: TrainHandler(store, blobs, RegistryService(store, clock), clock)},
+        handlers={TRAIN: handler},
         scratch=ScratchRoot(home.scratch),
         clock=clock,
         worker_id=ids.new_id(ids.WORKER),

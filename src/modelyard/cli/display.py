@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
+
+from modelyard.cli.failure import CommandFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,3 +102,19 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} GiB"
+
+
+def parse_size(text: str) -> int:
+    """`2GiB`, `512 MiB` or a plain number as bytes.
+
+    Raises:
+        CommandFailed: it is none of these.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise CommandFailed(f"'{text}' is no size; write it as 2GiB, 512MiB or in bytes")
+    return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB)?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}

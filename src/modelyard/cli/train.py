@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from modelyard.cli.card import card_of, leaderboard
-from modelyard.cli.display import Json, print_json, table, terminal, text
+from modelyard.cli.display import Json, parse_size, print_json, table, terminal, text
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.jobs import line_of, require_success
 from modelyard_client import Client
@@ -46,9 +46,13 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     tune_seconds: float | None = None,
     time_column: str | None = None,
     group_column: str | None = None,
+    workers: int | None = None,
     seed: int | None = None,
     alias: str | None = None,
     gate: _Many = None,
+    priority: int | None = None,
+    max_seconds: float | None = None,
+    max_memory: str | None = None,
     wait: bool = False,
     json: Json = False,
 ) -> None:
@@ -73,10 +77,14 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         tune_seconds: Begin no trial after so many seconds of tuning.
         time_column: Hold out the latest rows by this column, and fold by it.
         group_column: Hold out whole groups of rows by this column, and fold by it.
+        workers: Run so many trials at once, each in a process of its own.
         seed: Of everything that is random.
         alias: Point this alias, such as champion, at the new version.
         gate: What the version must reach before the alias moves, as "accuracy >= 0.9" or
             "not worse than @champion"; may be given again.
+        priority: From -100 to 100; of your queued jobs the higher ones come first.
+        max_seconds: Stop the job if an attempt takes longer.
+        max_memory: Stop the job if it uses more, such as 2GiB.
         wait: Follow the job to its end, and show how well the version does.
     """
     with Client() as client:
@@ -98,9 +106,13 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             tune_seconds=tune_seconds,
             time_column=time_column,
             group_column=group_column,
+            workers=workers,
             seed=seed,
             alias=alias,
             gates=gate,
+            priority=priority,
+            max_seconds=max_seconds,
+            max_memory_bytes=None if max_memory is None else parse_size(max_memory),
         )
         if json:
             _print_document(client, job, wait=wait)

@@ -22,6 +22,7 @@ from modelyard.core.tasks import Progress
 LEASE: Final = timedelta(seconds=15)
 HEARTBEAT: Final = timedelta(seconds=3)
 MAX_ATTEMPTS: Final = 3
+MAX_PRIORITY: Final = 100
 
 
 class JobState(StrEnum):
@@ -58,6 +59,7 @@ class Job(msgspec.Struct, frozen=True):
     state: JobState = JobState.QUEUED
     attempt: int = 0
     max_attempts: int = MAX_ATTEMPTS
+    priority: int = 0
     fence: int = 0
     worker_id: str | None = None
     lease_until: datetime | None = None
@@ -68,6 +70,18 @@ class Job(msgspec.Struct, frozen=True):
     failure: JobFailure | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    def time_left(self, fraction: float | None, at: datetime) -> float | None:
+        """The seconds left if it goes on as it went until `at`; None where that is not known."""
+        if fraction is None or fraction <= 0 or self.started_at is None:
+            return None
+        # An event of an attempt before this one began.
+        spent = (at - self.started_at).total_seconds()
+        return None if spent < 0 else round(spent * max(0.0, 1 - fraction) / fraction, 1)
+
+    def seconds_left(self, now: datetime) -> float | None:
+        """The seconds left, while it runs and where that is known."""
+        return self.time_left(self.fraction, now) if self.state is JobState.RUNNING else None
 
     def check_fence(self, fence: int) -> None:
         """Raises LostLease unless the holder of `fence` is the one who runs this job now."""
@@ -171,7 +185,12 @@ class JobQueue(Protocol):
     """The queue as workers see it, across tenants."""
 
     def claim(self, worker_id: str, now: datetime) -> Job | None:
-        """Take the oldest queued job: attempt and fence go up by one, the lease starts."""
+        """Take the next queued job: attempt and fence go up by one, the lease starts.
+
+        Tenants take turns: first comes the one with the fewest jobs running, of several the one
+        that was served longest ago. Among its own jobs the highest priority comes first, of equals
+        the oldest.
+        """
         ...
 
     def heartbeat(self, job_id: str, fence: int, now: datetime) -> bool:

@@ -7,7 +7,10 @@ from typing import Final
 
 import msgspec
 
+from modelyard.core.clock import microseconds
 from modelyard.core.events import GONE, PredictionMade
+from modelyard.core.jobs import Job, JobState
+from modelyard.core.tasks import OVER_LIMIT, TIMED_OUT
 
 
 class Charged(Enum):
@@ -35,6 +38,25 @@ def charged(status: int) -> Charged:
         return Charged.ALL
     broken_off = status == GONE or status >= BROKEN_OFF_FROM
     return Charged.PRODUCED if broken_off else Charged.NOTHING
+
+
+_OWN_LIMITS: Final = frozenset({OVER_LIMIT, TIMED_OUT})
+
+
+def charged_training(job: Job) -> int:
+    """The microseconds that are charged for a training job that has ended.
+
+    They are those of its last attempt, for each process that it runs trials in. A job that was
+    cancelled as it ran is charged for, and one that went past its own limits of time or memory;
+    another that failed is not, nor is an attempt that the server lost.
+    """
+    if job.started_at is None or job.finished_at is None:
+        return 0
+    past_limits = job.failure is not None and job.failure.code in _OWN_LIMITS
+    if job.state not in (JobState.SUCCEEDED, JobState.CANCELLED) and not past_limits:
+        return 0
+    at_once = job.spec.get("workers", 1) if job.spec.get("trials") else 1
+    return max(0, microseconds(job.finished_at) - microseconds(job.started_at)) * int(at_once)
 
 
 class Quantities(msgspec.Struct, frozen=True):

@@ -128,6 +128,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_upload_bytes: Annotated[int, _doc("Largest file that can be uploaded.", ge=1024)] = (
         1024 * _MIB
     )
+    job_seconds: Annotated[
+        int,
+        _doc("Longest that one attempt of a job may take; 0 is no limit.", ge=0, le=10_000_000),
+    ] = 0
+    trial_workers: Annotated[
+        int,
+        _doc(
+            "Trials that one tuning job may run at once, each in a process; 0 is one per core.",
+            ge=0,
+            le=64,
+        ),
+    ] = 0
     task_memory_bytes: Annotated[
         int,
         _doc("Address space of a training, inspection or import process.", ge=512 * _MIB),

@@ -59,6 +59,18 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     crashed: bool = False
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one task may use, within what the server allows any task; None is as much as that.
+
+    `seconds` is time that passes; `processes` run at once, the task's own among them, and
+    `memory_bytes` is what all of them really use.
+    """
+
+    memory_bytes: int | None = None
+    seconds: float | None = None
+    processes: int | None = None
+
+
 class RunningTask(Protocol):
     """A child process at work."""
 
@@ -78,6 +90,6 @@ class RunningTask(Protocol):
 class TaskRunner(Protocol):
     """Starts tasks by name in processes of their own."""
 
-    def start(self, task: str, scratch: Path) -> RunningTask:
+    def start(self, task: str, scratch: Path, limits: Limits = Limits()) -> RunningTask:  # noqa: B008
         """Start `task` on the folder, which already holds its spec and inputs."""
         ...

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelyard.core.jobs import Job
+from modelyard.core.tasks import Limits
 from modelyard.training.attempt import Completion
 
 
@@ -17,8 +18,8 @@ class JobHandler(Protocol):
         """The name of the task that does the work."""
         ...
 
-    def prepare(self, job: Job, scratch: Path) -> None:
-        """Put the task's spec and inputs into the folder.
+    def prepare(self, job: Job, scratch: Path) -> Limits:
+        """Put the task's spec and inputs into the folder; return what the task may use.
 
         Raises:
             ModelyardError: the job cannot be done; it fails with this.

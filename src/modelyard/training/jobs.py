@@ -11,7 +11,7 @@ from msgspec import Meta
 from modelyard.core import ids
 from modelyard.core.clock import Clock
 from modelyard.core.errors import Invalid
-from modelyard.core.jobs import MAX_ATTEMPTS, Job, JobEvent
+from modelyard.core.jobs import MAX_ATTEMPTS, MAX_PRIORITY, Job, JobEvent
 from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
@@ -27,6 +27,8 @@ from modelyard.training.trainers.catalogue import candidates
 
 TRAIN: Final = "train"
 MAX_EVENTS: Final = 1000
+LEAST_MEMORY: Final = 512 << 20
+"""Less does not hold the libraries."""
 RESUMED_ATTEMPTS: Final = 10
 """Of a tuning, which goes on where the attempt before was killed, and may run for days."""
 
@@ -34,7 +36,8 @@ RESUMED_ATTEMPTS: Final = 10
 class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a training job is to make, and from what: the part of its spec that is no task's.
 
-    The alias moves only if the version passes all `gates`.
+    The alias moves only if the version passes all `gates`. `max_seconds` and `max_memory_bytes`
+    bound each attempt. Of a tenant's queued jobs those with the higher `priority` come first.
     """
 
     model: str
@@ -42,14 +45,45 @@ class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     dataset_version: Annotated[int, Meta(ge=1, le=999_999_999)] | None = None
     alias: str | None = None
     gates: Annotated[tuple[str, ...], Meta(max_length=MAX_GATES)] = ()
+    max_seconds: Annotated[float, Meta(gt=0, le=10_000_000)] | None = None
+    max_memory_bytes: Annotated[int, Meta(ge=LEAST_MEMORY, le=1 << 50)] | None = None
+    priority: Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
+
+
+class JobBounds(msgspec.Struct, frozen=True):
+    """What the server allows any job; None is no bound."""
+
+    workers: int = 1
+    seconds: float | None = None
+    memory_bytes: int | None = None
+
+    def check(self, order: TrainOrder, task: TrainSpec) -> None:
+        """Raises Invalid when the job asks for more; the message names field and setting."""
+        asked = (
+            ("workers", task.workers, self.workers, "trial_workers"),
+            ("max_seconds", order.max_seconds, self.seconds, "job_seconds"),
+            ("max_memory_bytes", order.max_memory_bytes, self.memory_bytes, "task_memory_bytes"),
+        )
+        for name, value, most, setting in asked:
+            if value is not None and most is not None and value > most:
+                raise Invalid(
+                    f"spec.{name} is {value}; this server allows at most {most} "
+                    f"(setting '{setting}')"
+                )
 
 
 class JobService:
     """Submits, shows and cancels jobs."""
 
-    def __init__(self, store: Store[TrainingTransaction], clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store[TrainingTransaction],
+        clock: Clock,
+        bounds: JobBounds = JobBounds(),  # noqa: B008 - frozen
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._bounds = bounds
         self._checks: Mapping[str, _Check] = {TRAIN: _check_train}
 
     def submit(self, tenant_id: str, kind: str, spec: Mapping[str, Any]) -> Job:
@@ -64,13 +98,14 @@ class JobService:
             known = ", ".join(f"'{name}'" for name in sorted(self._checks))
             raise Invalid(f"job kind {kind[:40]!r} is unknown; there is {known}")
         with self._store.begin() as tx:
-            checked = check(tx, tenant_id, spec)
+            checked = check(tx, tenant_id, spec, self._bounds)
             job = Job(
                 id=ids.new_id(ids.JOB),
                 tenant_id=tenant_id,
                 kind=kind,
                 spec=checked,
                 created_at=self._clock.now(),
+                priority=checked.get("priority", 0),
                 max_attempts=RESUMED_ATTEMPTS if checked.get("trials") else MAX_ATTEMPTS,
             )
             tx.jobs(tenant_id).add(job)
@@ -112,7 +147,7 @@ class JobService:
             return jobs.events(job_id, after, limit)
 
 
-_Check = Callable[[TrainingTransaction, str, Mapping[str, Any]], dict[str, Any]]
+_Check = Callable[[TrainingTransaction, str, Mapping[str, Any], JobBounds], dict[str, Any]]
 
 
 def read_train_spec(spec: Mapping[str, Any]) -> tuple[TrainOrder, TrainSpec]:
@@ -133,9 +168,10 @@ def read_train_spec(spec: Mapping[str, Any]) -> tuple[TrainOrder, TrainSpec]:
 
 
 def _check_train(
-    tx: TrainingTransaction, tenant_id: str, spec: Mapping[str, Any]
+    tx: TrainingTransaction, tenant_id: str, spec: Mapping[str, Any], bounds: JobBounds
 ) -> dict[str, Any]:
     order, task = read_train_spec(spec)
+    bounds.check(order, task)
     check_name("model", order.model)
     check_name("dataset", order.dataset)
     if order.alias is not None:

@@ -16,6 +16,7 @@ from modelyard.registry.artifact import Format
 
 AUTO: Final = "auto"
 MAX_PARAMETERS: Final = 32
+MAX_WORKERS: Final = 64
 
 Spec = TypeVar("Spec")
 _File = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
@@ -77,7 +78,7 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `task`, `metric` and `include` (the features) are chosen from the data where they are None.
     Clustering and anomaly detection have no target. `tokens` is how texts are split. With
     `trials` the algorithm's parameters are tuned in so many trials, or in as many as begin within
-    `tune_seconds`.
+    `tune_seconds`; `workers` of them run at once, each in a process of its own.
 
     Held out are rows at random, by class where there are classes; with a `time_column` the latest
     ones; with a `group_column` whole groups, so that none is on both sides.
@@ -99,6 +100,7 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tune_seconds: Annotated[float, Meta(gt=0, le=1_000_000)] | None = None
     time_column: _ColumnName | None = None
     group_column: _ColumnName | None = None
+    workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 1
 
 
 def read_spec(scratch: Path, kind: type[Spec]) -> Spec:

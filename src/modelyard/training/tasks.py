@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,16 @@ def train(scratch: Path, report: Report) -> None:
 
     from modelyard.training.training import train as train_on
     from modelyard.training.trial import read_trials
+    from modelyard.training.trial_processes import TrialProcesses
 
     spec = read_spec(scratch, TrainSpec)
-    table = pl.read_parquet(scratch / spec.table)
-    trained = train_on(table, spec, scratch, report, read_trials(scratch))
+    with ExitStack() as stack:
+        processes = None
+        if spec.trials and spec.workers > 1:
+            # First of all, so that they get ready while this process does.
+            processes = stack.enter_context(TrialProcesses(spec.workers, scratch))
+        table = pl.read_parquet(scratch / spec.table)
+        trained = train_on(table, spec, scratch, report, read_trials(scratch), processes)
     _write(scratch, trained)
 
 

@@ -13,7 +13,7 @@ from modelyard.core.clock import Clock
 from modelyard.core.errors import NotFound
 from modelyard.core.jobs import Job
 from modelyard.core.ports import Blobs, Store
-from modelyard.core.tasks import SPEC_FILE
+from modelyard.core.tasks import SPEC_FILE, Limits
 from modelyard.registry.artifact import Artifact
 from modelyard.registry.card import Card
 from modelyard.registry.gate import Gate
@@ -25,6 +25,7 @@ from modelyard.training.dataset import DatasetVersion
 from modelyard.training.jobs import TrainOrder, read_train_spec
 from modelyard.training.outcomes import left_file, read_result
 from modelyard.training.ports import TrainingTransaction
+from modelyard.training.spec import TrainSpec
 from modelyard.training.trained import Trained
 from modelyard.training.trial import past_trials, write_trials
 
@@ -43,19 +44,25 @@ class TrainHandler:
         blobs: Blobs,
         registry: RegistryService,
         clock: Clock,
+        seconds: float | None = None,
     ) -> None:
+        """`seconds` is the longest that an attempt may take whose job does not say."""
         self._store = store
         self._blobs = blobs
         self._registry = registry
         self._clock = clock
+        self._most_seconds = seconds
 
-    def prepare(self, job: Job, scratch: Path) -> None:
+    def prepare(self, job: Job, scratch: Path) -> Limits:
         """Raises Invalid or NotFound when the job's spec does not fit what is there (any more)."""
         order, spec = read_train_spec(job.spec)
         self._blobs.fetch(self._dataset(job, order).table, scratch / spec.table)
         (scratch / SPEC_FILE).write_bytes(msgspec.json.encode(spec))
         if spec.trials and job.attempt > 1:
             write_trials(past_trials(self._story(job)), scratch)
+        return Limits(
+            order.max_memory_bytes, order.max_seconds or self._most_seconds, _processes(spec)
+        )
 
     def _story(self, job: Job) -> Iterator[Mapping[str, Any]]:
         """The data of what earlier attempts have told: the trials of a tuning are among it."""
@@ -110,6 +117,11 @@ class TrainHandler:
             "metrics": version.card.metrics,
             "objections": objections,
         }
+
+
+def _processes(spec: TrainSpec) -> int | None:
+    """How many a training is at once: one for each trial under way, beside its own."""
+    return spec.workers + 1 if spec.trials and spec.workers > 1 else None
 
 
 def _objections(models: ModelRepository, order: TrainOrder, card: Card) -> list[str]:

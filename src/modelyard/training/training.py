@@ -9,29 +9,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from modelyard.core.errors import Invalid
 from modelyard.core.tasks import Progress, Report
 from modelyard.registry.artifact import Format
-from modelyard.registry.card import Card
+from modelyard.registry.card import Card, Tuning
 from modelyard.registry.parity import Parity
 from modelyard.training.conversion.pipeline import Converted, convert, signature_of
-from modelyard.training.evaluator import check_metric, choose_metric, evaluate
+from modelyard.training.evaluator import evaluate
 from modelyard.training.fitting import Fitted, fit
-from modelyard.training.inspection import describe
+from modelyard.training.groundwork import Groundwork, lay
 from modelyard.training.parity import compare as compare_forms
-from modelyard.training.preprocessing import features_of, target_of
-from modelyard.training.problem import MIN_ROWS, Problem, define
+from modelyard.training.problem import Problem
 from modelyard.training.progress import portion
-from modelyard.training.rows import Rows
+from modelyard.training.search import Search, Searcher
 from modelyard.training.selection import Comparison, Rules, compare
-from modelyard.training.spec import AUTO, TaskKind, TrainSpec
-from modelyard.training.split import Held, divisible, division_of, hold_out, with_keys
+from modelyard.training.spec import AUTO, TrainSpec
+from modelyard.training.split import Held
 from modelyard.training.suspicion import suspicions
 from modelyard.training.trained import Produced, Trained
 from modelyard.training.trainers.algorithm import Algorithm
-from modelyard.training.trainers.catalogue import ALGORITHMS, candidates, check_algorithm
+from modelyard.training.trainers.catalogue import ALGORITHMS
 from modelyard.training.trial import Trial
-from modelyard.training.tuning import Search, tune
+from modelyard.training.trial_processes import TrialProcesses
+from modelyard.training.tuning import Alone, Budget, tune
 from modelyard.training.watch import CHECKPOINT_FILE, Watch
 
 if TYPE_CHECKING:
@@ -62,48 +61,40 @@ def train(
     folder: Path,
     report: Report,
     past: tuple[Trial, ...] = (),
+    processes: TrialProcesses | None = None,
 ) -> Trained:
     """Train on a canonical table (see `table.py`) and write the model's files to `folder`.
 
-    `past` trials of a tuning that was interrupted are not run again.
+    `past` trials of a tuning that was interrupted are not run again; `processes` run the others,
+    or else this process does.
 
     Raises:
         Invalid: the specification does not fit the table; the message says what would.
     """
-    check_algorithm(spec.algorithm)
-    columns = describe(table)
-    problem = define(columns, table.height, spec)
-    division = division_of(spec, columns)
+    ground = lay(table, spec)
+    problem, inside, rules = ground.problem, ground.held.inside, ground.rules
     report(Progress(problem.notes[0], 0.0))
-    algorithms = candidates(spec.algorithm, problem.task)
-    check_metric(spec.metric, problem.task)
-    parameters = _parameters(algorithms, spec)
-    table, undivided = divisible(table, division)
-    table, dropped = _usable(table, problem)
-    rows = Rows(features_of(table, problem), target_of(table, problem))
-    held = hold_out(with_keys(rows, table, division), problem.task, division)
-    inside, outside = held.inside, held.outside
-    rules = Rules(choose_metric(spec.metric, problem.task, inside.target), spec.folds, spec.seed)
-    comparison = Comparison()
-    algorithm = algorithms[0]
+    comparison, algorithm = Comparison(), ground.algorithms[0]
     if spec.algorithm == AUTO:
         share = _COMPARED / 3 if spec.trials else _COMPARED
-        comparison = compare(algorithms, problem, inside, rules, portion(report, 0.0, share))
+        line = portion(report, 0.0, share)
+        comparison = compare(ground.algorithms, problem, inside, rules, line)
         algorithm = ALGORITHMS[comparison.best]
-    tuning = None
+    parameters, tuning = ground.parameters, None
     if spec.trials:
-        search = Search(algorithm, problem, rules, parameters, spec.trials, spec.tune_seconds, past)
-        tuning = tune(search, inside, portion(report, _COMPARED / 3, _COMPARED * 2 / 3))
+        line = portion(report, _COMPARED / 3, _COMPARED * 2 / 3)
+        tuning = _tuned(algorithm, ground, spec, past, processes, line)
         parameters = tuning.parameters
     report(Progress(f"training {algorithm.name} on {len(inside)} rows", _COMPARED))
     watch = Watch(portion(report, _COMPARED, _FITTED - _COMPARED), folder / CHECKPOINT_FILE)
     fitted = fit(algorithm, problem, inside, spec.seed, parameters, watch)
     report(Progress("evaluating on the held-out rows", _FITTED))
-    notes = (*problem.warnings, *undivided, *dropped, *suspicions(table, problem))
-    card = _card(fitted, problem, held, rules, comparison, (*notes, *comparison.warnings))
+    doubts = suspicions(ground.table, problem)
+    notes = (*problem.warnings, *ground.notes, *doubts, *comparison.warnings)
+    card = _card(fitted, problem, ground.held, rules, comparison, notes)
     card = msgspec.structs.replace(card, tuning=tuning)
     report(Progress("converting to ONNX and comparing on the held-out rows", _EVALUATED))
-    converted, parity = _convert(fitted.pipeline, problem, outside.features)
+    converted, parity = _convert(fitted.pipeline, problem, ground.held.outside.features)
     return Trained(
         signature=signature_of(fitted.pipeline, problem),
         card=card,
@@ -113,6 +104,23 @@ def train(
         parameters=_plain(fitted.pipeline.named_steps["model"].get_params()),
         libraries=libraries(),
     )
+
+
+def _tuned(
+    algorithm: Algorithm,
+    ground: Groundwork,
+    spec: TrainSpec,
+    past: tuple[Trial, ...],
+    processes: TrialProcesses | None,
+    report: Report,
+) -> Tuning:
+    search = Search(algorithm, ground.problem, ground.rules, ground.parameters)
+    searcher = Searcher(search, ground.held.inside)
+    budget = Budget(ground.rules.metric, spec.trials, spec.tune_seconds, past)
+    if processes is None:
+        return tune(budget, searcher, Alone(searcher), report)
+    processes.algorithm = algorithm.name
+    return tune(budget, searcher, processes, report)
 
 
 def _card(
@@ -138,39 +146,6 @@ def _card(
         leaderboard=comparison.leaderboard,
         warnings=(*notes, *fitted.warnings),
     )
-
-
-def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str, Any]:
-    if spec.algorithm == AUTO:
-        if spec.parameters:
-            raise Invalid(
-                "parameters belong to one algorithm: name it, or leave them out with 'auto'"
-            )
-        return {}
-    return algorithms[0].check(spec.parameters)
-
-
-def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """The rows whose target is a finite number or a class of at least two rows."""
-    import polars as pl
-
-    if not problem.task.supervised:
-        return table, ()
-    table = table.drop_nulls(problem.target)
-    target = pl.col(problem.target)
-    if problem.task is TaskKind.REGRESSION:
-        kept = table.filter(target.cast(pl.Float64).is_finite())
-        what = "an infinite target"
-    else:
-        kept = table.filter(pl.len().over(target) >= 2)
-        what = "a class that no other row has"
-    left_out = table.height - kept.height
-    if kept.height < MIN_ROWS or kept.get_column(problem.target).n_unique() < 2:
-        raise Invalid(
-            f"target '{problem.target}': {left_out} of {table.height} rows have {what}, "
-            "and too few are left to learn from"
-        )
-    return kept, (f"{left_out} rows with {what} were left out",) if left_out else ()
 
 
 def _convert(

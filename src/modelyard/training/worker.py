@@ -12,7 +12,7 @@ from modelyard.core.errors import LostLease, ModelyardError, Unavailable
 from modelyard.core.jobs import Job, JobFailure
 from modelyard.core.ports import Store
 from modelyard.core.stopping import Stop
-from modelyard.core.tasks import CRASHED, Outcome, TaskRunner
+from modelyard.core.tasks import CRASHED, TIMED_OUT, Outcome, RunningTask, TaskRunner
 from modelyard.training.attempt import Attempt, Pace
 from modelyard.training.handlers import JobHandler
 from modelyard.training.ports import TrainingTransaction
@@ -104,11 +104,12 @@ class Worker:
             attempt.fail(JobFailure("unsupported", message), stop)
             return
         try:
-            handler.prepare(job, scratch)
-            outcome = self._follow(handler.task, attempt, scratch, stop)
+            limits = handler.prepare(job, scratch)
+            running = self._runner.start(handler.task, scratch, limits)
+            outcome = self._follow(running, attempt, stop)
             if outcome.ok:
                 attempt.succeed(handler.complete(job, scratch), stop)
-            elif outcome.crashed:
+            elif outcome.crashed and outcome.code != TIMED_OUT:
                 attempt.crash(JobFailure(outcome.code, outcome.message), stop)
             else:
                 attempt.fail(JobFailure(outcome.code, outcome.message), stop)
@@ -129,8 +130,7 @@ class Worker:
             message = "the worker could not carry the job through; its log says why"
             attempt.crash(JobFailure(CRASHED, message), stop)
 
-    def _follow(self, task: str, attempt: Attempt, scratch: Path, stop: Stop) -> Outcome:
-        running = self._runner.start(task, scratch)
+    def _follow(self, running: RunningTask, attempt: Attempt, stop: Stop) -> Outcome:
         try:
             while (outcome := running.outcome()) is None:
                 attempt.tell(running.progress(TICK))

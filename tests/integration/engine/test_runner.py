@@ -13,7 +13,7 @@ from modelyard.adapters.engine.log import MAX_BYTES
 from modelyard.adapters.engine.runner import ProcessTask, ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
-from modelyard.core.tasks import Outcome, Progress
+from modelyard.core.tasks import Limits, Outcome, Progress
 
 SCRIPT = str(Path(__file__).with_name("misbehaving.py"))
 MEMORY = 1 << 30
@@ -134,6 +134,26 @@ def test_time_is_bounded_even_if_sigterm_is_ignored(sandbox: Sandbox, tmp_path: 
     assert "3 s" in outcome.message
     assert time.monotonic() - started < 15
     assert gone(int(told[0].message))
+
+
+def test_a_tasks_own_limits_hold_within_the_servers(
+    runner: ProcessTaskRunner, tmp_path: Path
+) -> None:
+    running = runner.start("stay", tmp_path, Limits(seconds=0.5))
+    while (outcome := running.outcome()) is None:
+        running.progress(0.1)
+    assert outcome.code == "timed_out"
+    assert "0.5 s" in outcome.message
+
+
+def test_a_tasks_own_memory_is_what_it_really_uses(
+    runner: ProcessTaskRunner, tmp_path: Path
+) -> None:
+    running = runner.start("stay", tmp_path, Limits(memory_bytes=1 << 20))
+    while (outcome := running.outcome()) is None:
+        running.progress(0.1)
+    assert (outcome.code, outcome.crashed) == ("over_limit", False)
+    assert "may use 1 MiB" in outcome.message
 
 
 def below(pid: int) -> list[int]:

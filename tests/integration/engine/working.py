@@ -19,7 +19,7 @@ from modelyard.adapters.store import SqlStore, make_engine, sqlite_url
 from modelyard.core.errors import Invalid
 from modelyard.core.jobs import Job
 from modelyard.core.stopping import StopFlag
-from modelyard.core.tasks import Progress, Report
+from modelyard.core.tasks import Limits, Progress, Report
 from modelyard.registry.card import Card
 from modelyard.registry.version import Lineage, NewVersion
 from modelyard.training.attempt import Completion, Pace
@@ -47,11 +47,12 @@ class MakesVersion:
 
     task = "word"
 
-    def prepare(self, job: Job, scratch: Path) -> None:
+    def prepare(self, job: Job, scratch: Path) -> Limits:
         if job.spec.get("refuse"):
             raise Invalid("this job is refused")
         (scratch / "seconds").write_text(str(job.spec.get("seconds", 0)))
         (scratch / "how").write_text(str(job.spec.get("how", "well")))
+        return Limits()
 
     def complete(self, job: Job, scratch: Path) -> Completion:
         word = (scratch / "word").read_text()

@@ -55,7 +55,7 @@ def test_the_migrations_make_the_schema(empty_url: URL) -> None:
 def test_a_difference_would_be_seen(empty_url: URL) -> None:
     store = open_store(empty_url)
     with store.engine.begin() as connection:
-        connection.execute(text("DROP INDEX ix_jobs_state_id"))
+        connection.execute(text("DROP INDEX ix_jobs_tenant_id_id"))
         connection.execute(text("ALTER TABLE jobs ADD COLUMN surprise TEXT"))
     assert len(differences(store)) == 2
     store.close()

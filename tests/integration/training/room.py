@@ -16,7 +16,7 @@ from modelyard.training.attempt import Pace
 from modelyard.training.datasets import DatasetService
 from modelyard.training.engines import TRY_ENGINE
 from modelyard.training.importing import ImportService
-from modelyard.training.jobs import TRAIN, JobService
+from modelyard.training.jobs import TRAIN, JobBounds, JobService
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.train_handler import TrainHandler
 from modelyard.training.worker import Worker
@@ -37,7 +37,7 @@ class Room:
         self.blobs: BlobStore = local_blobs(home / "blobs")
         self.scratch = ScratchRoot(home / "scratch")
         self.registry = RegistryService(self.store, self.clock)
-        self.jobs = JobService(self.store, self.clock)
+        self.jobs = JobService(self.store, self.clock, JobBounds(workers=2, seconds=3600))
         sandbox, target = Sandbox(capabilities or detect()), "modelyard.bootstrap"
         runner = ProcessTaskRunner(
             sandbox, target, MEMORY, seconds, deaf_servers=frozenset({TRY_ENGINE})

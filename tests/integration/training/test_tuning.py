@@ -12,9 +12,12 @@ import pytest
 
 from modelyard.core.errors import Invalid
 from modelyard.core.jobs import JobState
+from modelyard.core.tasks import SPEC_FILE
 from modelyard.registry.card import Tuning
 from modelyard.registry.model import Reference
-from modelyard.training.trial import past_trials, write_trials
+from modelyard.training.tasks import TABLE_FILE
+from modelyard.training.trial import Trial, past_trials, write_trials
+from modelyard.training.trial_processes import TrialProcesses
 from tests.integration.training.room import OURS, Room
 from tests.integration.training.tables import bundled, customers
 from tests.integration.training.test_train import Run
@@ -47,16 +50,62 @@ def test_it_finds_better_parameters_and_trains_with_them(whole: Run) -> None:
     assert [trial.trial for trial in told] == list(range(9))
 
 
-@pytest.mark.parametrize("after", [1, 4, 8])
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("two"), bundled("diabetes"), **SPEC, workers=2)
+
+
+@pytest.mark.parametrize(("workers", "after"), [(1, 1), (1, 4), (1, 8), (2, 5)])
 def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(
-    tmp_path: Path, whole: Run, after: int
+    tmp_path: Path, whole: Run, by_two: Run, workers: int, after: int
 ) -> None:
-    past = past_trials(line.data for line in whole.story)[:after]
+    undisturbed = whole if workers == 1 else by_two
+    past = past_trials(line.data for line in undisturbed.story)[:after]
     write_trials(past, tmp_path)
-    resumed = Run(tmp_path, bundled("diabetes"), **SPEC)
+    resumed = Run(tmp_path, bundled("diabetes"), **SPEC, workers=workers)
     ran = [line.data["trial"] for line in resumed.story if "trial" in line.data]
     assert ran == list(range(after, 9))
-    assert found(resumed) == found(whole)
+    assert found(resumed) == found(undisturbed)
+    assert trials_of(resumed) == trials_of(undisturbed)[after:]
+
+
+def trials_of(run: Run) -> list[Trial]:
+    """As told, but for the time they took."""
+    told = [msgspec.convert(line.data, Trial) for line in run.story if "trial" in line.data]
+    return [msgspec.structs.replace(trial, seconds=0) for trial in told]
+
+
+def test_two_processes_begin_like_one(whole: Run, by_two: Run) -> None:
+    """The first trials know of none before them, with one process or with two."""
+    first = [msgspec.structs.replace(trial, rungs={}) for trial in trials_of(whole)[:2]]
+    assert [msgspec.structs.replace(t, rungs={}) for t in trials_of(by_two)[:2]] == first
+    assert found(by_two).trials == 9
+    assert found(by_two).score > (found(by_two).first or 1) + 0.02
+    assert by_two.result.parity.agreed, by_two.result.parity.reason
+
+
+def test_a_process_that_dies_is_replaced(tmp_path: Path, by_two: Run) -> None:
+    bundled("diabetes").write_parquet(tmp_path / TABLE_FILE)
+    spec = {"table": TABLE_FILE, "target": "target", **SPEC, "workers": 2}
+    (tmp_path / SPEC_FILE).write_bytes(msgspec.json.encode(spec))
+    known = [msgspec.structs.replace(trial, seconds=0) for trial in trials_of(by_two)]
+    with TrialProcesses(2, tmp_path) as processes:
+        processes.algorithm = "lightgbm"
+        processes.begin(8, known[:4])
+        for child in psutil.Process().children():
+            if str(tmp_path) in child.cmdline():
+                child.kill()
+        trial = processes.wait()
+    assert msgspec.structs.replace(trial, seconds=0) == known[8]
+    assert not [c for c in psutil.Process().children() if str(tmp_path) in c.cmdline()]
+
+
+def test_a_search_whose_processes_die_again_and_again_is_given_up(tmp_path: Path) -> None:
+    with TrialProcesses(1, tmp_path) as processes:
+        # There is no specification in the folder, so none of them gets far.
+        processes.begin(0, ())
+        with pytest.raises(ChildProcessError, match="4 processes that ran trials died"):
+            processes.wait()
 
 
 def test_what_is_set_stays_and_the_rest_is_tuned(tmp_path: Path) -> None:
@@ -103,15 +152,18 @@ def _kill_tasks(room: Room, job_id: str, times: int, seen: list[int]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_job_that_is_killed_three_times_finds_what_an_undisturbed_one_finds(
-    tmp_path: Path, whole: Run
+    tmp_path: Path, whole: Run, by_two: Run, workers: int
 ) -> None:
+    undisturbed = whole if workers == 1 else by_two
     room = Room(tmp_path)
     bundled("diabetes").write_parquet(tmp_path / "diabetes.parquet")
     room.datasets.add(
         OURS, "diabetes", room.upload((tmp_path / "diabetes.parquet").read_bytes()), "d.parquet"
     )
     spec = {"model": "sugar", "dataset": "diabetes", "target": "target", **SPEC}
+    spec["workers"] = workers
     job = room.jobs.submit(OURS, "train", spec)
     stop, seen = threading.Event(), list[int]()
     killer = threading.Thread(target=_kill_tasks, args=(room, job.id, 3, seen))
@@ -127,7 +179,7 @@ def test_a_job_that_is_killed_three_times_finds_what_an_undisturbed_one_finds(
     assert ended.attempt == len(seen) + 1
     card = room.registry.version(OURS, Reference("sugar", version=1)).card
     assert card.tuning is not None
-    assert msgspec.structs.replace(card.tuning, seconds=0) == found(whole)
+    assert msgspec.structs.replace(card.tuning, seconds=0) == found(undisturbed)
     trials = [e.data["trial"] for e in room.jobs.events(OURS, job.id) if "trial" in e.data]
     assert sorted(set(trials)) == list(range(9))
     assert len(trials) < 9 + 4, "what had been told is not run again"

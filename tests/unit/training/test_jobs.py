@@ -17,7 +17,7 @@ from modelyard.training.dataset import (
     Inspection,
     NewDatasetVersion,
 )
-from modelyard.training.jobs import JobService, read_train_spec
+from modelyard.training.jobs import JobBounds, JobService, read_train_spec
 
 OURS, THEIRS = "tnt_ours", "tnt_theirs"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def jobs(store: MemoryStore) -> JobService:
-    return JobService(store, ManualClock(NOW))
+    return JobService(store, ManualClock(NOW), JobBounds(seconds=60, memory_bytes=1 << 30))
 
 
 def spec(**changes: Any) -> dict[str, Any]:
@@ -75,6 +75,7 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "tune_seconds": None,
         "time_column": None,
         "group_column": None,
+        "workers": 1,
     }
     assert jobs.get(OURS, job.id) == job
     assert jobs.list(OURS, PageRequest()).items == [job]
@@ -116,6 +117,12 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"algorithm": "naive_bayes", "trials": 5, "parameters": {"var_smoothing": 0}}, "to tune"),
         ({"target": None}, "there is no target column; name it, or a task that has none"),
         ({"gates": ["accuracy >= 0.9"]}, "name the alias"),
+        ({"workers": 2}, r"spec.workers is 2; this server allows at most 1 .*'trial_workers'"),
+        ({"max_seconds": 90}, r"spec.max_seconds is 90.0; this server .* 60 .*'job_seconds'"),
+        ({"max_memory_bytes": 1 << 40}, "this server allows at most 1073741824"),
+        ({"max_memory_bytes": 1 << 20}, "max_memory_bytes"),
+        ({"max_seconds": 0}, "max_seconds"),
+        ({"priority": 101}, "priority"),
         ({"gates": ["good"], "alias": "champion"}, "gate 'good' is not understood"),
         ({"parameters": {"depth": 3}}, "belong to one algorithm"),
     ],

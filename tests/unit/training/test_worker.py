@@ -14,7 +14,7 @@ from modelyard.adapters.memory import MemoryStore, MemoryTransaction
 from modelyard.core.clock import ManualClock
 from modelyard.core.errors import Conflict, Invalid, Unavailable
 from modelyard.core.jobs import LEASE, Job, JobState
-from modelyard.core.tasks import Outcome, Progress, Report, RunningTask
+from modelyard.core.tasks import TIMED_OUT, Limits, Outcome, Progress, Report, RunningTask
 from modelyard.registry.card import Card
 from modelyard.registry.version import Lineage, NewVersion
 from modelyard.tenancy.tenant import Tenant
@@ -25,6 +25,7 @@ from modelyard.training.worker import Worker
 
 TENANT = "tnt_1"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LIMITS = Limits(seconds=5)
 PACE = Pace(poll=0.005, story=0.005, heartbeat=0.01, reap=0.0, retry=0.001, retry_most=0.01)
 
 
@@ -68,7 +69,7 @@ class HereRunner:
     def __init__(self, task: Callable[[Path, Report], Outcome]) -> None:
         self._task = task
 
-    def start(self, task: str, scratch: Path) -> RunningTask:
+    def start(self, task: str, scratch: Path, limits: Limits = LIMITS) -> RunningTask:
         told: list[Progress] = []
         return Done(told, self._task(scratch, told.append))
 
@@ -79,8 +80,9 @@ class MakesVersion:
     def __init__(self, complete: Callable[[], None] = lambda: None) -> None:
         self._complete = complete
 
-    def prepare(self, job: Job, scratch: Path) -> None:
+    def prepare(self, job: Job, scratch: Path) -> Limits:
         (scratch / "input").write_text("x")
+        return LIMITS
 
     def complete(self, job: Job, scratch: Path) -> Completion:
         def complete(tx: TrainingTransaction) -> dict[str, Any]:
@@ -289,3 +291,17 @@ def test_a_refusal_by_the_task_is_final(
     job = job_of(store)
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_an_attempt_that_took_too_long_is_not_repeated(
+    store: FailingStore, clock: ManualClock, tmp_path: Path
+) -> None:
+    def stay(scratch: Path, report: Report) -> Outcome:
+        return Outcome(ok=False, code=TIMED_OUT, message="longer than 5 s", crashed=True)
+
+    submit(store)
+    run(store, clock, tmp_path, task=stay)
+    job = job_of(store)
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
+    assert job.failure is not None
+    assert job.failure.code == TIMED_OUT

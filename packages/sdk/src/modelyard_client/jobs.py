@@ -24,7 +24,10 @@ class JobFailure(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One job as it stood when it was asked for. `fraction` is between 0 and 1."""
+    """One job as it stood when it was asked for.
+
+    `fraction` is between 0 and 1; `seconds_left` is what it will take if it goes on like that.
+    """
 
     id: str
     kind: str
@@ -33,6 +36,7 @@ class Job(msgspec.Struct, frozen=True):
     spec: dict[str, Any] = {}
     attempt: int = 0
     max_attempts: int = 0
+    priority: int = 0
     cancel_requested: bool = False
     fraction: float | None = None
     message: str = ""
@@ -40,6 +44,7 @@ class Job(msgspec.Struct, frozen=True):
     failure: JobFailure | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    seconds_left: float | None = None
 
     @property
     def final(self) -> bool:
@@ -48,13 +53,17 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class JobEvent(msgspec.Struct, frozen=True):
-    """One line of a job's story. `seq` counts from 1 within the job."""
+    """One line of a job's story. `seq` counts from 1 within the job.
+
+    `seconds_left` is how long the job will take from then on if it goes on as until then.
+    """
 
     seq: int
     at: datetime
     message: str
     fraction: float | None = None
     data: dict[str, Any] = {}
+    seconds_left: float | None = None
 
 
 class Jobs:
@@ -72,7 +81,8 @@ class Jobs:
         Clustering and anomaly detection, to be named as `task`, have no target. The options are
         those of the API: `dataset_version`, `algorithm`, `task`, `parameters`, `test_fraction`,
         `folds`, `seed`, `metric`, `include`, `exclude`, `tokens`, `trials`, `tune_seconds`,
-        `time_column`, `group_column`, `alias`, `gates`. None is the server's default.
+        `workers`, `time_column`, `group_column`, `alias`, `gates`, `priority`, `max_seconds`,
+        `max_memory_bytes`. None is the server's default.
         """
         spec = {"model": model, "dataset": dataset, "target": target}
         spec |= {name: value for name, value in options.items() if value is not None}

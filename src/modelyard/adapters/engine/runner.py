@@ -18,7 +18,15 @@ from modelyard.adapters.engine.sandbox.process import SandboxedProcess
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.adapters.engine.status import describe
 from modelyard.adapters.engine.wire import LineReader
-from modelyard.core.tasks import CRASHED, KILLED, OVER_LIMIT, TIMED_OUT, Outcome, Progress
+from modelyard.core.tasks import (
+    CRASHED,
+    KILLED,
+    OVER_LIMIT,
+    TIMED_OUT,
+    Limits,
+    Outcome,
+    Progress,
+)
 
 LOG_FILE: Final = "log.txt"
 CHUNK: Final = 64 * 1024
@@ -42,10 +50,11 @@ logger = logging.getLogger(__name__)
 class ProcessTaskRunner:
     """Runs the task `<name>` as `<target> task <name> <scratch>`, each in a sandbox of its own.
 
-    `target` is a module or a script that ends in `child.main`. `memory_bytes` bounds the child's
-    memory, `seconds` its time (None: no limit), `processes` how many it may be at once. The tasks
-    of `deaf_servers` have a library that insists on listening. A task dies with the thread that
-    started it, so that thread has to wait for it.
+    `target` is a module or a script that ends in `child.main`. `memory_bytes` bounds the memory of
+    any task, `seconds` its time (None: no limit), and `processes` is how many it may be at once
+    where its own limits do not say. The tasks of `deaf_servers` have a library that
+    insists on listening. A task dies with the thread that started it, so that thread has to wait
+    for it.
     """
 
     def __init__(
@@ -65,8 +74,10 @@ class ProcessTaskRunner:
         self._processes = processes
         self._deaf_servers = deaf_servers
 
-    def start(self, task: str, scratch: Path) -> ProcessTask:
+    def start(self, task: str, scratch: Path, limits: Limits = Limits()) -> ProcessTask:  # noqa: B008
         """Start `task` on the folder, which is all that it can write to.
+
+        Of its own `limits` and the server's, the lower ones hold.
 
         Raises:
             OSError: no process could be made.
@@ -82,7 +93,9 @@ class ProcessTaskRunner:
         policy = SandboxPolicy(
             scratch=scratch,
             memory_bytes=self._memory_bytes,
-            processes=self._processes,
+            # Libraries map more than they use: what counts is what they use.
+            resident_bytes=min(self._memory_bytes, limits.memory_bytes or self._memory_bytes),
+            processes=limits.processes or self._processes,
             niceness=NICENESS,
             deaf_server=task in self._deaf_servers,
             environ=_ONE_THREAD,
@@ -97,7 +110,8 @@ class ProcessTaskRunner:
         finally:
             os.close(writing)
             log.follow()
-        return ProcessTask(process, reading, log, self._seconds)
+        bounds = [seconds for seconds in (self._seconds, limits.seconds) if seconds is not None]
+        return ProcessTask(process, reading, log, min(bounds, default=None))
 
 
 class ProcessTask:

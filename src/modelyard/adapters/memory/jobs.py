@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -50,6 +50,9 @@ class MemoryJobs:
         return [event for event in story if event.seq > after][:limit]
 
 
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
 class MemoryQueue:
     """The queue over the jobs."""
 
@@ -60,7 +63,16 @@ class MemoryQueue:
         queued = [job for job in self._state.jobs.values() if job.state is JobState.QUEUED]
         if not queued:
             return None
-        return self._save(min(queued, key=lambda job: job.id).claimed(worker_id, now))
+        next_ = min(queued, key=self._turn)
+        return self._save(next_.claimed(worker_id, now))
+
+    def _turn(self, job: Job) -> tuple[Any, ...]:
+        """What decides which job is next: the tenant's turn, then the order of its own jobs."""
+        own = [one for one in self._state.jobs.values() if one.tenant_id == job.tenant_id]
+        running = sum(one.state is JobState.RUNNING for one in own)
+        served = max((one.started_at for one in own if one.started_at), default=_NEVER)
+        oldest = min(one.id for one in own if one.state is JobState.QUEUED)
+        return running, served, oldest, -job.priority, job.id
 
     def heartbeat(self, job_id: str, fence: int, now: datetime) -> bool:
         job = self._held(job_id, fence)

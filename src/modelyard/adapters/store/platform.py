@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
+from modelyard.adapters.store.jobs import JOB
 from modelyard.adapters.store.prices import PRICE, price_of
 from modelyard.adapters.store.schema import (
     dataset_versions,
@@ -22,7 +23,8 @@ from modelyard.adapters.store.tenant_rows import upsert, was_written
 from modelyard.billing.price import Price, PriceHistory
 from modelyard.billing.rate import Unit
 from modelyard.core.clock import microseconds
-from modelyard.core.jobs import JobState
+from modelyard.core.jobs import Job
+from modelyard.core.metering import charged_training
 from modelyard.tenancy.tenant import DEFAULT
 
 TRAINING: Final = "train"
@@ -35,16 +37,16 @@ class SqlPlatformLedger:
         self._connection = connection
 
     def add_training(self, since: datetime) -> int:
-        paid = (JobState.SUCCEEDED, JobState.CANCELLED)
         statement = (
-            select(jobs.c.id, jobs.c.tenant_id, jobs.c.started_at, jobs.c.finished_at)
+            select(*JOB)
             .outerjoin(platform_usage, platform_usage.c.id == jobs.c.id)
-            .where(jobs.c.kind == TRAINING, jobs.c.state.in_(paid), jobs.c.finished_at > since)
+            .where(jobs.c.kind == TRAINING, jobs.c.finished_at > since)
             .where(jobs.c.started_at.is_not(None), platform_usage.c.id.is_(None))
         )
         return self._add(
-            (job_id, tenant_id, ended, Unit.TRAINING_SECOND, _between(started, ended))
-            for job_id, tenant_id, started, ended in self._connection.execute(statement)
+            (job.id, job.tenant_id, job.finished_at, Unit.TRAINING_SECOND, worked)
+            for job in (Job(*row) for row in self._connection.execute(statement))
+            if job.finished_at is not None and (worked := charged_training(job))
         )
 
     def add_storage(self, hour: datetime) -> int:
@@ -91,7 +93,3 @@ def _history(book: Iterable[Price], unit: Unit, tenant_id: str) -> PriceHistory:
     """Training and storage may have prices of their own."""
     of_unit = (price for price in book if not price.rates or price.rate(unit) is not None)
     return PriceHistory(of_unit, tenant_id)
-
-
-def _between(started: Any, ended: Any) -> int:
-    return max(0, microseconds(ended) - microseconds(started))

@@ -7,15 +7,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from modelyard.adapters.store.jobs import JOB, job_values
 from modelyard.adapters.store.schema import job_events, jobs
 from modelyard.core.errors import LostLease
 from modelyard.core.jobs import LEASE, Job, JobFailure, JobState
 from modelyard.core.tasks import Progress
+
+
+def _turns() -> Select[tuple[str]]:
+    """The tenants that have a job queued, the next to be served first."""
+    waiting = (
+        select(jobs.c.tenant_id, func.min(jobs.c.id).label("oldest"))
+        .where(jobs.c.state == JobState.QUEUED)
+        .group_by(jobs.c.tenant_id)
+        .subquery()
+    )
+    other = jobs.alias()
+    running = (
+        select(func.count())
+        .where(other.c.tenant_id == waiting.c.tenant_id, other.c.state == JobState.RUNNING)
+        .scalar_subquery()
+    )
+    served = (
+        select(func.max(other.c.started_at))
+        .where(other.c.tenant_id == waiting.c.tenant_id)
+        .scalar_subquery()
+    )
+    return select(waiting.c.tenant_id).order_by(
+        running, served.asc().nulls_first(), waiting.c.oldest
+    )
+
+
+_TURNS: Final = _turns()
 
 
 class SqlQueue:
@@ -25,15 +52,18 @@ class SqlQueue:
         self._connection = connection
 
     def claim(self, worker_id: str, now: datetime) -> Job | None:
-        # SKIP LOCKED: two workers never wait for, nor get, the same job.
-        row = self._connection.execute(
-            select(*JOB)
-            .where(jobs.c.state == JobState.QUEUED)
-            .order_by(jobs.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        ).one_or_none()
-        return None if row is None else self._save(Job(*row).claimed(worker_id, now))
+        for tenant_id in self._connection.execute(_TURNS).scalars().all():
+            # SKIP LOCKED: two workers never wait for, nor get, the same job.
+            row = self._connection.execute(
+                select(*JOB)
+                .where(jobs.c.state == JobState.QUEUED, jobs.c.tenant_id == tenant_id)
+                .order_by(jobs.c.priority.desc(), jobs.c.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            ).one_or_none()
+            if row is not None:
+                return self._save(Job(*row).claimed(worker_id, now))
+        return None
 
     def heartbeat(self, job_id: str, fence: int, now: datetime) -> bool:
         job = self._held(job_id, fence)

@@ -205,6 +205,7 @@ jobs: Final = Table(
     Column("state", Choice(JobState), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
     Column("fence", Integer, nullable=False),
     Column("worker_id", Text),
     Column("lease_until", Moment),
@@ -216,7 +217,8 @@ jobs: Final = Table(
     Column("started_at", Moment),
     Column("finished_at", Moment),
     Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
-    Index("ix_jobs_state_id", "state", "id"),
+    Index("ix_jobs_state_tenant_id_priority_id", "state", "tenant_id", "priority", "id"),
+    Index("ix_jobs_tenant_id_started_at", "tenant_id", "started_at"),
 )
 
 job_events: Final = Table(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from modelyard.core.errors import ModelyardError
-from modelyard.core.jobs import Job, JobEvent
+from modelyard.core.jobs import Job
 
 if TYPE_CHECKING:
     from modelyard.training.jobs import JobService
@@ -24,6 +25,38 @@ PING: Final = 10.0
 LONGEST: Final = 600.0
 """Seconds after which a stream is cut, so that a revoked key does not listen on for ever."""
 PAGE: Final = 500
+
+
+class ToldEvent(msgspec.Struct, frozen=True):
+    """One line of a job's story. `seq` counts from 1 within the job, `fraction` is how far it was,
+    from 0 to 1, `seconds_left` how long it would go on as until then. `data` is for programs: of a
+    trial, an epoch or a fold its number, scores and losses.
+    """
+
+    seq: int
+    at: datetime
+    message: str
+    fraction: float | None
+    data: dict[str, Any]
+    seconds_left: float | None
+
+
+def told(jobs: JobService, tenant_id: str, job_id: str, after: int) -> tuple[Job, list[ToldEvent]]:
+    """The job, and its story after event number `after`. Raises NotFound."""
+    # The job first: once it is final its story is complete, so no event can be missed.
+    job = jobs.get(tenant_id, job_id)
+    story = jobs.events(tenant_id, job_id, after, PAGE)
+    return job, [
+        ToldEvent(
+            seq=event.seq,
+            at=event.at,
+            message=event.message,
+            fraction=event.fraction,
+            data=event.data,
+            seconds_left=job.time_left(event.fraction, event.at),
+        )
+        for event in story
+    ]
 
 
 def wants_stream(accept: str) -> bool:
@@ -53,16 +86,18 @@ class JobStream:
         pause = POLL
         while time.monotonic() - began < LONGEST and not self._draining():
             try:
-                job, events = await asyncio.to_thread(self._look, after)
+                job, events = await asyncio.to_thread(
+                    told, self._jobs, self._tenant_id, self._job_id, after
+                )
             except ModelyardError:
                 return
             for event in events:
                 after = event.seq
-                yield _told("progress", event, event.seq)
+                yield _line("progress", event, event.seq)
             if len(events) == PAGE:
                 continue
             if job.state.final:
-                yield _told("end", {"id": job.id, "state": job.state})
+                yield _line("end", {"id": job.id, "state": job.state})
                 return
             pause = POLL if events else min(2 * pause, SLOWEST_POLL)
             if events:
@@ -72,13 +107,8 @@ class JobStream:
                 yield b": still here\n\n"
             await asyncio.sleep(pause)
 
-    def _look(self, after: int) -> tuple[Job, Sequence[JobEvent]]:
-        # The job first: once it is final its story is complete, so no event can be missed.
-        job = self._jobs.get(self._tenant_id, self._job_id)
-        return job, self._jobs.events(self._tenant_id, self._job_id, after, PAGE)
 
-
-def _told(name: str, data: Any, seq: int | None = None) -> bytes:
+def _line(name: str, data: Any, seq: int | None = None) -> bytes:
     # JSON holds no raw line break, so one data line is enough.
     head = b"" if seq is None else b"id: %d\n" % seq
     return b"%sevent: %s\ndata: %s\n\n" % (head, name.encode(), msgspec.json.encode(data))

@@ -16,19 +16,29 @@ from modelyard.api.management.admission import LANE, Lane
 from modelyard.api.management.authorization import needs
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Name
-from modelyard.api.management.job_stream import EVENT_STREAM, JobStream, wants_stream
+from modelyard.api.management.job_stream import (
+    EVENT_STREAM,
+    JobStream,
+    ToldEvent,
+    told,
+    wants_stream,
+)
 from modelyard.api.management.operations import Idempotent, Streaming
 from modelyard.api.management.problems import refusals
 from modelyard.core import jobs as entity
 from modelyard.core.access import Permission
-from modelyard.core.jobs import JobEvent, JobFailure, JobState
+from modelyard.core.clock import Clock
+from modelyard.core.jobs import JobFailure, JobState
 from modelyard.core.pages import Page
 
 _SPEC: Final = """What to do. For `train`: `model`, `dataset` and `target` (a column's name).
 Each of these has a default: `dataset_version` (the newest), `algorithm` (`auto`), `task`
 (`classification` or `regression`; from the data), `test_fraction` (0.2), `folds` (5), `seed` (0),
 `metric` (the task's), `parameters` (the algorithm's), `include` and `exclude` (columns to learn
-from), `alias` (to point at the new version)."""
+from), `trials` (0: no tuning), `tune_seconds` (after which no trial begins), `workers` (trials at
+once; 1), `alias` (to point at the new version), `gates` (what the version must reach for that),
+`priority` (-100 to 100; of a tenant's queued jobs the highest comes first; 0), `max_seconds` and
+`max_memory_bytes` (of each attempt; as much as the server allows)."""
 _TRAIN: Final = {"model": "churn", "dataset": "churn", "target": "left", "algorithm": "auto"}
 
 
@@ -40,7 +50,9 @@ class NewJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A job as it stands. `fraction` is how far it is, from 0 to 1, where that is known."""
+    """A job as it stands. `fraction` is how far it is, from 0 to 1, where that is known, and
+    `seconds_left` what it will take if it goes on like that.
+    """
 
     id: str
     kind: str
@@ -48,6 +60,7 @@ class Job(msgspec.Struct, frozen=True):
     state: JobState
     attempt: int
     max_attempts: int
+    priority: int
     cancel_requested: bool
     fraction: float | None
     message: str
@@ -56,6 +69,7 @@ class Job(msgspec.Struct, frozen=True):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    seconds_left: float | None
 
 
 @post(
@@ -72,19 +86,20 @@ def submit_job(services: Services, caller: Caller, data: JSONBody[NewJob]) -> Jo
     A submitted job survives a restart of the server. If the process that works on it dies,
     another takes it up, `max_attempts` times in all.
     """
-    return shown(services.jobs.submit(caller.tenant_id, data.kind, data.spec))
+    return shown(services.jobs.submit(caller.tenant_id, data.kind, data.spec), services.clock)
 
 
 @get("/", summary="List jobs", responses=refusals(), sync_to_thread=True)
 def list_jobs(services: Services, caller: Caller, page: Paging) -> Page[Job]:
     """Newest first."""
-    return services.jobs.list(caller.tenant_id, page).map(shown)
+    jobs = services.jobs.list(caller.tenant_id, page)
+    return jobs.map(lambda job: shown(job, services.clock))
 
 
 @get("/{job_id:str}", summary="Show a job", responses=refusals(404), sync_to_thread=True)
 def show_job(services: Services, caller: Caller, job_id: Name) -> Job:
     """`succeeded`, `failed`, `cancelled` and `dead` (attempts used up) are final."""
-    return shown(services.jobs.get(caller.tenant_id, job_id))
+    return shown(services.jobs.get(caller.tenant_id, job_id), services.clock)
 
 
 @post(
@@ -97,7 +112,7 @@ def show_job(services: Services, caller: Caller, job_id: Name) -> Job:
 )
 def cancel_job(services: Services, caller: Caller, job_id: Name) -> Job:
     """A queued job ends at once, a running one within seconds; a final one stays as it is."""
-    return shown(services.jobs.cancel(caller.tenant_id, job_id))
+    return shown(services.jobs.cancel(caller.tenant_id, job_id), services.clock)
 
 
 @get(
@@ -106,7 +121,7 @@ def cancel_job(services: Services, caller: Caller, job_id: Name) -> Job:
     responses={
         **refusals(404),
         200: ResponseSpec(
-            Page[JobEvent],
+            Page[ToldEvent],
             description="The events; with `Accept: text/event-stream`, each as it comes.",
             generate_examples=False,
         ),
@@ -132,13 +147,13 @@ def job_events(
     with the job. A stream is cut after some minutes; who reads it resumes with `Last-Event-ID`.
     """
     if not wants_stream(request.headers.get("accept", "")):
-        return Response(Page(list(services.jobs.events(caller.tenant_id, job_id, after))))
+        return Response(Page(told(services.jobs, caller.tenant_id, job_id, after)[1]))
     services.jobs.get(caller.tenant_id, job_id)
     stream = JobStream(services.jobs, caller.tenant_id, job_id, services.draining)
     return Stream(stream.lines(after if resume is None else resume), media_type=EVENT_STREAM)
 
 
-def shown(job: entity.Job) -> Job:
+def shown(job: entity.Job, clock: Clock) -> Job:
     """The job without what only workers need to know."""
     return Job(
         id=job.id,
@@ -147,6 +162,7 @@ def shown(job: entity.Job) -> Job:
         state=job.state,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
+        priority=job.priority,
         cancel_requested=job.cancel_requested,
         fraction=job.fraction,
         message=job.message,
@@ -155,6 +171,7 @@ def shown(job: entity.Job) -> Job:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        seconds_left=job.seconds_left(clock.now()),
     )
 
 

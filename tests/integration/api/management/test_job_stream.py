@@ -122,6 +122,23 @@ async def test_a_stream_tells_the_story_and_ends_with_the_job(yard: Yard) -> Non
     assert listener.messages[-1]["more_body"] is False
 
 
+async def test_the_story_says_how_long_it_will_go_on(yard: Yard) -> None:
+    job = _running(yard)
+    yard.clock.advance(30)
+    with yard.store.begin() as tx:
+        story = [Progress("a quarter is done", 0.25, {"trial": 3, "loss": 0.5})]
+        tx.queue().record(job.id, job.fence, yard.clock.now(), story)
+    async with yard.client() as client:
+        (event,) = (await client.get(f"/jobs/{job.id}/events")).json()["items"]
+        shown = (await client.get(f"/jobs/{job.id}")).json()
+        assert (event["seconds_left"], shown["seconds_left"]) == (90.0, 90.0)
+        assert event["data"] == {"trial": 3, "loss": 0.5}
+        _finish(yard, job)
+        assert (await client.get(f"/jobs/{job.id}")).json()["seconds_left"] is None
+        stream = await client.get(f"/jobs/{job.id}/events", headers=STREAM)
+    assert _events(stream.content)[0][1]["seconds_left"] == 90.0
+
+
 async def test_who_comes_back_hears_only_what_is_new(yard: Yard) -> None:
     job = _running(yard)
     _tell(yard, job, "one", "two", "three")

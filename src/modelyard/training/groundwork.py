@@ -1,0 +1,102 @@
+"""Groundwork: what of a training follows from the table and the specification alone.
+
+Every process that has a part in a training lays it for itself, and comes to the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from modelyard.core.errors import Invalid
+from modelyard.training.evaluator import check_metric, choose_metric
+from modelyard.training.inspection import describe
+from modelyard.training.preprocessing import features_of, target_of
+from modelyard.training.problem import MIN_ROWS, Problem, define
+from modelyard.training.rows import Rows
+from modelyard.training.selection import Rules
+from modelyard.training.spec import AUTO, TaskKind, TrainSpec
+from modelyard.training.split import Held, divisible, division_of, hold_out, with_keys
+from modelyard.training.trainers.algorithm import Algorithm
+from modelyard.training.trainers.catalogue import candidates, check_algorithm
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Groundwork(msgspec.Struct, frozen=True):
+    """The problem, who may solve it, and the rows to learn from and to measure on.
+
+    `table` holds the rows that can be used, `notes` what was left out of it.
+    """
+
+    problem: Problem
+    algorithms: tuple[Algorithm, ...]
+    parameters: dict[str, Any]
+    table: pl.DataFrame
+    notes: tuple[str, ...]
+    held: Held
+    rules: Rules
+
+
+def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
+    """Decide all that can be decided before anything is fitted.
+
+    Raises:
+        Invalid: the specification does not fit the table; the message says what would.
+    """
+    check_algorithm(spec.algorithm)
+    columns = describe(table)
+    problem = define(columns, table.height, spec)
+    division = division_of(spec, columns)
+    algorithms = candidates(spec.algorithm, problem.task)
+    check_metric(spec.metric, problem.task)
+    parameters = _parameters(algorithms, spec)
+    table, undivided = divisible(table, division)
+    table, dropped = _usable(table, problem)
+    rows = Rows(features_of(table, problem), target_of(table, problem))
+    held = hold_out(with_keys(rows, table, division), problem.task, division)
+    metric = choose_metric(spec.metric, problem.task, held.inside.target)
+    return Groundwork(
+        problem=problem,
+        algorithms=algorithms,
+        parameters=parameters,
+        table=table,
+        notes=(*undivided, *dropped),
+        held=held,
+        rules=Rules(metric, spec.folds, spec.seed),
+    )
+
+
+def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str, Any]:
+    if spec.algorithm == AUTO:
+        if spec.parameters:
+            raise Invalid(
+                "parameters belong to one algorithm: name it, or leave them out with 'auto'"
+            )
+        return {}
+    return algorithms[0].check(spec.parameters)
+
+
+def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The rows whose target is a finite number or a class of at least two rows."""
+    import polars as pl
+
+    if not problem.task.supervised:
+        return table, ()
+    table = table.drop_nulls(problem.target)
+    target = pl.col(problem.target)
+    if problem.task is TaskKind.REGRESSION:
+        kept = table.filter(target.cast(pl.Float64).is_finite())
+        what = "an infinite target"
+    else:
+        kept = table.filter(pl.len().over(target) >= 2)
+        what = "a class that no other row has"
+    left_out = table.height - kept.height
+    if kept.height < MIN_ROWS or kept.get_column(problem.target).n_unique() < 2:
+        raise Invalid(
+            f"target '{problem.target}': {left_out} of {table.height} rows have {what}, "
+            "and too few are left to learn from"
+        )
+    return kept, (f"{left_out} rows with {what} were left out",) if left_out else ()
