@@ -57,8 +57,10 @@ def fit(
                 places = sample(target, limit, problem.task, seed)
                 matrix, target = matrix[places], target[places]
                 notes.append(f"{algorithm.name} was trained on a sample of {len(places)} rows")
-            purpose = _purpose(problem, matrix, target, seed, parameters)
-            estimator = algorithm.build(replace(purpose, watch=watch))
+            own = {k: value for k, value in parameters.items() if k not in READING}
+            purpose = _purpose(problem, matrix, target, seed, own)
+            vocabulary = getattr(prepare, "vocabulary", 0)
+            estimator = algorithm.build(replace(purpose, vocabulary=vocabulary, watch=watch))
             estimator.fit(matrix, target)
         except (ValueError, ArithmeticError) as error:
             raise Invalid(f"{algorithm.name} cannot be trained: {_first_line(error)}") from error

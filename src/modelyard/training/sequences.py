@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from modelyard.core.errors import Invalid
-from modelyard.serving.runtimes.text import SequenceInput, SequenceReader
+from modelyard.serving.runtimes.text import FIRST, SequenceInput, SequenceReader
 from modelyard.serving.runtimes.tokens import Tokens, tokenizer
 from modelyard.training.spec import TextTokens
 from modelyard.training.splitting import lexicon_of, tokens_for
@@ -57,6 +57,11 @@ class TokenSequences(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self.column, TENSOR, True, tokens, self.max_length, vocabulary, lexicon
         )
         return self
+
+    @property
+    def vocabulary(self) -> int:
+        """How many different numbers there are."""
+        return FIRST + len(self.spec_.vocabulary)
 
     def transform(self, features: pl.DataFrame) -> np.ndarray[Any, Any]:
         """The numbers of the tokens."""

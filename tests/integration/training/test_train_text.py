@@ -140,3 +140,64 @@ def test_film_sentences_reach_their_baseline(tmp_path: Path) -> None:
     result = Run(tmp_path, frame, target="verdict", algorithm="naive_bayes").result
     assert result.card.metrics["accuracy"] >= 0.784
     assert result.parity.agreed, result.parity.reason
+
+
+NETWORKS = ("text_mean", "text_cnn", "rnn", "lstm", "gru", "transformer")
+SMALL: dict[str, dict[str, Any]] = {
+    "text_mean": {"hidden_size": 16},
+    "text_cnn": {"num_filters": 16, "kernel_sizes": [1, 2, 3]},
+    "rnn": {"hidden_size": 16},
+    "lstm": {"hidden_size": 16, "num_layers": 2, "bidirectional": False, "pooling": "last"},
+    "gru": {"hidden_size": 16, "num_layers": 2, "pooling": "last"},
+    "transformer": {"hidden_size": 16, "num_heads": 2, "feedforward_size": 32, "epochs": 60},
+}
+
+
+@pytest.mark.parametrize("algorithm", NETWORKS)
+def test_every_network_reads_texts_and_is_served_as_it_is(tmp_path: Path, algorithm: str) -> None:
+    parameters = {
+        "embedding_dim": 16,
+        "min_count": 1,
+        "epochs": 30,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "early_stopping": False,
+        **SMALL[algorithm],
+    }
+    spec: dict[str, Any] = {"algorithm": algorithm, "parameters": parameters}
+    run = Run(tmp_path, reviews(), target="verdict", include=["review"], **spec)
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert (run.result.parity.largest_difference or 0.0) < 1e-5
+    assert run.result.card.metrics["accuracy"] > 0.8
+    assert run.result.parameters["embedding_dim"] == 16
+    texts = ["a warm and funny film", "a lazy script and awful music " * 40, "", "zzz"]
+    together = run.predict(review=texts)["probabilities"]
+    apart = [run.predict(review=[text])["probabilities"][0] for text in texts]
+    np.testing.assert_allclose(together, apart, atol=1e-5)
+    assert run.predict(review=texts)["label"][:2] == ["praise", "blame"]
+
+
+@pytest.mark.parametrize("algorithm", ["text_cnn", "gru"])
+def test_networks_predict_numbers_and_begin_at_word_vectors(tmp_path: Path, algorithm: str) -> None:
+    frame = reviews().with_columns((pl.col("verdict") == "praise").cast(pl.Float64) * 100)
+    parameters = {
+        "embedding": "word2vec",
+        "embedding_dim": 16,
+        "min_count": 1,
+        "epochs": 20,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "loss": "huber",
+    }
+    run = Run(
+        tmp_path,
+        frame,
+        target="verdict",
+        task="regression",
+        include=["review"],
+        algorithm=algorithm,
+        parameters=parameters,
+    )
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert run.result.card.metrics["r2"] > 0.4
+    assert run.result.parameters["embedding"] == "word2vec"

@@ -24,7 +24,11 @@ Writer = Callable[[GraphBuilder, Any, str], str]
 
 def answers(builder: GraphBuilder, network: Network, matrix: str) -> dict[str, str]:
     """The nodes that answer for rows of `matrix` [n, *shape], by the names of ADR 0007."""
-    outputs = write(builder, network.module, matrix)
+    return answers_of(builder, network, write(builder, network.module, matrix))
+
+
+def answers_of(builder: GraphBuilder, network: Network, outputs: str) -> dict[str, str]:
+    """The nodes that answer, from the network's outputs [n, outputs]."""
     if isinstance(network, NetworkRegressor):
         scaled = builder.node("Mul", outputs, builder.constant(network.scale_))
         return {PREDICTION: builder.node("Add", scaled, builder.constant(network.mean_))}

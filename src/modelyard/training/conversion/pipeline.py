@@ -230,8 +230,14 @@ def _predict(
     if type(estimator).__name__ in neighbours.KINDS:
         return list(neighbours.answers(builder, estimator, matrix).values()), ()
     if type(estimator).__name__ in _NETWORKS:
-        from modelyard.training.conversion import network_graph
+        from onnx import helper
 
+        from modelyard.training.conversion import network_graph, sequence_graph
+
+        if sequence_graph.reads_sequences(estimator.module):
+            outputs = sequence_graph.outputs(builder, estimator.module, matrix)
+            answers = network_graph.answers_of(builder, estimator, outputs)
+            return list(answers.values()), [helper.make_opsetid("", OPSET)]
         return list(network_graph.answers(builder, estimator, matrix).values()), ()
     if word_vectors.begins(estimator):
         matrix = word_vectors.mean(builder, estimator[0], matrix)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.training.conversion.graph import GraphBuilder
-from modelyard.training.trainers.word_vectors import LEAST_WEIGHT, WordVectors
+from modelyard.training.word_vectors import LEAST_WEIGHT, WordVectors
 
 
 def begins(estimator: Any) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from modelyard.training.rows import Array
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,4 +19,13 @@ class Architecture(Protocol):
         Raises:
             ValueError: inputs of this shape cannot go through it.
         """
+        ...
+
+
+@runtime_checkable
+class Primed(Architecture, Protocol):
+    """One whose weights do not all begin at random."""
+
+    def prime(self, module: nn.Module, inputs: Array, seed: int) -> None:
+        """Set what can be learned of the training rows' inputs [n, *shape] alone."""
         ...

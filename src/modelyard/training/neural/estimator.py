@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from torch import Tensor, nn
 
-from modelyard.training.neural.architecture import Architecture
+from modelyard.training.neural.architecture import Architecture, Primed
 from modelyard.training.neural.examples import Examples, tensor
 from modelyard.training.neural.loop import Course, Metric, train
 from modelyard.training.neural.losses import Loss, class_loss, number_loss
@@ -80,6 +80,8 @@ class Network(BaseEstimator):  # type: ignore[misc]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             module = self.architecture.build(self.shape_, outputs)
+        if isinstance(self.architecture, Primed):
+            self.architecture.prime(module, examples.arrays[0], self.seed)
         self.course_: Course = train(
             module,
             examples,
@@ -175,7 +177,11 @@ class NetworkRegressor(RegressorMixin, Network):  # type: ignore[misc]
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    return msgspec.structs.asdict(part)
+    """The fields by name, and those of the structs among them."""
+    fields: dict[str, Any] = {}
+    for name, value in msgspec.structs.asdict(part).items():
+        fields |= _fields(value) if isinstance(value, msgspec.Struct) else {name: value}
+    return fields
 
 
 def _accuracy(outputs: Tensor, target: Tensor) -> float:

@@ -113,8 +113,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Fit:
-    """What an estimator is built for. `rarest` is the size of the smallest class; `watch` is for
-    those that tell how they come along.
+    """What an estimator is built for. `rarest` is the size of the smallest class; `vocabulary` how
+    many different numbers stand for the tokens of a text; `watch` is for those that tell how they
+    come along.
     """
 
     task: TaskKind
@@ -123,6 +124,7 @@ class Fit:
     seed: int
     sparse: bool = False
     rarest: int = 0
+    vocabulary: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
     watch: Watch = field(default_factory=Watch)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -62,7 +62,7 @@ RECIPE_SPACE: Final[Mapping[str, Axis]] = {
 }
 
 
-def estimator(fit: Fit, kind: type[Architecture], recipe: Recipe = Recipe()) -> Estimator:  # noqa: B008 - frozen
+def estimator(fit: Fit, kind: Callable[..., Architecture], recipe: Recipe = Recipe()) -> Estimator:  # noqa: B008 - frozen
     """An estimator of this architecture; what the user sets goes over `recipe` and its defaults."""
     from modelyard.training.neural.estimator import NetworkClassifier, NetworkRegressor
 

@@ -39,7 +39,7 @@ def _word2vec_linear(fit: Fit) -> Estimator:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from modelyard.training.trainers.word_vectors import WordVectors
+    from modelyard.training.word_vectors import WordVectors
 
     given = dict(fit.parameters)
     options = {name: given[name] for name in VECTORS if name in given}
