@@ -68,7 +68,7 @@ def key(client: Client) -> NewKey:
     return client.keys.create("bounded", settle=0)
 
 
-def rush(url: str, key: str, rows: int = 1) -> list[Answer]:
+def rush(url: str, key: str) -> list[Answer]:
     """As many requests as `PARALLEL`, each on a connection of its own, let go at once."""
     callers = [Caller(url, key) for _ in range(PARALLEL)]
     answers: list[Answer] = []
@@ -78,7 +78,7 @@ def rush(url: str, key: str, rows: int = 1) -> list[Answer]:
         # Connected beforehand, so that both gateways have their share.
         assert caller("GET", "/v2").status == 200
         together.wait(60)
-        answers.append(caller.infer("numbers", x=[[1.0, 2.0]] * rows))
+        answers.append(caller.infer("numbers", x=[[1.0, 2.0]]))
 
     threads = [threading.Thread(target=ask, args=(caller,)) for caller in callers]
     for thread in threads:
@@ -106,6 +106,49 @@ def test_a_budget_with_room_for_ten_lets_exactly_ten_of_200_through(
     wait_until(lambda: _counted(client, key) == PARALLEL, 10, "usage is in the ledger")
     (line,) = _lines(client, key)
     assert (line.requests, line.errors) == (10, PARALLEL - 10)
+
+
+def test_a_soft_budget_is_overdrawn_by_no_more_than_what_is_under_way(
+    server: Server, client: Client, key: NewKey
+) -> None:
+    quota = client.quotas.set("requests", "day", 10, key_id=key.id, strict=False, alert_at=50)
+    at_once, answers = 8, list[int]()
+    together = threading.Barrier(at_once)
+
+    def ask() -> None:
+        with Caller(server.url, key.key) as call:
+            assert call("GET", "/v2").status == 200
+            together.wait(60)
+            for _ in range(PARALLEL // at_once):
+                answers.append(call.infer("turns", turns=[1]).status)
+
+    threads = [threading.Thread(target=ask) for _ in range(at_once)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    told = Counter(answers)
+    # The last one to begin found one left, and at most so many were under way beside it.
+    assert 10 <= told[200] <= 10 - 1 + at_once
+    assert told == {200: told[200], 402: PARALLEL - told[200]}
+    assert client.quotas.get(quota.id).used == told[200]
+    wait_until(lambda: _counted(client, key) == PARALLEL, 10, "usage is in the ledger")
+    assert [line.requests for line in _lines(client, key)] == [told[200]]
+    wait_until(lambda: _alert(server, quota.id) == 2, 15, "the metrics tell of it")
+    kinds = [alert.kind for alert in client.quotas.alerts() if alert.quota_id == quota.id]
+    assert kinds[0] == "spent"
+    log = (server.home.parent / "home.log").read_text().splitlines()
+    logged = [line for line in log if quota.id in line and "a budget is" in line]
+    assert len(logged) == len(kinds)
+
+
+def _alert(server: Server, quota_id: str) -> int | None:
+    with Caller(server.url, server.admin_key) as call:
+        text = call("GET", "/metrics").body.decode()
+    for line in text.splitlines():
+        if line.startswith("modelyard_budget_alert{") and quota_id in line:
+            return int(line.rpartition(" ")[2])
+    return None
 
 
 def _lines(client: Client, key: NewKey) -> list[UsageLine]:

@@ -19,6 +19,7 @@ LEASE: Final = "controller"
 def run(settings: Settings) -> int:
     """Work until SIGTERM; returns the exit status."""
     from modelyard.adapters.allowances.keeper import Keeper
+    from modelyard.adapters.budget_counts import BudgetCounter
     from modelyard.adapters.engine.rounds import LEASE_SECONDS, Round, Rounds
     from modelyard.adapters.store import Lease
     from modelyard.billing.invoicing import InvoicingService
@@ -60,6 +61,7 @@ def run(settings: Settings) -> int:
             *closing,
             Round("open budgets", 0.2, budgets.open),
             Round("tell of budgets", 1.0, budgets.tell),
+            Round("count budgets", 2.0, BudgetCounter(home.metrics, store, clock).write),
             Round("give back what dead gateways held", 0.5, keeper.reap),
             Round("correct budgets", 1.0, keeper.correct),
             Round("forget accounts", 300.0, keeper.forget),

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from modelyard.core.quotas import Measure, money
+from modelyard.serving.limits.counts import BudgetCount, read_budgets
 from modelyard.serving.metrics import read_counted
 from modelyard.serving.replica.counts import ReplicaCounts, read_counts
 from modelyard.serving.slots import (
@@ -61,6 +63,7 @@ def render(folder: Path, tenant_id: str | None) -> str:
         lines = [*_family(*_RESIDENT), *lines]
     lines += _replicas(folder, tenant_id)
     lines += _upstreams(folder, tenant_id)
+    lines += _budgets(folder, tenant_id)
     return "\n".join(lines) + "\n"
 
 
@@ -111,6 +114,28 @@ def _upstreams(folder: Path, tenant_id: str | None) -> Iterator[str]:
                 "upstream": _escaped(row.series.upstream),
             }
             yield from samples(name, labels, row)
+
+
+def _budgets(folder: Path, tenant_id: str | None) -> Iterator[str]:
+    """What the ledger has of budgets."""
+    rows = [row for row in read_budgets(folder) if tenant_id in (None, row.tenant_id)]
+    for name, kind, about, number in _BUDGET_FAMILIES:
+        yield from _family(name, kind, about)
+        for row in rows:
+            labels = {
+                "tenant": row.tenant_id,
+                "key": row.key_id,
+                "quota": row.quota_id,
+                "measure": row.measure.value,
+                "period": row.period.value,
+                "kind": "strict" if row.strict else "soft",
+            }
+            yield _sample(name, labels, number(row))
+
+
+def _of_budget(row: BudgetCount, amount: int) -> str:
+    """In its unit: of money, the currency."""
+    return f"{money(amount):f}" if row.measure is Measure.MONEY else str(amount)
 
 
 def _attempts(name: str, labels: dict[str, str], row: UpstreamCounts) -> Iterator[str]:
@@ -260,6 +285,26 @@ _FAMILIES: Final = (
         "counter",
         "Requests that the response cache had no answer to.",
         _count(MISSES),
+    ),
+)
+_BUDGET_FAMILIES: Final[Sequence[tuple[str, str, str, Callable[[BudgetCount], str]]]] = (
+    (
+        "budget_spent",
+        "gauge",
+        "What the ledger has of a budget's present period, in the unit of its measure.",
+        lambda row: _of_budget(row, row.spent),
+    ),
+    (
+        "budget_amount",
+        "gauge",
+        "What may be spent of it.",
+        lambda row: _of_budget(row, row.amount),
+    ),
+    (
+        "budget_alert",
+        "gauge",
+        "What was told of it: 0 nothing, 1 that it is nearly spent, 2 that it is spent.",
+        lambda row: str(row.alert),
     ),
 )
 _REPLICA_FAMILIES: Final = (

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.core.quotas import PICO, Measure, Period
 from modelyard.serving import metrics as module
 from modelyard.serving.exposition import render
+from modelyard.serving.limits.counts import BudgetCount, write_budgets
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.replica.counts import HostCounts, ReplicaCounts, write_counts
 from modelyard.serving.slots import BUCKETS, Series
@@ -156,7 +158,7 @@ def test_what_the_runtime_host_has_counted_is_shown_to_whom_it_concerns(tmp_path
     assert value(text, "modelyard_replica_start_duration_seconds_sum") == 1.5
     assert value(text, "modelyard_replica_start_duration_seconds_count") == 4
     assert value(text, "modelyard_replica_ends_total", cause="died") == 2
-    assert "budget" not in text
+    assert "memory_budget" not in text
     text = render(tmp_path, None)
     assert value(text, "modelyard_replicas", tenant="tnt_2", state="ready") == 5
     assert value(text, "modelyard_replica_memory_budget_bytes") == 1 << 30
@@ -186,3 +188,21 @@ def test_tokens_and_the_times_between_them(tmp_path: Path) -> None:
     assert value(text, f"{between}_count") == 4
     kinds = ("input", "cached", "output")
     assert [value(text, "modelyard_tokens_total", kind=kind) for kind in kinds] == [30, 20, 5]
+
+
+def test_how_far_budgets_are_spent_is_told_to_whose_they_are(tmp_path: Path) -> None:
+    write_budgets(
+        tmp_path,
+        [
+            BudgetCount("tnt_1", "key_a", "quo_1", Measure.ROWS, Period.DAY, False, 10, 12, 2),
+            BudgetCount(
+                "tnt_2", "", "quo_2", Measure.MONEY, Period.MONTH, True, PICO, PICO // 4, 1
+            ),
+        ],
+    )
+    own = render(tmp_path, "tnt_1")
+    assert value(own, "modelyard_budget_spent", key="key_a", kind="soft", measure="rows") == 12
+    assert value(own, "modelyard_budget_alert", quota="quo_1") == 2
+    assert "quo_2" not in own
+    assert value(render(tmp_path, None), "modelyard_budget_spent", quota="quo_2") == 0.25
+    assert value(render(tmp_path, None), "modelyard_budget_amount", quota="quo_2") == 1
