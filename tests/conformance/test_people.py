@@ -7,10 +7,12 @@ from msgspec.structs import replace
 
 from modelyard.core import ids
 from modelyard.core.access import Role
+from modelyard.core.clock import ManualClock
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import PageRequest
+from modelyard.tenancy.logins import Logins
 from modelyard.tenancy.throttle import FORGOTTEN
-from modelyard.tenancy.user import Failures, Member, User
+from modelyard.tenancy.user import ENDED, Failures, Member, User
 from tests.conformance.samples import OURS, START, THEIRS, a_key
 from tests.conformance.stores import AnyStore
 
@@ -100,3 +102,39 @@ def test_failed_logins_are_counted_until_they_are_forgotten(store: AnyStore) -> 
         users.forgive("account:a")
         assert users.failures("account:a") is None
         assert users.failures("account:b") == Failures(1, later)
+
+
+def test_logins_that_ended_long_ago_are_forgotten_and_keys_are_not(
+    store: AnyStore, clock: ManualClock
+) -> None:
+    user, now = a_user(store), clock.now()
+    # Hours until it ends by itself, and until it is left.
+    ends = {"running": (12, None), "over": (1, None), "left": (12, 1), "later": (12, 3)}
+    logins = {
+        name: replace(
+            a_key(name=name),
+            user_id=user.id,
+            expires_at=now + timedelta(hours=hours),
+            revoked_at=None if left is None else now + timedelta(hours=left),
+        )
+        for name, (hours, left) in ends.items()
+    }
+    logins["key"] = replace(a_key(), expires_at=now, revoked_at=now)
+    with store.begin() as tx:
+        for login in logins.values():
+            tx.keys(OURS).add(login)
+        tx.users().failed("old", now)
+        tx.users().failed("new", now + ENDED + timedelta(hours=1))
+    keeper = Logins(store, clock)
+    assert keeper.forget() == 0
+    clock.advance((ENDED + timedelta(hours=1)).total_seconds())
+    assert keeper.forget() == 3
+    assert keeper.forget() == 0
+    with store.read() as tx:
+        for name, login in logins.items():
+            if name not in ("over", "left"):
+                assert tx.keys(OURS).get(login.id) == login
+                continue
+            with pytest.raises(NotFound):
+                tx.keys(OURS).get(login.id)
+        assert (tx.users().failures("old"), tx.users().failures("new") is None) == (None, False)

@@ -26,6 +26,7 @@ def run(settings: Settings) -> int:
     from modelyard.billing.meter import Meter
     from modelyard.deployment.reconciler import Reconciler
     from modelyard.tenancy.budgets import Budgets
+    from modelyard.tenancy.logins import Logins
     from modelyard.tenancy.tenant import DEFAULT
 
     home, clock, me = open_home(settings), SystemClock(), ids.new_id(ids.WORKER)
@@ -68,6 +69,7 @@ def run(settings: Settings) -> int:
             Round("reap", 1.0, reap),
             Round("forget silent gateways", 60.0, reconciler.forget_silent_gateways),
             Round("forget idempotent answers", 3600.0, forget_answers),
+            Round("forget ended logins", 3600.0, Logins(store, clock).forget),
         ],
         clock=clock,
     )

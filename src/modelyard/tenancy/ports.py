@@ -294,6 +294,10 @@ class UserRepository(Protocol):
         """End the person's logins, in all tenants."""
         ...
 
+    def forget_logins(self, before: datetime) -> int:
+        """Delete those that ended at this time or before, by themselves or not; return how many."""
+        ...
+
     def failures(self, subject: str) -> Failures | None:
         """The logins that have failed in a row."""
         ...
@@ -304,6 +308,10 @@ class UserRepository(Protocol):
 
     def forgive(self, subject: str) -> None:
         """Begin to count anew."""
+        ...
+
+    def forget_failures(self, before: datetime) -> int:
+        """Delete those of which the last was at this time or before; return how many."""
         ...
 
 

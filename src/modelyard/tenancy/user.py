@@ -18,6 +18,8 @@ INVITED: Final = timedelta(days=3)
 """How long an invitation is good."""
 SESSION: Final = timedelta(hours=12)
 """How long a login lasts."""
+ENDED: Final = timedelta(days=7)
+"""How long it is kept after its end."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._%+@-]{0,98}[a-z0-9]")
 

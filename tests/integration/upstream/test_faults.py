@@ -83,6 +83,34 @@ async def test_what_breaks_off_in_the_middle_is_not_tried_again(
     assert "[DONE]" not in body
     assert len(upstream.received) == 1
     assert error_of(await gateway.ask())[0] == 503
+    await gateway.close()
+    told = [(each.status, each.prompt_tokens, each.completion_tokens) for each in gateway.events()]
+    # The client of the stream has got a piece, and its prompt was read for it. Who did not want a
+    # stream has got nothing.
+    assert told == [(503, 10, 1), (503, 0, 0)]
+    assert gateway.events()[0].finish == "unavailable+estimated"
+
+
+async def test_what_a_provider_had_counted_when_it_died_is_believed(
+    gateway: AskingGateway, upstream: Upstream
+) -> None:
+    async def counts_and_dies(_: Upstream, __: Any, writer: asyncio.StreamWriter) -> None:
+        await begin(writer)
+        usage = {"prompt_tokens": 7, "completion_tokens": 2}
+        both = [delta(at, content="a")["choices"][0] for at in (0, 1)]
+        for _ in range(2):
+            await part(writer, event({"choices": both, "usage": usage}))
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    upstream.reactions["m"] = counts_and_dies
+    gateway.link("m")
+    await gateway.ask(stream=True, n=2)
+    await gateway.close()
+    [recorded] = gateway.events()
+    # Of the answers no fewer than have come.
+    assert (recorded.prompt_tokens, recorded.completion_tokens) == (7, 4)
+    assert (recorded.status, recorded.finish) == (503, "unavailable")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,17 @@ class MemoryUsers:
             if key.user_id == user_id and key.revoked_at is None:
                 self._state.keys[key.id] = replace(key, revoked_at=at)
 
+    def forget_logins(self, before: datetime) -> int:
+        ended = [
+            key.id
+            for key in self._state.keys.values()
+            if key.user_id is not None
+            and any(end is not None and end <= before for end in (key.expires_at, key.revoked_at))
+        ]
+        for key_id in ended:
+            del self._state.keys[key_id]
+        return len(ended)
+
     def failures(self, subject: str) -> Failures | None:
         return self._state.failures.get(subject)
 
@@ -83,6 +94,12 @@ class MemoryUsers:
 
     def forgive(self, subject: str) -> None:
         self._state.failures.pop(subject, None)
+
+    def forget_failures(self, before: datetime) -> int:
+        old = [each for each, failed in self._state.failures.items() if failed.last_at <= before]
+        for subject in old:
+            del self._state.failures[subject]
+        return len(old)
 
 
 class MemoryMembers:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, case, delete, select, update
+from sqlalchemy import Connection, Select, case, delete, or_, select, update
 
 from modelyard.adapters.store.people_tables import login_failures, members, users
 from modelyard.adapters.store.schema import api_keys, tenants
@@ -84,6 +84,13 @@ class SqlUsers:
             .values(revoked_at=at)
         )
 
+    def forget_logins(self, before: datetime) -> int:
+        ended = or_(api_keys.c.expires_at <= before, api_keys.c.revoked_at <= before)
+        gone = self._connection.execute(
+            delete(api_keys).where(api_keys.c.user_id.is_not(None), ended)
+        )
+        return gone.rowcount
+
     def failures(self, subject: str) -> Failures | None:
         row = self._connection.execute(
             select(login_failures.c.count, login_failures.c.last_at).where(
@@ -107,6 +114,12 @@ class SqlUsers:
 
     def forgive(self, subject: str) -> None:
         self._connection.execute(delete(login_failures).where(login_failures.c.subject == subject))
+
+    def forget_failures(self, before: datetime) -> int:
+        gone = self._connection.execute(
+            delete(login_failures).where(login_failures.c.last_at <= before)
+        )
+        return gone.rowcount
 
     def _one(self, statement: Select[Any], name: str) -> User:
         row = self._connection.execute(statement).one_or_none()

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeGuard
 
 import msgspec
 
+from modelyard.core.errors import ModelyardError
+from modelyard.serving.language.generation import Finish
 from modelyard.serving.language.ports import Listener, Spoken
 
 
@@ -44,6 +46,10 @@ class RelayListener(Listener, Protocol):
 
     def answered_by(self, name: str) -> None:
         """It is about to answer: a provider, and its name of the model."""
+        ...
+
+    def broke_off(self, error: ModelyardError, so_far: Finish) -> None:
+        """It has broken off in the middle of its answer; `so_far` has the counts until then."""
         ...
 
 

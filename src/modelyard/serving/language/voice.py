@@ -68,16 +68,24 @@ class Voice:
     def finished(self, finish: Finish) -> None:
         """The end, with its counts."""
         self.over = True
-        self.prompt, self.cached = finish.prompt, finish.cached
-        self.completion, self.estimated = finish.completion, finish.estimated
+        self._count(finish)
         cancelled = finish.reason is Reason.CANCELLED
         self._hearer.ended(self, None if cancelled else finish.reason)
+
+    def broke_off(self, error: ModelyardError, so_far: Finish) -> None:
+        """The end, in the middle of an answer of which somebody has counted what came."""
+        self._count(so_far)
+        self.failed(error)
 
     def failed(self, error: ModelyardError) -> None:
         """The end, since something has failed."""
         self.over = True
         self._hearer.broke(error)
         self._hearer.ended(self, None)
+
+    def _count(self, finish: Finish) -> None:
+        self.prompt, self.cached = finish.prompt, finish.cached
+        self.completion, self.estimated = finish.completion, finish.estimated
 
     def cancel(self) -> None:
         """Nobody listens any more."""

@@ -132,21 +132,34 @@ class Conversation:
             _log.error("asking a provider failed", exc_info=error)
             error = ModelyardError("internal error while a provider was asked")
         self._told = True
-        for listener in self._listeners:
-            listener.failed(error)
+        if not self._tokens:
+            for listener in self._listeners:
+                listener.failed(error)
+            return
+        finishes = self._finishes([Reason.CANCELLED] * len(self._listeners))
+        for listener, so_far in zip(self._listeners, finishes, strict=True):
+            listener.broke_off(error, so_far)
 
     def _finish(self, reasons: Sequence[Reason]) -> None:
-        """The counts of all choices are the first one's."""
         self._told = True
-        usage, estimated = self._usage, self._usage is None
+        for listener, finish in zip(self._listeners, self._finishes(reasons), strict=True):
+            listener.finished(finish)
+
+    def _finishes(self, reasons: Sequence[Reason]) -> list[Finish]:
+        """The counts of all choices are the first one's: those that the provider has told last,
+        and no fewer than have come; else by what was asked and what has come.
+        """
+        usage, (first, *others) = self._usage, reasons
         if usage is None:
-            usage = Counted(-(-self._asked.size // _CHARACTERS), self._tokens)
-        first, *others = self._listeners
-        reason, *their_reasons = reasons
-        counts = (usage.prompt_tokens, usage.completion_tokens, usage.cached)
-        first.finished(Finish(reason, *counts, estimated))
-        for listener, theirs in zip(others, their_reasons, strict=True):
-            listener.finished(Finish(theirs, 0, 0))
+            prompt = -(-self._asked.size // _CHARACTERS)
+            counted = Finish(first, prompt, self._tokens, estimated=True)
+        else:
+            completion = usage.completion_tokens
+            if len(self._reasons) < len(reasons):
+                # It was told in the midst of it.
+                completion = max(completion, self._tokens)
+            counted = Finish(first, usage.prompt_tokens, completion, usage.cached)
+        return [counted, *(Finish(reason, 0, 0) for reason in others)]
 
 
 class _Stream:

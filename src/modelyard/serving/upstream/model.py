@@ -178,5 +178,8 @@ class _Alone:
     def finished(self, finish: Finish) -> None:
         self._listener.finished(finish)
 
+    def broke_off(self, error: ModelyardError, so_far: Finish) -> None:
+        self._listener.failed(error)
+
     def failed(self, error: ModelyardError) -> None:
         self._listener.failed(error)
