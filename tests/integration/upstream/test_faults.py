@@ -98,8 +98,8 @@ async def test_what_a_provider_had_counted_when_it_died_is_believed(
         await begin(writer)
         usage = {"prompt_tokens": 7, "completion_tokens": 2}
         both = [delta(at, content="a")["choices"][0] for at in (0, 1)]
-        for _ in range(2):
-            await part(writer, event({"choices": both, "usage": usage}))
+        for told in [{"choices": both, "usage": usage}] * 2:
+            await part(writer, event(told))
         await asyncio.sleep(0.05)
         writer.transport.abort()
 
