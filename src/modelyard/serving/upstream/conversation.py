@@ -34,7 +34,7 @@ _STREAMED: Final = {"stream": True, "stream_options": {"include_usage": True}}
 _LINGER: Final = 0.5
 """Seconds for the rest of an answer that has said all: then its connection can be used again."""
 _CHARACTERS: Final = 4
-"""Of a token, about, where nobody has counted."""
+"""Bytes of a token, about, where nobody has counted."""
 
 _log = logging.getLogger(__name__)
 
