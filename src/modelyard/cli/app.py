@@ -43,7 +43,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
         PUBLISH,
         "Named, versioned tables to train on.",
         {
-            "add": ("datasets:add", "Upload a CSV, Parquet or JSON Lines file."),
+            "add": ("datasets:add", "Upload a CSV, Parquet or JSON Lines file, or pictures."),
             "list": ("datasets:list_all", "List the datasets."),
             "show": ("datasets:show", "Show a dataset's columns and first rows."),
         },

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelyard.cli.display import Json, facts, listing, print_json, size, table, terminal
+from modelyard.cli.display import Json, facts, listing, print_json, size, table, terminal, text
 from modelyard_client import Client
-from modelyard_client.datasets import DatasetVersion
+from modelyard_client.datasets import Column, DatasetVersion
 
 _PREVIEW_COLUMNS = 8
 _PREVIEW_ROWS = 5
 
 
 def add(name: str, file: Path, /, *, json: Json = False) -> None:
-    """Upload a CSV, Parquet or JSON Lines file as the newest version of a dataset.
+    """Upload a CSV, Parquet or JSON Lines file, or pictures, as the newest version of a dataset.
 
-    The same bytes as the newest version's make no new one.
+    Pictures are a folder or a ZIP archive, with a folder of them for each class or a table (.csv)
+    that names their files. The same bytes as the newest version's make no new one.
 
     Args:
         name: The dataset; it is made if need be.
-        file: The file to upload.
+        file: The file, or folder of pictures, to upload.
     """
     with Client() as client:
         version = client.datasets.add(name, file)
@@ -31,6 +32,7 @@ def add(name: str, file: Path, /, *, json: Json = False) -> None:
         f"{version.dataset} version {version.number}: {found.rows} rows, "
         f"{len(found.columns)} columns ({size(version.size)} of {found.format})"
     )
+    _warn(version)
 
 
 def list_all(*, json: Json = False) -> None:
@@ -59,6 +61,11 @@ def show(name: str, /, *, version: int | None = None, json: Json = False) -> Non
     _show(shown)
 
 
+def _warn(version: DatasetVersion) -> None:
+    for line in version.inspection.warnings:
+        terminal().print(text(f"warning: {line}"))
+
+
 def _show(version: DatasetVersion) -> None:
     found = version.inspection
     out = terminal()
@@ -75,7 +82,8 @@ def _show(version: DatasetVersion) -> None:
     )
     out.print()
     columns = [
-        (c.name, c.type, c.missing, c.distinct, c.minimum, c.maximum, c.mean) for c in found.columns
+        (c.name, _kind(c), c.missing, c.distinct, c.minimum, c.maximum, c.mean)
+        for c in found.columns
     ]
     headings = ("COLUMN", "TYPE", "MISSING", "DISTINCT", "MIN", "MAX", "MEAN")
     out.print(table(headings, columns))
@@ -84,3 +92,12 @@ def _show(version: DatasetVersion) -> None:
         out.print()
         rows = [[row.get(name) for name in names] for row in found.preview[:_PREVIEW_ROWS]]
         out.print(table(names, rows))
+    _warn(version)
+
+
+def _kind(column: Column) -> str:
+    picture = column.picture
+    if picture is None:
+        return column.type
+    colours = "grey" if picture.channels == 1 else "RGB"
+    return f"{column.type}, {picture.width} x {picture.height} {colours}"

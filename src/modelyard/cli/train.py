@@ -47,6 +47,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     time_column: str | None = None,
     group_column: str | None = None,
     workers: int | None = None,
+    image_size: int | None = None,
+    image_grey: Annotated[bool | None, Parameter(negative="--image-colour")] = None,
     seed: int | None = None,
     alias: str | None = None,
     gate: _Many = None,
@@ -78,6 +80,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         time_column: Hold out the latest rows by this column, and fold by it.
         group_column: Hold out whole groups of rows by this column, and fold by it.
         workers: Run so many trials at once, each in a process of its own.
+        image_size: Bring pictures to a longer side of so many pixels, 4 to 512.
+        image_grey: Learn from shades of grey, or from colours, whatever the pictures are.
         seed: Of everything that is random.
         alias: Point this alias, such as champion, at the new version.
         gate: What the version must reach before the alias moves, as "accuracy >= 0.9" or
@@ -107,6 +111,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             time_column=time_column,
             group_column=group_column,
             workers=workers,
+            image_size=image_size,
+            image_grey=image_grey,
             seed=seed,
             alias=alias,
             gates=gate,

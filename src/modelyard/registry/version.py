@@ -19,6 +19,9 @@ from modelyard.registry.parity import Parity
 _ALONE: Final = frozenset({Format.ONNX, Format.UPSTREAM})
 """Formats that are the model itself, and open to every gateway."""
 
+_ARCHIVES: Final = frozenset({Format.EMBEDDER, Format.TEXT_CLASSIFIER, Format.IMAGE_CLASSIFIER})
+"""Formats of a graph with what stands before it."""
+
 TRAINING: Final = "training"
 IMPORT: Final = "import"
 
@@ -83,7 +86,8 @@ class ModelVersion(msgspec.Struct, frozen=True):
 
         That is the ONNX graph with what belongs to it, unless it disagrees with the form that it
         was made from: then it is that form. What was trained here reads frames of our own, which
-        no runtime does: it is served as a graph or not at all.
+        no runtime does: it is served as a graph, alone or in an archive with what stands before it,
+        or not at all.
         """
         if self.state is not VersionState.READY or self.signature is None:
             return ()
@@ -91,7 +95,7 @@ class ModelVersion(msgspec.Struct, frozen=True):
         if agreed and any(artifact.format in _ALONE for artifact in self.artifacts):
             return tuple(one for one in self.artifacts if one.format in DATA_ONLY)
         if self.lineage.source == TRAINING:
-            return ()
+            return tuple(one for one in self.artifacts if agreed and one.format in _ARCHIVES)
         return tuple(one for one in self.artifacts if one.format not in DATA_ONLY)[:1]
 
     @property

@@ -17,13 +17,25 @@ class ColumnType(StrEnum):
     BOOLEAN = "boolean"
     STRING = "string"
     DATETIME = "datetime"
+    IMAGE = "image"
+    """A picture's file."""
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """What the pictures of a column are like: the middle one's size in pixels, by each side; 1
+    channel where all are grey, else 3.
+    """
+
+    width: int
+    height: int
+    channels: int
 
 
 class Column(msgspec.Struct, frozen=True, omit_defaults=True):
     """One column: its type and what its values look like.
 
     `minimum`, `maximum` and `mean` are set for numbers (and the first two, as text, for times);
-    `mean_words` for strings.
+    `mean_words` for strings, `picture` for images.
     """
 
     name: str
@@ -34,6 +46,7 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
     maximum: float | str | None = None
     mean: float | None = None
     mean_words: float | None = None
+    picture: Picture | None = None
 
 
 class FileFormat(StrEnum):
@@ -42,15 +55,20 @@ class FileFormat(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     JSONL = "jsonl"
+    IMAGES = "images"
+    """A ZIP archive of pictures."""
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """What reading a file found: its format and table. `preview` holds the first rows."""
+    """What reading a file found: its format and table. `preview` holds the first rows; `warnings`
+    say what was left out.
+    """
 
     format: FileFormat
     rows: int
     columns: tuple[Column, ...]
     preview: tuple[dict[str, Any], ...]
+    warnings: tuple[str, ...] = ()
 
 
 class DatasetVersion(msgspec.Struct, frozen=True):

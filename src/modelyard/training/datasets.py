@@ -54,7 +54,8 @@ class DatasetService:
             NotFound: the tenant has uploaded no such file.
             Invalid: a bad name, or a file that cannot be read: the message says where.
             TooLarge: reading the file takes more time or memory than there is.
-            UnsupportedFormat: neither CSV, Parquet nor JSON Lines.
+            NotInstalled: pictures, which need a library that is missing here.
+            UnsupportedFormat: neither CSV, Parquet, JSON Lines nor a ZIP of pictures.
         """
         check_name("dataset", name)
         check_filename(filename)

@@ -74,7 +74,7 @@ def _preparation(
     algorithm: Algorithm, problem: Problem, rows: Rows, parameters: Mapping[str, Any]
 ) -> Any:
     """What makes of the features what the algorithm learns from, not fitted yet."""
-    if algorithm.reads is Reads.TABLE:
+    if algorithm.reads is not Reads.TEXT:
         return preprocessor(problem, rows.features, scaled=algorithm.scaled)
     from modelyard.training.sequences import TokenSequences
 
@@ -105,6 +105,7 @@ def _purpose(
         seed=seed,
         sparse=not isinstance(matrix, np.ndarray),
         rarest=rarest,
+        picture=problem.picture,
         parameters=parameters,
     )
 

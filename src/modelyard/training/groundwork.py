@@ -50,7 +50,7 @@ def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
     columns = describe(table)
     problem = define(columns, table.height, spec)
     division = division_of(spec, columns)
-    algorithms = candidates(spec.algorithm, problem.task)
+    algorithms = candidates(spec.algorithm, problem.task, images=problem.picture is not None)
     check_metric(spec.metric, problem.task)
     parameters = _parameters(algorithms, spec)
     table, undivided = divisible(table, division)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from modelyard.training.dataset import Column, ColumnType
+from modelyard.training.pixels import picture_of, told_picture
 from modelyard.training.splitting import words_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def column_type(dtype: pl.DataType) -> ColumnType:
         return ColumnType.NUMBER
     if dtype.is_temporal():
         return ColumnType.DATETIME
+    if dtype == pl.Binary:
+        return ColumnType.IMAGE
     return ColumnType.STRING
 
 
@@ -46,6 +49,8 @@ def _column(series: pl.Series) -> Column:
         return column
     if kind is ColumnType.STRING:
         return _with(column, mean_words=_finite(words_of(known)))
+    if kind is ColumnType.IMAGE:
+        return _with(column, picture=picture_of(known))
     if kind is ColumnType.BOOLEAN:
         return _with(column, mean=_finite(known.mean()))
     if kind is ColumnType.DATETIME:
@@ -82,6 +87,8 @@ def preview(frame: pl.DataFrame) -> tuple[dict[str, Any], ...]:
 def _shown(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return told_picture(value)
     if isinstance(value, str):
         return value if len(value) <= PREVIEW_CHARACTERS else value[: PREVIEW_CHARACTERS - 1] + "…"
     return value if value is None or isinstance(value, bool | int) else _text(value)

@@ -197,7 +197,7 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
     """What the task would refuse at its start, told before anybody waits for it."""
     problem = define(dataset.inspection.columns, dataset.inspection.rows, task)
     division_of(task, dataset.inspection.columns)
-    algorithms = candidates(task.algorithm, problem.task)
+    algorithms = candidates(task.algorithm, problem.task, images=problem.picture is not None)
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:
         algorithms[0].check(task.parameters)

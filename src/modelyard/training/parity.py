@@ -112,7 +112,7 @@ def _compare_labels(labels: Tensor, numbers: Tensor, outputs: list[Tensor], ties
     scale = np.maximum(np.abs(numbers), 1.0)
     largest = float((np.abs(numbers - outputs[1]) / scale).max())
     agreement = float(((labels == outputs[0]) | ties).mean())
-    return _verdict(agreement, largest, len(labels))
+    return verdict(agreement, largest, len(labels))
 
 
 def _compare_classes(
@@ -120,15 +120,16 @@ def _compare_classes(
 ) -> Parity:
     same = np.asarray(pipeline.predict(rows) == outputs[0])
     if len(signature.outputs) == 1:
-        return _verdict(float(same.mean()), None, len(same))
+        return verdict(float(same.mean()), None, len(same))
     native = pipeline.predict_proba(rows)
     largest = float(np.abs(native - outputs[1]).max())
     best = np.sort(native, axis=1)
     ties = best[:, -1] - best[:, -2] <= 2 * TOLERANCE
-    return _verdict(float((same | ties).mean()), largest, len(same))
+    return verdict(float((same | ties).mean()), largest, len(same))
 
 
-def _verdict(agreement: float, largest: float | None, rows: int) -> Parity:
+def verdict(agreement: float, largest: float | None, rows: int) -> Parity:
+    """Whether labels and the numbers behind them are the same in both forms; None: no numbers."""
     reasons = []
     if agreement < AGREEMENT:
         reasons.append(f"the label is the same in {agreement:.2%} of the rows only")

@@ -14,6 +14,7 @@ import numpy as np
 from modelyard.serving.runtimes.dates import PARTS, date_parts
 from modelyard.serving.runtimes.tokens import Segmenter
 from modelyard.training.dataset import ColumnType
+from modelyard.training.pixels import pixels_of
 from modelyard.training.problem import Problem, Role
 from modelyard.training.spec import TaskKind
 from modelyard.training.splitting import lexicon_of, tokens_for
@@ -32,22 +33,30 @@ NUMBERS: Final = "numbers"
 CATEGORY: Final = "category "
 DATE: Final = "date "
 TEXT: Final = "text "
+PIXELS: Final = "pixels"
+"""The part, and the column that pictures' pixels are in beside their files."""
 
 Transformer = Any
 """A scikit-learn transformer: the library ships no types."""
 
 
 def features_of(frame: pl.DataFrame, problem: Problem) -> pl.DataFrame:
-    """The features as they are trained on and served: float32 with NaN, strings without null."""
+    """The features as they are trained on and served: float32 with NaN, strings without null.
+
+    Pictures' files are decoded here, once.
+    """
     import polars as pl
 
     nan = pl.lit(float("nan"), pl.Float32)
-    columns = []
+    columns: list[pl.Expr | pl.Series] = []
     for name, role in problem.features.items():
         if role is Role.NUMBER:
             number = pl.col(name).cast(pl.Float32)
             finite = pl.when(number.is_finite()).then(number).otherwise(nan)
             columns.append(finite.alias(name))
+        elif problem.picture is not None:
+            files = frame.get_column(name)
+            columns += [files, pixels_of(files, problem.picture).alias(PIXELS)]
         elif role is Role.DATE:
             columns.append(pl.col(name).dt.to_string("iso:strict").fill_null(""))
         else:
@@ -78,8 +87,11 @@ def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> T
     The matrix is sparse with text, or where it would be too large; kernels and trees want it dense.
     """
     from sklearn.compose import ColumnTransformer
-    from sklearn.preprocessing import OneHotEncoder
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+    if problem.picture is not None:
+        pixels = FunctionTransformer(_pixels, kw_args={"scaled": scaled})
+        return ColumnTransformer([(PIXELS, pixels, PIXELS)], sparse_threshold=0.0)
     parts: list[tuple[str, Transformer, Any]] = []
     numbers = problem.named(Role.NUMBER)
     if numbers:
@@ -122,6 +134,12 @@ def _fits(problem: Problem, features: pl.DataFrame) -> bool:
         for name in problem.named(Role.CATEGORY)
     )
     return features.height * width <= MAX_DENSE
+
+
+def _pixels(rows: pl.Series, *, scaled: bool) -> np.ndarray[Any, Any]:
+    """UINT8, or for algorithms that want inputs of like size FP32 from 0 to 1."""
+    pixels = rows.to_numpy()
+    return pixels / np.float32(255) if scaled else pixels
 
 
 def _dates(name: str, *, scaled: bool) -> Transformer:

@@ -10,6 +10,7 @@ import msgspec
 
 from modelyard.core.errors import Invalid
 from modelyard.training.dataset import Column, ColumnType
+from modelyard.training.pixels import PictureSize, size_of
 from modelyard.training.spec import TaskKind, TextTokens, TrainSpec
 from modelyard.training.trainers.algorithm import Reads
 from modelyard.training.trainers.catalogue import ALGORITHMS
@@ -31,12 +32,14 @@ class Role(StrEnum):
     CATEGORY = "category"
     DATE = "date"
     TEXT = "text"
+    IMAGE = "image"
 
 
 class Problem(msgspec.Struct, frozen=True):
     """What is to be learned. `features` maps each used column to its role, in table order.
 
-    `target` is empty where there is none. `tokens` is how texts are to be split.
+    `target` is empty where there is none. `tokens` is how texts are to be split. `picture` is what
+    pictures are brought to, if it is them that are learned from: then there is no other feature.
     """
 
     task: TaskKind
@@ -46,6 +49,7 @@ class Problem(msgspec.Struct, frozen=True):
     tokens: TextTokens = TextTokens.AUTO
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    picture: PictureSize | None = None
 
     def named(self, role: Role) -> tuple[str, ...]:
         """The features of one role, in table order."""
@@ -86,7 +90,17 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
         warnings += left_out
     if target.missing:
         warnings.insert(0, f"{target.missing} rows have no '{target.name}' and were left out")
-    return Problem(task, target.name, target.type, features, spec.tokens, (note,), tuple(warnings))
+    features, picture, alone = _picture(by_name, features, task, spec)
+    return Problem(
+        task,
+        target.name,
+        target.type,
+        features,
+        spec.tokens,
+        (note,),
+        (*warnings, *alone),
+        picture,
+    )
 
 
 def _without_target(columns: Mapping[str, Column], rows: int, spec: TrainSpec) -> Problem:
@@ -103,6 +117,7 @@ def _without_target(columns: Mapping[str, Column], rows: int, spec: TrainSpec) -
     if not features:
         reasons = "; ".join(warnings) or "the table has no columns"
         raise Invalid(f"no column is left to learn from: {reasons}")
+    _picture(columns, features, task, spec)
     note = f"{task}, without a target"
     return Problem(task, "", None, features, spec.tokens, (note,), tuple(warnings))
 
@@ -125,6 +140,8 @@ def _check_target(target: Column, rows: int, task: TaskKind) -> None:
     known = rows - target.missing
     if target.type is ColumnType.DATETIME:
         raise Invalid(f"target '{target.name}' holds times; a number or a class is needed")
+    if target.type is ColumnType.IMAGE:
+        raise Invalid(f"target '{target.name}' holds pictures; a class is needed")
     if known < MIN_ROWS:
         raise Invalid(
             f"target '{target.name}' has a value in {known} rows; at least {MIN_ROWS} are needed"
@@ -192,6 +209,37 @@ def _one_text(
     return {texts[0]: Role.TEXT}, [f"column '{one}' was left out: {reason}" for one in others]
 
 
+def _picture(
+    columns: Mapping[str, Column], features: dict[str, Role], task: TaskKind, spec: TrainSpec
+) -> tuple[dict[str, Role], PictureSize | None, list[str]]:
+    """The one picture among the features, if there is one, its size, and what it leaves out."""
+    images = [name for name, role in features.items() if role is Role.IMAGE]
+    if not images:
+        if spec.image_size is not None or spec.image_grey is not None:
+            raise Invalid("image_size and image_grey are for pictures, and there are none")
+        return features, None, []
+    name, *others = images
+    if others:
+        raise Invalid(
+            f"a model looks at one picture, and there are {len(images)} columns of them: "
+            f"include one of {', '.join(images[:20])}"
+        )
+    if task is not TaskKind.CLASSIFICATION:
+        raise Invalid(
+            f"pictures ('{name}') are told apart by class; {task} is not learned from them"
+        )
+    shown = columns[name].picture
+    if shown is None:
+        raise Invalid(f"column '{name}' holds no picture")
+    size = size_of(shown, spec.image_size, grey=spec.image_grey)
+    left_out = [
+        f"column '{other}' was left out: a model of pictures looks at the picture alone"
+        for other in features
+        if other != name
+    ]
+    return {name: Role.IMAGE}, size, left_out
+
+
 def _unfit(column: Column, rows: int, *, chosen: bool) -> str:
     if column.distinct == 0:
         return "it has no value in any row"
@@ -219,6 +267,8 @@ def _wordy(column: Column) -> bool:
 def _role(column: Column, rows: int) -> Role:
     if column.type is ColumnType.DATETIME:
         return Role.DATE
+    if column.type is ColumnType.IMAGE:
+        return Role.IMAGE
     if column.type is not ColumnType.STRING:
         return Role.NUMBER
     known = max(1, rows - column.missing)

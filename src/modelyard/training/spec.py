@@ -80,6 +80,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `trials` the algorithm's parameters are tuned in so many trials, or in as many as begin within
     `tune_seconds`; `workers` of them run at once, each in a process of its own.
 
+    Pictures are brought to a longer side of `image_size` pixels, and to shades of grey or to
+    colours with `image_grey`.
+
     Held out are rows at random, by class where there are classes; with a `time_column` the latest
     ones; with a `group_column` whole groups, so that none is on both sides.
     """
@@ -101,6 +104,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_column: _ColumnName | None = None
     group_column: _ColumnName | None = None
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 1
+    image_size: Annotated[int, Meta(ge=4, le=512)] | None = None
+    image_grey: bool | None = None
 
 
 def read_spec(scratch: Path, kind: type[Spec]) -> Spec:

@@ -1,7 +1,8 @@
-"""Tables: CSV, Parquet and JSON Lines read into one canonical form.
+"""Tables: CSV, Parquet, JSON Lines and archives of pictures read into one canonical form.
 
 What a file is, its content decides. A canonical table has columns of Int64, Float64, Boolean,
-String or Datetime (microseconds, UTC). What is missing is null, never NaN or an empty string.
+String or Datetime (microseconds, UTC); one of pictures is Binary. What is missing is null, never
+NaN or an empty string.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from modelyard.training.dataset import FileFormat
 from modelyard.training.delimited import read_delimited
 from modelyard.training.jsonlines import read_jsonlines
 from modelyard.training.parquet import read_parquet
+from modelyard.training.picture_archive import read_pictures
 from modelyard.training.source import Source
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 _HEAD: Final = 64 * 1024
 _KNOWN: Final[Sequence[tuple[bytes, str]]] = (
-    (b"PK\x03\x04", "a ZIP archive (an Excel workbook is one): save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save the sheet as CSV"),
     (b"\x1f\x8b", "compressed with gzip: unpack it first"),
     (b"BZh", "compressed with bzip2: unpack it first"),
@@ -45,18 +46,19 @@ _KNOWN: Final[Sequence[tuple[bytes, str]]] = (
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A canonical table, and the format that it came in."""
+    """A canonical table, the format that it came in, and what was left out of it."""
 
     format: FileFormat
     frame: pl.DataFrame
+    warnings: tuple[str, ...] = ()
 
 
 def read(path: Path, filename: str, scratch: Path) -> Table:
     """Read the file. `scratch` is a folder for temporary copies.
 
     Raises:
-        UnsupportedFormat: the content is no CSV, Parquet or JSON Lines; the message says what it
-            is, as far as that can be told.
+        UnsupportedFormat: the content is no CSV, Parquet, JSON Lines or archive of pictures; the
+            message says what it is, as far as that can be told.
         Invalid: it is damaged or not a plain table; the message names file, row and column.
         TooLarge: more rows, columns or cells than are read.
     """
@@ -64,6 +66,9 @@ def read(path: Path, filename: str, scratch: Path) -> Table:
     format_ = detect(source)
     if format_ is FileFormat.PARQUET:
         frame = read_parquet(source)
+    elif format_ is FileFormat.IMAGES:
+        frame, warnings = read_pictures(source, scratch)
+        return Table(format_, frame, warnings)
     elif format_ is FileFormat.JSONL:
         frame = read_jsonlines(source)
     else:
@@ -79,12 +84,15 @@ def detect(source: Source) -> FileFormat:
         raise source.invalid("the file is empty")
     if head.startswith(b"PAR1"):
         return FileFormat.PARQUET
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return FileFormat.IMAGES
     for magic, what in _KNOWN:
         if head.startswith(magic):
             raise UnsupportedFormat(f"{source.name}: this is {what}")
     if b"\0" in head:
         raise UnsupportedFormat(
-            f"{source.name}: this is a binary file; CSV, Parquet and JSON Lines are read"
+            f"{source.name}: this is a binary file; CSV, Parquet, JSON Lines and ZIP archives of "
+            "pictures are read"
         )
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:

@@ -44,7 +44,9 @@ def inspect_dataset(scratch: Path, report: Report) -> None:
     table = read(scratch / spec.file, spec.filename, scratch)
     rows, columns = table.frame.shape
     report(Progress(f"{rows} rows of {columns} columns", 0.6))
-    inspection = Inspection(table.format, rows, describe(table.frame), preview(table.frame))
+    inspection = Inspection(
+        table.format, rows, describe(table.frame), preview(table.frame), table.warnings
+    )
     table.frame.write_parquet(scratch / TABLE_FILE)
     _write(scratch, inspection)
 

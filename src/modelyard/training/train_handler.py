@@ -88,6 +88,7 @@ class TrainHandler:
             lineage=_lineage(job, dataset, trained),
             card=trained.card,
             parity=trained.parity,
+            profile=trained.profile,
         )
 
         def complete(tx: TrainingTransaction) -> dict[str, Any]:

@@ -32,7 +32,9 @@ class Produced(msgspec.Struct, frozen=True):
 
 
 class Trained(msgspec.Struct, frozen=True):
-    """The result of `train`. `parameters` are the winner's, with those that were not asked for."""
+    """The result of `train`. `parameters` are the winner's, with those that were not asked for;
+    `profile` is what the served form costs, None where nobody has measured it.
+    """
 
     signature: Signature
     card: Card
@@ -41,6 +43,7 @@ class Trained(msgspec.Struct, frozen=True):
     seed: int
     parameters: dict[str, Any]
     libraries: dict[str, str]
+    profile: Profile | None = None
 
 
 class Imported(msgspec.Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,22 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from modelyard.core.tasks import Progress, Report
-from modelyard.registry.artifact import Format
 from modelyard.registry.card import Card, Tuning
-from modelyard.registry.parity import Parity
-from modelyard.training.conversion.pipeline import Converted, convert, signature_of
 from modelyard.training.evaluator import evaluate
 from modelyard.training.fitting import Fitted, fit
 from modelyard.training.groundwork import Groundwork, lay
-from modelyard.training.parity import compare as compare_forms
 from modelyard.training.problem import Problem
 from modelyard.training.progress import portion
 from modelyard.training.search import Search, Searcher
 from modelyard.training.selection import Comparison, Rules, compare
+from modelyard.training.served_form import served_form
 from modelyard.training.spec import AUTO, TrainSpec
 from modelyard.training.split import Held
 from modelyard.training.suspicion import suspicions
-from modelyard.training.trained import Produced, Trained
+from modelyard.training.trained import Trained
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import ALGORITHMS
 from modelyard.training.trial import Trial
@@ -36,9 +32,6 @@ from modelyard.training.watch import CHECKPOINT_FILE, Watch
 if TYPE_CHECKING:
     import polars as pl
 
-NATIVE_FILE: Final = "native.joblib"
-ONNX_FILE: Final = "model.onnx"
-FEATURES_FILE: Final = "features.json"
 LIBRARIES: Final = (
     "scikit-learn",
     "numpy",
@@ -48,8 +41,6 @@ LIBRARIES: Final = (
     "onnxruntime",
     "optuna",
 )
-
-_log = logging.getLogger(__name__)
 
 _COMPARED, _FITTED, _EVALUATED = 0.75, 0.9, 0.93
 """How far a training has come after each of its steps."""
@@ -94,12 +85,13 @@ def train(
     card = _card(fitted, problem, ground.held, rules, comparison, notes)
     card = msgspec.structs.replace(card, tuning=tuning)
     report(Progress("converting to ONNX and comparing on the held-out rows", _EVALUATED))
-    converted, parity = _convert(fitted.pipeline, problem, ground.held.outside.features)
+    form = served_form(fitted.pipeline, problem, ground.held.outside.features, folder)
     return Trained(
-        signature=signature_of(fitted.pipeline, problem),
+        signature=form.signature,
         card=card,
-        parity=parity,
-        artifacts=_write(fitted.pipeline, converted, folder),
+        parity=form.parity,
+        artifacts=form.artifacts,
+        profile=form.profile,
         seed=spec.seed,
         parameters=_plain(fitted.pipeline.named_steps["model"].get_params()),
         libraries=libraries(),
@@ -148,32 +140,6 @@ def _card(
     )
 
 
-def _convert(
-    pipeline: Any, problem: Problem, held_out: pl.DataFrame
-) -> tuple[Converted | None, Parity]:
-    """The served form and how it compares; a model that has none is a result, not a failure."""
-    try:
-        converted = convert(pipeline, problem)
-        return converted, compare_forms(converted, pipeline, problem, held_out)
-    except Exception as error:  # noqa: BLE001 - converters raise errors of every kind
-        _log.warning("conversion failed", exc_info=True)
-        return None, Parity(False, reason=f"it cannot be converted to ONNX: {_first_line(error)}")
-
-
-def _write(pipeline: Any, converted: Converted | None, folder: Path) -> tuple[Produced, ...]:
-    import joblib
-
-    joblib.dump(pipeline, folder / NATIVE_FILE, compress=3)
-    produced = [Produced(NATIVE_FILE, Format.JOBLIB)]
-    if converted is not None:
-        (folder / ONNX_FILE).write_bytes(converted.graph)
-        produced.append(Produced(ONNX_FILE, Format.ONNX))
-        if converted.text is not None:
-            (folder / FEATURES_FILE).write_bytes(converted.text.dump())
-            produced.append(Produced(FEATURES_FILE, Format.FEATURES))
-    return tuple(produced)
-
-
 def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters that JSON can hold; the estimators inside others are named by these."""
     plain: dict[str, Any] = {}
@@ -192,7 +158,3 @@ def _bare(value: Any) -> bool:
 def libraries() -> dict[str, str]:
     """The libraries that had a part in it, with their versions."""
     return {name: version(name) for name in LIBRARIES}
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -32,7 +32,7 @@ def encoded(frame: pl.DataFrame, form: FileFormat, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("form", list(FileFormat))
+@pytest.mark.parametrize("form", [FileFormat.CSV, FileFormat.PARQUET, FileFormat.JSONL])
 def test_the_same_rows_come_out_of_every_format(tmp_path: Path, form: FileFormat) -> None:
     iris = bundled("iris")
     inspection = inspected(tmp_path, encoded(iris, form, tmp_path), "iris.data")

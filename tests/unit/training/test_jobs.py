@@ -75,6 +75,8 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "tune_seconds": None,
         "time_column": None,
         "group_column": None,
+        "image_size": None,
+        "image_grey": None,
         "workers": 1,
     }
     assert jobs.get(OURS, job.id) == job

@@ -17,6 +17,14 @@ READ_SECONDS: Final = 600.0
 """The server reads a new file through before it answers."""
 
 
+class Picture(msgspec.Struct, frozen=True):
+    """The middle size of a column of pictures, in pixels; 1 channel if all are grey, else 3."""
+
+    width: int
+    height: int
+    channels: int
+
+
 class Column(msgspec.Struct, frozen=True):
     """One column: its inferred type and what its values look like."""
 
@@ -28,6 +36,7 @@ class Column(msgspec.Struct, frozen=True):
     maximum: float | str | None = None
     mean: float | None = None
     mean_words: float | None = None
+    picture: Picture | None = None
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -37,6 +46,7 @@ class Inspection(msgspec.Struct, frozen=True):
     rows: int
     columns: list[Column]
     preview: list[dict[str, Any]] = []
+    warnings: list[str] = []
 
 
 class DatasetVersion(msgspec.Struct, frozen=True):
@@ -68,7 +78,11 @@ class Datasets:
         self._transport = transport
 
     def add(self, name: str, path: str | Path) -> DatasetVersion:
-        """Upload a CSV, Parquet or JSON Lines file as the newest version of `name`."""
+        """Upload a CSV, Parquet or JSON Lines file as the newest version of `name`.
+
+        Pictures come as a folder or a ZIP archive: a folder of them for each class, or a table
+        that names their files.
+        """
         file = Path(path)
         upload = send_path(self._transport, file)
         body = {"name": name, "upload": upload.digest, "filename": file.name}

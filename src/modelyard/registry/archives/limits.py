@@ -39,14 +39,14 @@ class ArchiveLimits(msgspec.Struct, frozen=True):
         if entries > self.entries:
             raise TooLarge(f"the archive holds over {self.entries} entries, which is the most")
 
-    def check_output(self, written: int, read: int) -> None:
-        """Raises TooLarge when `read` bytes of an archive have become too many."""
+    def check_output(self, written: int, read: int, what: str = "the archive") -> None:
+        """Raises TooLarge when `read` bytes of an archive, or of one entry, became too many."""
         if written > self.total_bytes:
             raise TooLarge(
-                f"the archive unpacks to over {self.total_bytes >> 20} MiB, which is the most"
+                f"{what} unpacks to over {self.total_bytes >> 20} MiB, which is the most"
             )
         if written > self.free_bytes and written > self.ratio * read:
             raise TooLarge(
-                f"the archive unpacks to over {self.ratio} times its size, as only bombs do; "
-                "import the model's files uncompressed"
+                f"{what} unpacks to over {self.ratio} times its size, as only bombs do; "
+                "pack the files uncompressed"
             )

@@ -189,8 +189,9 @@ class ZipArchive:
                 continue
             tree.add(member)
             total += member.size
+            entry = f"the archive's entry '{member.name[:80]}'"
+            self._limits.check_output(member.size, max(member.packed, 1), entry)
             self._limits.check_output(total, self._length)
-            self._limits.check_output(member.size, max(member.packed, 1))
             yield member
         if at != end.size:
             raise Damaged("the ZIP archive is damaged: its directory has another size than it says")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from modelyard.serving.runtimes.answers import LABEL, PREDICTION, PROBABILITIES
@@ -17,6 +18,7 @@ from modelyard.training.conversion.boosted import labelled
 from modelyard.training.conversion.convertible import NotConvertible
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.trees import likeliest, two_columns
+from modelyard.training.neural.convolutional import Augment, Scale
 from modelyard.training.neural.estimator import Network, NetworkRegressor
 
 Writer = Callable[[GraphBuilder, Any, str], str]
@@ -77,7 +79,9 @@ def _linear(builder: GraphBuilder, layer: nn.Linear, source: str) -> str:
 
 
 def _batch_norm(builder: GraphBuilder, layer: Any, source: str) -> str:
-    parts = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    ones = torch.ones_like(layer.running_mean)
+    scale, shift = (ones, ones - 1) if layer.weight is None else (layer.weight, layer.bias)
+    parts = (scale, shift, layer.running_mean, layer.running_var)
     constants = [weight(builder, part) for part in parts]
     return builder.node("BatchNormalization", source, *constants, epsilon=layer.eps)
 
@@ -108,12 +112,45 @@ def _silu(builder: GraphBuilder, layer: nn.SiLU, source: str) -> str:
     return builder.node("Mul", source, builder.node("Sigmoid", source))
 
 
+def _scale(builder: GraphBuilder, layer: Scale, source: str) -> str:
+    return builder.node("Mul", source, builder.constant(layer.factor))
+
+
+def _unflatten(builder: GraphBuilder, layer: nn.Unflatten, source: str) -> str:
+    shape = [0, *layer.unflattened_size]
+    return builder.node("Reshape", source, builder.constant(shape, np.int64))
+
+
+def _convolution(builder: GraphBuilder, layer: nn.Conv2d, source: str) -> str:
+    parts = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
+    constants = [weight(builder, part) for part in parts]
+    high, wide = layer.kernel_size
+    return builder.node(
+        "Conv",
+        source,
+        *constants,
+        kernel_shape=[high, wide],
+        pads=[(high - 1) // 2, (wide - 1) // 2, high // 2, wide // 2],
+    )
+
+
+def _max_pool(builder: GraphBuilder, layer: nn.MaxPool2d, source: str) -> str:
+    size = [layer.kernel_size, layer.kernel_size]
+    return builder.node("MaxPool", source, kernel_shape=size, strides=size)
+
+
 WRITERS: Final[Mapping[type[nn.Module], Writer]] = {
     nn.Sequential: _sequential,
     nn.Dropout: _nothing,
     nn.Identity: _nothing,
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.Conv2d: _convolution,
+    nn.MaxPool2d: _max_pool,
+    nn.Unflatten: _unflatten,
+    Augment: _nothing,
+    Scale: _scale,
     nn.Flatten: _flatten,
     nn.ReLU: _activation("Relu"),
     nn.ELU: _activation("Elu"),

@@ -106,7 +106,7 @@ def convert(pipeline: Any, problem: Problem) -> Converted:
     builder = GraphBuilder([*problem.features, *names])
     matrix, before = _preprocess(builder, prepare, problem)
     inner, rescale = _target_scale(model)
-    outputs, opsets = _predict(builder, inner, matrix, prepare)
+    outputs, opsets = predict(builder, inner, matrix, prepare)
     _give(builder, outputs, signature, rescale)
     graph = builder.model(_opsets(opsets), IR_VERSION)
     return Converted(graph.SerializeToString(), before)
@@ -216,10 +216,12 @@ def _width(prepare: Any) -> int:
     return max(int(part.stop) for part in prepare.output_indices_.values())
 
 
-def _predict(
+def predict(
     builder: GraphBuilder, estimator: Any, matrix: str, prepare: Any
 ) -> tuple[list[str], Sequence[onnx.OperatorSetIdProto]]:
-    """The estimator's answers to the matrix, in the signature's order, and what they need."""
+    """Add the estimator: its answers to the matrix [n, width], in the signature's order, and the
+    operator sets that they need.
+    """
     classes = list(getattr(estimator, "classes_", ()))
     bare = estimator.classifier if isinstance(estimator, LabelledClassifier) else estimator
     ensemble = ensemble_of(bare)

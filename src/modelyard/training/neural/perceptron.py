@@ -31,7 +31,11 @@ class Perceptron(msgspec.Struct, frozen=True):
     def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         """See `Architecture`."""
         layers: list[nn.Module] = [nn.Flatten()] if len(shape) > 1 else []
-        width = math.prod(shape)
+        return nn.Sequential(*layers, *self.layers(math.prod(shape), outputs))
+
+    def layers(self, width: int, outputs: int) -> list[nn.Module]:
+        """The layers behind `width` numbers a row."""
+        layers: list[nn.Module] = []
         for units in self.hidden_layer_sizes:
             layers.append(nn.Linear(width, units, bias=not self.batch_norm))
             if self.batch_norm:
@@ -40,4 +44,4 @@ class Perceptron(msgspec.Struct, frozen=True):
             if self.dropout:
                 layers.append(nn.Dropout(self.dropout))
             width = units
-        return nn.Sequential(*layers, nn.Linear(width, outputs))
+        return [*layers, nn.Linear(width, outputs)]

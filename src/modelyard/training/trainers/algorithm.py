@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from modelyard.core.errors import Invalid
+from modelyard.training.pixels import PictureSize
 from modelyard.training.spec import TaskKind
 from modelyard.training.watch import Watch
 
@@ -92,10 +93,13 @@ def flag() -> Parameter:
 
 
 class Reads(StrEnum):
-    """What an algorithm learns from: the matrix of all features, or the tokens of one text."""
+    """What an algorithm learns from: the matrix of all features, the tokens of one text, or one
+    picture as such.
+    """
 
     TABLE = "table"
     TEXT = "text"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Axis:
 class Fit:
     """What an estimator is built for. `rarest` is the size of the smallest class; `vocabulary` how
     many different numbers stand for the tokens of a text; `watch` is for those that tell how they
-    come along.
+    come along; `picture` says what rows of pixels are.
     """
 
     task: TaskKind
@@ -127,6 +131,7 @@ class Fit:
     vocabulary: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
     watch: Watch = field(default_factory=Watch)
+    picture: PictureSize | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ class Algorithm:
     over one that is not `tried`: another is nearly always better. `library` is a package that it
     needs and that may be absent; `extra` brings it, and has its name if it is empty. One that
     `resumes` goes on from its last checkpoint when its process was killed. `reads` is what it
-    learns from. `space` is where tuning looks, for each parameter that matters.
+    learns from; one that reads tables takes pixels for columns as well, and `auto` tries those that
+    are said to suit images. `space` is where tuning looks, for each parameter that matters.
     """
 
     name: str
@@ -154,6 +160,7 @@ class Algorithm:
     extra: str = ""
     resumes: bool = False
     reads: Reads = Reads.TABLE
+    suits_images: bool = False
     space: Mapping[str, Axis] = field(default_factory=dict)
 
     @property

@@ -7,9 +7,10 @@ from typing import Final
 
 from modelyard.core.errors import Invalid
 from modelyard.training.spec import AUTO, TaskKind
-from modelyard.training.trainers.algorithm import Algorithm
+from modelyard.training.trainers.algorithm import Algorithm, Reads
 from modelyard.training.trainers.bayes import NAIVE_BAYES
 from modelyard.training.trainers.boosting import LIGHTGBM, XGBOOST
+from modelyard.training.trainers.cnn import CNN
 from modelyard.training.trainers.linear import (
     ELASTIC_NET,
     LASSO,
@@ -44,6 +45,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         XGBOOST,
         MLP,
         NEURAL_NETWORK,
+        CNN,
         K_MEANS,
         ISOLATION_FOREST,
         WORD2VEC_LINEAR,
@@ -59,23 +61,34 @@ def check_algorithm(name: str) -> None:
         raise Invalid(f"there is no algorithm '{name[:80]}'; there are: {known}")
 
 
-def candidates(name: str, task: TaskKind) -> tuple[Algorithm, ...]:
+def candidates(name: str, task: TaskKind, *, images: bool = False) -> tuple[Algorithm, ...]:
     """The algorithm of this name, or with `auto` all that are tried for the task.
 
+    `images` says whether it is pictures that are learned from.
+
     Raises:
-        Invalid: an unknown name, or an algorithm that cannot do the task or is not installed.
+        Invalid: an unknown name, or an algorithm that cannot do the task, does not read such data
+            or is not installed.
     """
     check_algorithm(name)
     able = tuple(a for a in ALGORITHMS.values() if task in a.tasks)
     if name == AUTO:
-        return tuple(a for a in able if a.tried and a.available)
+        return tuple(a for a in able if a.available and _is_tried(a, images=images))
     algorithm = ALGORITHMS[name]
     if algorithm not in able:
         names = ", ".join(a.name for a in able)
         raise Invalid(f"algorithm '{name}' does not do {task}; these do: {names}")
+    if algorithm.reads is Reads.IMAGE and not images:
+        raise Invalid(f"algorithm '{name}' learns from pictures, and there are none")
     if not algorithm.available:
         raise Invalid(
             f"algorithm '{name}' needs a library that this server does not have: "
             f"pip install 'modelyard[{algorithm.extra or algorithm.library}]'"
         )
     return (algorithm,)
+
+
+def _is_tried(algorithm: Algorithm, *, images: bool) -> bool:
+    if images:
+        return algorithm.suits_images
+    return algorithm.tried and algorithm.reads is Reads.TABLE

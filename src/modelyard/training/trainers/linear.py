@@ -130,6 +130,7 @@ LOGISTIC_REGRESSION: Final = Algorithm(
         "tol": real(1e-12, 1),
     },
     build=_logistic_regression,
+    suits_images=True,
     scaled=True,
     max_rows=500_000,
     space={"C": Axis(1e-4, 1e4, log=True)},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from modelyard.training.neural.architecture import Architecture
 
 TORCH: Final = "torch"
+ACTIVATIONS: Final = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid")
 
 RECIPE_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "epochs": whole(1, 10_000),
@@ -79,20 +80,16 @@ def _perceptron(fit: Fit) -> Estimator:
     return estimator(fit, Perceptron)
 
 
-def _dense_parameters() -> dict[str, Any]:
-    activations = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid")
-    return {
-        "hidden_layer_sizes": whole(1, 4096, items=True),
-        "activation": choice(*activations),
-        "dropout": real(0, 0.9),
-        "batch_norm": flag(),
-    }
-
-
 NEURAL_NETWORK: Final = Algorithm(
     name="neural_network",
     tasks=frozenset({TaskKind.CLASSIFICATION, TaskKind.REGRESSION}),
-    parameters={**_dense_parameters(), **RECIPE_PARAMETERS},
+    parameters={
+        "hidden_layer_sizes": whole(1, 4096, items=True),
+        "activation": choice(*ACTIVATIONS),
+        "dropout": real(0, 0.9),
+        "batch_norm": flag(),
+        **RECIPE_PARAMETERS,
+    },
     build=_perceptron,
     scaled=True,
     max_rows=1_000_000,

@@ -13,6 +13,7 @@ from modelyard.training.conversion import network_graph
 from modelyard.training.conversion.convertible import NotConvertible
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.outputs import OPSET
+from modelyard.training.neural.convolutional import Convolutional
 from modelyard.training.neural.perceptron import ACTIVATIONS, Perceptron
 from modelyard.training.rows import Array
 
@@ -44,6 +45,22 @@ def test_a_perceptron_gives_the_same(activation: str, batch_norm: bool) -> None:
     with torch.inference_mode():
         expected = module(torch.from_numpy(rows)).numpy()
     np.testing.assert_allclose(served(module, rows), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_convolutional_network_gives_the_same(kernel_size: int, batch_norm: bool) -> None:
+    architecture = Convolutional(
+        3, 9, 7, conv_channels=(4, 5), conv_layers=2, kernel_size=kernel_size,
+        hidden_layer_sizes=(6,), batch_norm=batch_norm, augment_flip=True, augment_shift=0.2,
+    )  # fmt: skip
+    module = trained(architecture.build((3 * 9 * 7,), 4))
+    rows = np.random.default_rng(0).integers(0, 256, (5, 3 * 9 * 7)).astype(np.uint8)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(rows)).numpy()
+    # The graph is given what pictures become when they are prepared: floats.
+    np.testing.assert_allclose(served(module, rows.astype(np.float32)), expected, rtol=1e-4)
 
 
 def test_a_layer_without_a_writer_is_named() -> None:

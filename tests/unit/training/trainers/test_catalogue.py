@@ -4,10 +4,13 @@ from typing import Any
 import pytest
 
 from modelyard.core.errors import Invalid
+from modelyard.training.pixels import PictureSize
 from modelyard.training.spec import AUTO, TaskKind
 from modelyard.training.trainers.algorithm import Fit, Reads
 from modelyard.training.trainers.catalogue import ALGORITHMS, candidates
 from modelyard.training.trainers.word2vec_linear import READING
+
+PICTURE = PictureSize(8, 8, 1)
 
 
 def test_auto_means_every_algorithm_that_can_do_the_task() -> None:
@@ -15,6 +18,14 @@ def test_auto_means_every_algorithm_that_can_do_the_task() -> None:
     last = ["svm", "random_forest", "gradient_boosting", "lightgbm", "mlp"]
     assert names[TaskKind.CLASSIFICATION] == ["ridge", "logistic_regression", "naive_bayes", *last]
     assert names[TaskKind.REGRESSION] == ["linear", "ridge", "elastic_net", *last]
+
+
+def test_pictures_have_algorithms_of_their_own() -> None:
+    tried = candidates(AUTO, TaskKind.CLASSIFICATION, images=True)
+    assert [a.name for a in tried] == ["logistic_regression", "cnn"]
+    assert candidates("cnn", TaskKind.CLASSIFICATION, images=True) == (ALGORITHMS["cnn"],)
+    with pytest.raises(Invalid, match="'cnn' learns from pictures, and there are none"):
+        candidates("cnn", TaskKind.CLASSIFICATION)
 
 
 def test_what_is_not_installed_is_not_tried_and_says_so_when_it_is_asked_for(
@@ -99,7 +110,7 @@ def test_every_parameter_is_one_of_the_estimator_s(name: str, task: TaskKind) ->
         name.rpartition("__")[2]
         for sparse in (False, True)
         for name in algorithm.build(
-            Fit(task, rows=100, width=4, seed=7, rarest=20, sparse=sparse)
+            Fit(task, rows=100, width=4, seed=7, rarest=20, sparse=sparse, picture=PICTURE)
         ).get_params()
     }
     if algorithm.reads is Reads.TEXT:

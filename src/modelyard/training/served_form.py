@@ -1,0 +1,99 @@
+"""The form that a trained pipeline is served in, beside the pipeline itself."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from modelyard.core.errors import Invalid
+from modelyard.core.profile import Profile
+from modelyard.core.tensors import Signature
+from modelyard.registry.artifact import Format
+from modelyard.registry.parity import Parity
+from modelyard.training.conversion.pipeline import Converted, convert, signature_of
+from modelyard.training.parity import compare
+from modelyard.training.problem import Problem
+from modelyard.training.trained import Produced
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NATIVE_FILE: Final = "native.joblib"
+ONNX_FILE: Final = "model.onnx"
+FEATURES_FILE: Final = "features.json"
+
+_log = logging.getLogger(__name__)
+
+
+class ServedForm(msgspec.Struct, frozen=True):
+    """The files that were written, and what is known of the form that is served."""
+
+    signature: Signature
+    parity: Parity
+    artifacts: tuple[Produced, ...]
+    profile: Profile | None = None
+
+
+def served_form(
+    pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path
+) -> ServedForm:
+    """Convert the pipeline, compare both forms on the held-out rows, and write them.
+
+    A model of a table that has no ONNX form is a result, not a failure.
+
+    Raises:
+        Invalid: a model of pictures cannot be served.
+    """
+    if problem.picture is not None:
+        form = _of_pictures(pipeline, problem, held_out, folder)
+    else:
+        form = _of_table(pipeline, problem, held_out, folder)
+    import joblib
+
+    joblib.dump(pipeline, folder / NATIVE_FILE, compress=3)
+    native = Produced(NATIVE_FILE, Format.JOBLIB)
+    return msgspec.structs.replace(form, artifacts=(native, *form.artifacts))
+
+
+def _of_table(pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path) -> ServedForm:
+    signature = signature_of(pipeline, problem)
+    try:
+        converted = convert(pipeline, problem)
+        parity = compare(converted, pipeline, problem, held_out)
+    except Exception as error:  # noqa: BLE001 - converters raise errors of every kind
+        _log.warning("conversion failed", exc_info=True)
+        reason = f"it cannot be converted to ONNX: {_first_line(error)}"
+        return ServedForm(signature, Parity(False, reason=reason), ())
+    return ServedForm(signature, parity, _written(converted, folder))
+
+
+def _written(converted: Converted, folder: Path) -> tuple[Produced, ...]:
+    (folder / ONNX_FILE).write_bytes(converted.graph)
+    graph = Produced(ONNX_FILE, Format.ONNX)
+    if converted.text is None:
+        return (graph,)
+    (folder / FEATURES_FILE).write_bytes(converted.text.dump())
+    return graph, Produced(FEATURES_FILE, Format.FEATURES)
+
+
+def _of_pictures(
+    pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path
+) -> ServedForm:
+    # Its runtime needs Pillow.
+    from modelyard.training.served_images import MODEL_FILE, serve_images
+
+    try:
+        served = serve_images(pipeline, problem, held_out, folder)
+    except Exception as error:
+        _log.warning("conversion failed", exc_info=True)
+        reason = _first_line(error)
+        raise Invalid(f"this model of pictures cannot be served: {reason}") from error
+    archive = Produced(MODEL_FILE, Format.IMAGE_CLASSIFIER)
+    return ServedForm(served.signature, served.parity, (archive,), served.profile)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
