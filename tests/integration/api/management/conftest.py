@@ -101,8 +101,8 @@ class Yard:
             transport=httpx2.ASGITransport(front), base_url="http://yard/api/v1"
         )
 
-    def version(self, model: str = "churn") -> ModelVersion:
-        """A registered version that could be served."""
+    def version(self, model: str = "churn", tenant: str = "") -> ModelVersion:
+        """A registered version that could be served; the first tenant's, or another's."""
         signature = Signature(
             (TensorSpec("features", Datatype.FP32, (-1, 2)),),
             (TensorSpec("label", Datatype.INT64, (-1,)),),
@@ -113,7 +113,7 @@ class Yard:
             lineage=Lineage("import", "0.1.0"),
             card=Card("classification", "imported"),
         )
-        return self.services.registry.register(self.tenant, model, new)
+        return self.services.registry.register(tenant or self.tenant, model, new)
 
     def dataset(self, name: str) -> DatasetVersion:
         """A dataset's version, as if its file had been read."""
