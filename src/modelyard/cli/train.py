@@ -44,6 +44,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     folds: int | None = None,
     trials: int | None = None,
     tune_seconds: float | None = None,
+    window: int | None = None,
+    horizon: int | None = None,
+    series_column: str | None = None,
     time_column: str | None = None,
     group_column: str | None = None,
     workers: int | None = None,
@@ -78,6 +81,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         trials: Tune the parameters of the algorithm, or of the best one, in so many trials.
         tune_seconds: Begin no trial after so many seconds of tuning.
         time_column: Hold out the latest rows by this column, and fold by it.
+        window: Learn from so many steps of a time series, which --time-column puts in order.
+        horizon: Predict the target so many steps after the window; 0 is its last step.
+        series_column: Whose values tell the series of a table apart.
         group_column: Hold out whole groups of rows by this column, and fold by it.
         workers: Run so many trials at once, each in a process of its own.
         image_size: Bring pictures to a longer side of so many pixels, 4 to 512.
@@ -109,6 +115,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             trials=trials,
             tune_seconds=tune_seconds,
             time_column=time_column,
+            window=window,
+            horizon=horizon,
+            series_column=series_column,
             group_column=group_column,
             workers=workers,
             image_size=image_size,

@@ -74,7 +74,7 @@ def _preparation(
     algorithm: Algorithm, problem: Problem, rows: Rows, parameters: Mapping[str, Any]
 ) -> Any:
     """What makes of the features what the algorithm learns from, not fitted yet."""
-    if algorithm.reads is not Reads.TEXT:
+    if algorithm.reads in (Reads.TABLE, Reads.IMAGE) or problem.steps:
         return preprocessor(problem, rows.features, scaled=algorithm.scaled)
     from modelyard.training.sequences import TokenSequences
 
@@ -106,6 +106,7 @@ def _purpose(
         sparse=not isinstance(matrix, np.ndarray),
         rarest=rarest,
         picture=problem.picture,
+        steps=problem.steps,
         parameters=parameters,
     )
 

@@ -20,6 +20,7 @@ from modelyard.training.spec import AUTO, TaskKind, TrainSpec
 from modelyard.training.split import Held, divisible, division_of, hold_out, with_keys
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import candidates, check_algorithm
+from modelyard.training.windows import plan_of, problem_of, windows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,8 +49,12 @@ def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
     """
     check_algorithm(spec.algorithm)
     columns = describe(table)
-    problem = define(columns, table.height, spec)
     division = division_of(spec, columns)
+    if spec.window:
+        problem = problem_of(columns, table.height, spec)
+        table = windows(table, plan_of(columns, table.height, spec))
+    else:
+        problem = define(columns, table.height, spec)
     algorithms = candidates(spec.algorithm, problem.task, images=problem.picture is not None)
     check_metric(spec.metric, problem.task)
     parameters = _parameters(algorithms, spec)

@@ -24,6 +24,7 @@ from modelyard.training.spec import AUTO, TrainSpec
 from modelyard.training.split import division_of
 from modelyard.training.tasks import TABLE_FILE
 from modelyard.training.trainers.catalogue import candidates
+from modelyard.training.windows import problem_of
 
 TRAIN: Final = "train"
 MAX_EVENTS: Final = 1000
@@ -195,7 +196,8 @@ def _plain(part: msgspec.Struct) -> dict[str, Any]:
 
 def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
     """What the task would refuse at its start, told before anybody waits for it."""
-    problem = define(dataset.inspection.columns, dataset.inspection.rows, task)
+    define_it = problem_of if task.window else define
+    problem = define_it(dataset.inspection.columns, dataset.inspection.rows, task)
     division_of(task, dataset.inspection.columns)
     algorithms = candidates(task.algorithm, problem.task, images=problem.picture is not None)
     check_metric(task.metric, problem.task)

@@ -40,6 +40,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     `target` is empty where there is none. `tokens` is how texts are to be split. `picture` is what
     pictures are brought to, if it is them that are learned from: then there is no other feature.
+    The features of a window are those of so many `steps`, one after the other.
     """
 
     task: TaskKind
@@ -50,6 +51,7 @@ class Problem(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     picture: PictureSize | None = None
+    steps: int = 0
 
     def named(self, role: Role) -> tuple[str, ...]:
         """The features of one role, in table order."""
@@ -188,7 +190,9 @@ def _features(
 
 def _reads_text(spec: TrainSpec) -> bool:
     algorithm = ALGORITHMS.get(spec.algorithm)
-    return algorithm is not None and algorithm.reads is Reads.TEXT
+    if algorithm is None or algorithm.reads is Reads.TABLE:
+        return False
+    return algorithm.reads is Reads.TEXT or not spec.window
 
 
 def _one_text(

@@ -85,6 +85,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Held out are rows at random, by class where there are classes; with a `time_column` the latest
     ones; with a `group_column` whole groups, so that none is on both sides.
+
+    With a `window` the rows are steps of one time series, or of one for each `series_column`: from
+    so many steps the target `horizon` steps later is predicted.
     """
 
     table: _File
@@ -102,6 +105,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trials: Annotated[int, Meta(ge=0, le=1000)] = 0
     tune_seconds: Annotated[float, Meta(gt=0, le=1_000_000)] | None = None
     time_column: _ColumnName | None = None
+    window: Annotated[int, Meta(ge=0, le=1000)] = 0
+    horizon: Annotated[int, Meta(ge=0, le=1000)] = 1
+    series_column: _ColumnName | None = None
     group_column: _ColumnName | None = None
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 1
     image_size: Annotated[int, Meta(ge=4, le=512)] | None = None

@@ -77,6 +77,9 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "group_column": None,
         "image_size": None,
         "image_grey": None,
+        "window": 0,
+        "horizon": 1,
+        "series_column": None,
         "workers": 1,
     }
     assert jobs.get(OURS, job.id) == job

@@ -93,13 +93,14 @@ def flag() -> Parameter:
 
 
 class Reads(StrEnum):
-    """What an algorithm learns from: the matrix of all features, the tokens of one text, or one
-    picture as such.
+    """What an algorithm learns from: the matrix of all features, the tokens of one text, any
+    sequence (the steps of a window are one too), or one picture as such.
     """
 
     TABLE = "table"
     TEXT = "text"
     IMAGE = "image"
+    SEQUENCE = "sequence"
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ class Axis:
 @dataclass(frozen=True)
 class Fit:
     """What an estimator is built for. `rarest` is the size of the smallest class; `vocabulary` how
-    many different numbers stand for the tokens of a text; `watch` is for those that tell how they
-    come along; `picture` says what rows of pixels are.
+    many different numbers stand for the tokens of a text, `steps` how many steps a window has;
+    `watch` is for those that tell how they come along; `picture` says what rows of pixels are.
     """
 
     task: TaskKind
@@ -129,6 +130,7 @@ class Fit:
     sparse: bool = False
     rarest: int = 0
     vocabulary: int = 0
+    steps: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
     watch: Watch = field(default_factory=Watch)
     picture: PictureSize | None = None

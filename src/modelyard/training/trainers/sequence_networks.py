@@ -37,11 +37,6 @@ _TEXT: Final[Mapping[str, Parameter]] = {
     "embedding_dim": whole(2, 1024),
     "dropout": real(0, 0.9),
 }
-_TEXT_SPACE: Final[Mapping[str, Axis]] = {
-    "embedding_dim": Axis(choices=(64, 128, 256)),
-    "dropout": Axis(0, 0.6),
-    **RECIPE_SPACE,
-}
 _RECURRENT: Final[Mapping[str, Parameter]] = {
     "hidden_size": whole(1, 2048),
     "num_layers": whole(1, 8),
@@ -68,15 +63,26 @@ _GENTLE: Final = Recipe(epochs=20, learning_rate=5e-4, patience=4, gradient_clip
 """Of attention, which a high rate throws off its course."""
 
 
+_OF_WINDOWS: Final = Recipe(epochs=60, learning_rate=2e-3, patience=10, gradient_clip=1.0)
+
+
 def _network(fit: Fit, reader: Callable[..., Reader], names: Mapping[str, Parameter]) -> Estimator:
     """The reader with the parameters of these names, in the network that its input asks for."""
-    from modelyard.training.neural.sequence import TextNetwork
+    from modelyard.training.neural.sequence import TextNetwork, WindowNetwork
 
-    def build(**given: Any) -> TextNetwork:
+    def for_text(**given: Any) -> TextNetwork:
         own = {name: given.pop(name) for name in names if name in given}
         return TextNetwork(fit.vocabulary, reader(**own), **given)
 
-    return estimator(fit, build, _GENTLE if names is _ENCODER else _RECIPE)
+    def for_windows(**given: Any) -> WindowNetwork:
+        own = {name: given.pop(name) for name in names if name in given}
+        if of_text := given.keys() - {"dropout"}:
+            raise ValueError(f"{min(of_text)} belongs to texts, and these are windows of numbers")
+        return WindowNetwork(fit.steps, reader(**{"pooling": "last"} | own), **given)
+
+    if fit.steps:
+        return estimator(fit, for_windows, _OF_WINDOWS)
+    return estimator(fit, for_text, _GENTLE if names is _ENCODER else _RECIPE)
 
 
 def _recurrent(cell: str) -> Callable[[Fit], Estimator]:
@@ -84,7 +90,8 @@ def _recurrent(cell: str) -> Callable[[Fit], Estimator]:
         from modelyard.training.neural.recurrent import Recurrent
 
         def reader(**given: Any) -> Recurrent:
-            return Recurrent(cell, **given)
+            # What a window is to tell comes after its last step.
+            return Recurrent(cell, **({"bidirectional": False} if fit.steps else {}) | given)
 
         return _network(fit, reader, _RECURRENT)
 
@@ -114,6 +121,7 @@ def _algorithm(
     build: Callable[[Fit], Estimator],
     parameters: Mapping[str, Parameter],
     space: Mapping[str, Axis],
+    reads: Reads = Reads.SEQUENCE,
 ) -> Algorithm:
     return Algorithm(
         name=name,
@@ -126,8 +134,8 @@ def _algorithm(
         tried=False,
         library=TORCH,
         resumes=True,
-        reads=Reads.TEXT,
-        space={**space, **_TEXT_SPACE},
+        reads=reads,
+        space={**space, "dropout": Axis(0, 0.6), **RECIPE_SPACE},
     )
 
 
@@ -135,9 +143,13 @@ _RECURRENT_SPACE: Final = {
     "hidden_size": Axis(choices=(64, 128, 256)),
     "pooling": Axis(choices=("max", "mean")),
 }
-TEXT_MEAN: Final = _algorithm("text_mean", _text_mean, _MEAN, {})
+TEXT_MEAN: Final = _algorithm("text_mean", _text_mean, _MEAN, {}, Reads.TEXT)
 TEXT_CNN: Final = _algorithm(
-    "text_cnn", _text_cnn, _CONVOLUTIONS, {"num_filters": Axis(choices=(50, 100, 200))}
+    "text_cnn",
+    _text_cnn,
+    _CONVOLUTIONS,
+    {"num_filters": Axis(choices=(50, 100, 200))},
+    Reads.TEXT,
 )
 RNN: Final = _algorithm("rnn", _recurrent("rnn"), _RECURRENT, _RECURRENT_SPACE)
 LSTM: Final = _algorithm("lstm", _recurrent("lstm"), _RECURRENT, _RECURRENT_SPACE)
