@@ -74,7 +74,7 @@ def _preparation(
     algorithm: Algorithm, problem: Problem, rows: Rows, parameters: Mapping[str, Any]
 ) -> Any:
     """What makes of the features what the algorithm learns from, not fitted yet."""
-    if algorithm.reads in (Reads.TABLE, Reads.IMAGE) or problem.steps:
+    if algorithm.reads not in (Reads.TEXT, Reads.SEQUENCE) or problem.steps:
         return preprocessor(problem, rows.features, scaled=algorithm.scaled)
     from modelyard.training.sequences import TokenSequences
 

@@ -190,9 +190,9 @@ def _features(
 
 def _reads_text(spec: TrainSpec) -> bool:
     algorithm = ALGORITHMS.get(spec.algorithm)
-    if algorithm is None or algorithm.reads is Reads.TABLE:
+    if algorithm is None:
         return False
-    return algorithm.reads is Reads.TEXT or not spec.window
+    return algorithm.reads is Reads.TEXT or (algorithm.reads is Reads.SEQUENCE and not spec.window)
 
 
 def _one_text(
