@@ -7,6 +7,7 @@ import pytest
 
 from modelyard.core.errors import Conflict, Invalid, NotFound
 from modelyard.core.pages import PageRequest
+from modelyard.registry.evaluation import ClassScore, Evaluation, Interval, Slice
 from modelyard.registry.model import Model, Reference
 from modelyard.registry.parity import Parity
 from modelyard.registry.service import resolve
@@ -181,3 +182,32 @@ def test_versions_are_listed_newest_first_while_versions_are_added(store: AnySto
             tx.models(OURS).versions("churn", PageRequest(3, "churn"))
     numbers = [version.number for version in [*first.items, *rest.items]]
     assert numbers == list(range(11, 0, -1))
+
+
+def test_an_evaluation_is_kept_apart_from_its_version_and_belongs_to_its_tenant(
+    store: AnyStore,
+) -> None:
+    version = add_version(store)
+    theirs = add_version(store, tenant_id=THEIRS)
+    evaluation = Evaluation(
+        classes=(ClassScore("yes", 0.5, 0.25, 1 / 3, 4),),
+        slices=(Slice("plan", "pro", 2, {"accuracy": 0.5}, Interval(0.0, 1.0)),),
+    )
+    with store.begin() as tx:
+        tx.models(OURS).add_evaluation(version.id, evaluation)
+    with store.read() as tx:
+        assert tx.models(OURS).evaluation(version.id) == evaluation
+        assert tx.models(OURS).evaluation(theirs.id) is None
+        assert tx.models(THEIRS).evaluation(version.id) is None
+
+
+def test_what_a_model_is_for_is_the_models(store: AnyStore) -> None:
+    add_version(store)
+    add_version(store, tenant_id=THEIRS)
+    with store.begin() as tx:
+        assert tx.models(OURS).set_intended_use("churn", "orders").intended_use == "orders"
+        with pytest.raises(NotFound):
+            tx.models(OURS).set_intended_use("nothing", "orders")
+    with store.read() as tx:
+        assert tx.models(OURS).get("churn").intended_use == "orders"
+        assert tx.models(THEIRS).get("churn").intended_use == ""

@@ -64,6 +64,9 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
         {
             "list": ("models:list_all", "List the models."),
             "show": ("models:show", "Show a model's versions, and the card of one."),
+            "card": ("model_cards:card", "Read a version's model card, or write it to a folder."),
+            "plots": ("model_cards:plots", "Write a version's plots as SVG files."),
+            "use": ("model_cards:use", "Say what a model is for, on its cards."),
             "check": ("check:check", "Try a model as an import would, without a server."),
             "import": (
                 "models:import_model",

@@ -76,6 +76,7 @@ def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
         ("takes", "; ".join(map(_tensor, signature.inputs[:_MANY])) if signature else "unknown"),
         ("gives", "; ".join(map(_tensor, signature.outputs)) if signature else "unknown"),
         ("ONNX form", _parity(version.parity) if version.parity else None),
+        *(("because", reason) for reason in card.reasons),
         *(("warning", warning) for warning in card.warnings),
     ]
 
@@ -129,9 +130,15 @@ def engines_table(trials: Sequence[EngineTrial]) -> Table:
 
 
 def _metrics(card: Card) -> Table:
-    return table(
-        ("METRIC", "HELD OUT"), [(name, f"{value:.4f}") for name, value in card.metrics.items()]
-    )
+    if not card.intervals:
+        rows = [(name, f"{value:.4f}") for name, value in card.metrics.items()]
+        return table(("METRIC", "HELD OUT"), rows)
+    bounded = [
+        (name, f"{value:.4f}", f"{found.low:.4f} to {found.high:.4f}" if found else "-")
+        for name, value in card.metrics.items()
+        for found in [card.intervals.get(name)]
+    ]
+    return table(("METRIC", "HELD OUT", "95 % INTERVAL"), bounded)
 
 
 def _confusion(confusion: Confusion) -> Table:

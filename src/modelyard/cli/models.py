@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelyard.cli.card import card_of
 from modelyard.cli.display import Json, facts, listing, print_json, table, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard_client import Client
-from modelyard_client.models import ModelVersion
+from modelyard_client.models import Alias, Model, ModelVersion
 
 
 def list_all(*, json: Json = False) -> None:
@@ -35,14 +36,7 @@ def show(model: str, /, *, json: Json = False) -> None:
         found = client.models.get(name)
         aliases = client.models.aliases(name)
         versions = client.models.versions(name, limit=20)
-        number = found.latest
-        if "@" in model:
-            wanted = model.partition("@")[2]
-            number = next((a.version for a in aliases if a.name == wanted), 0)
-            if not number:
-                raise CommandFailed(f"model '{name}' has no alias '{wanted}'")
-        elif ":" in model:
-            number = _number(model)
+        number = _meant(model, found, aliases)
         version = client.models.version(name, number) if number else None
     if json:
         print_json({"model": found, "aliases": aliases, "version": version})
@@ -111,6 +105,30 @@ def alias(model: str, alias: str, version: int, /, *, json: Json = False) -> Non
 def name_of(reference: str) -> str:
     """The model's name in `churn`, `churn:3` or `churn@champion`."""
     return re.split("[:@]", reference, maxsplit=1)[0]
+
+
+def number_of(client: Client, reference: str) -> int:
+    """The number of the version that the reference means.
+
+    Raises:
+        CommandFailed: the model has no such alias, or no version at all.
+    """
+    name = name_of(reference)
+    number = _meant(reference, client.models.get(name), client.models.aliases(name))
+    if not number:
+        raise CommandFailed(f"model '{name}' has no version that is ready yet")
+    return number
+
+
+def _meant(reference: str, model: Model, aliases: Sequence[Alias]) -> int:
+    """Zero for a model without a version."""
+    if "@" in reference:
+        wanted = reference.partition("@")[2]
+        number = next((a.version for a in aliases if a.name == wanted), 0)
+        if not number:
+            raise CommandFailed(f"model '{model.name}' has no alias '{wanted}'")
+        return number
+    return _number(reference) if ":" in reference else model.latest
 
 
 def _number(reference: str) -> int:

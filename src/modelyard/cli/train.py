@@ -52,6 +52,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     workers: int | None = None,
     image_size: int | None = None,
     image_grey: Annotated[bool | None, Parameter(negative="--image-colour")] = None,
+    slice: _Many = None,
+    threshold: str | None = None,
     seed: int | None = None,
     alias: str | None = None,
     gate: _Many = None,
@@ -88,10 +90,13 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         workers: Run so many trials at once, each in a process of its own.
         image_size: Bring pictures to a longer side of so many pixels, 4 to 512.
         image_grey: Learn from shades of grey, or from colours, whatever the pictures are.
+        slice: Measure the result apart for each value of this column too; may be given again.
+        threshold: Choose a threshold of probability for two classes: "f1", "precision >= 0.9",
+            "recall >= 0.9", or "cost 1:5" for a false alarm and a miss.
         seed: Of everything that is random.
         alias: Point this alias, such as champion, at the new version.
         gate: What the version must reach before the alias moves, as "accuracy >= 0.9" or
-            "not worse than @champion"; may be given again.
+            "not worse than @champion [by more than 0.01]"; may be given again.
         priority: From -100 to 100; of your queued jobs the higher ones come first.
         max_seconds: Stop the job if an attempt takes longer.
         max_memory: Stop the job if it uses more, such as 2GiB.
@@ -122,6 +127,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             workers=workers,
             image_size=image_size,
             image_grey=image_grey,
+            slices=slice,
+            threshold=threshold,
             seed=seed,
             alias=alias,
             gates=gate,

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from modelyard.registry.evaluation import Interval
+
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     """One algorithm that was compared. `score` and `spread` are the mean and the standard
@@ -76,8 +78,9 @@ class EngineTrial(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Card(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Kept with the version. `metrics` were measured on held-out rows that training never saw.
-    `engines` are those that a language model was tried with, the fastest first.
+    """Kept with the version. `metrics` were measured on held-out rows that training never saw, and
+    `intervals` are where they lie with a confidence of 95 %. `reasons` tell how the algorithm was
+    chosen. `engines` are those that a language model was tried with, the fastest first.
     """
 
     task: str
@@ -89,9 +92,11 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     split: Split | None = None
     metric: str = ""
     metrics: dict[str, float] = {}
+    intervals: dict[str, Interval] = {}
     confusion: Confusion | None = None
     leaderboard: tuple[Candidate, ...] = ()
     tuning: Tuning | None = None
+    reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     description: str = ""
     engines: tuple[EngineTrial, ...] = ()

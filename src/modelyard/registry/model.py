@@ -13,7 +13,8 @@ from modelyard.core.names import check_name
 class Model(msgspec.Struct, frozen=True):
     """A model. `latest` is the number of its newest version that is ready, 0 while it has none.
 
-    `versions` is how many numbers were given, those of failed versions among them.
+    `versions` is how many numbers were given, those of failed versions among them. `intended_use`
+    is for its cards: what it is for, and what it is not for.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Model(msgspec.Struct, frozen=True):
     latest: int = 0
     description: str = ""
     versions: int = 0
+    intended_use: str = ""
 
 
 class Alias(msgspec.Struct, frozen=True):

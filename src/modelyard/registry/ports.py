@@ -8,6 +8,7 @@ from typing import Protocol
 
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.secret import Secret
+from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.model import Alias, Model
 from modelyard.registry.provider import Probe, Provider, ProviderSpec
 from modelyard.registry.version import ModelVersion, NewVersion
@@ -38,6 +39,18 @@ class ModelRepository(Protocol):
 
     def versions(self, name: str, page: PageRequest) -> Page[ModelVersion]:
         """Newest first. Raises NotFound for the model."""
+        ...
+
+    def add_evaluation(self, version_id: str, evaluation: Evaluation) -> None:
+        """Keep how a version of this tenant did; once."""
+        ...
+
+    def evaluation(self, version_id: str) -> Evaluation | None:
+        """How the version did; None for one that was never measured here."""
+        ...
+
+    def set_intended_use(self, name: str, text: str) -> Model:
+        """Raises NotFound."""
         ...
 
     def version_of_job(self, job_id: str) -> ModelVersion | None:

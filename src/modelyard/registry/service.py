@@ -9,6 +9,8 @@ from modelyard.core.errors import NotFound
 from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
+from modelyard.registry.document import CardDocument, document
+from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.model import Alias, Model, Reference
 from modelyard.registry.ports import ModelRepository, RegistryTransaction
 from modelyard.registry.version import ModelVersion, NewVersion, check_ready
@@ -57,6 +59,29 @@ class RegistryService:
         """The version that the reference means. Raises NotFound."""
         with self._store.read() as tx:
             return resolve(tx.models(tenant_id), reference)
+
+    def evaluation(self, tenant_id: str, reference: Reference) -> Evaluation:
+        """How the version did on held-out rows; an empty one where nobody has measured it here.
+
+        Raises:
+            NotFound: no such version.
+        """
+        with self._store.read() as tx:
+            models = tx.models(tenant_id)
+            return models.evaluation(resolve(models, reference).id) or Evaluation()
+
+    def document(self, tenant_id: str, reference: Reference) -> CardDocument:
+        """The version's model card. Raises NotFound."""
+        with self._store.read() as tx:
+            models = tx.models(tenant_id)
+            version = resolve(models, reference)
+            model = models.get(version.model)
+            return document(model, version, models.evaluation(version.id) or Evaluation())
+
+    def set_intended_use(self, tenant_id: str, name: str, text: str) -> Model:
+        """Say what the model is for, on the cards of all its versions. Raises NotFound."""
+        with self._store.begin() as tx:
+            return tx.models(tenant_id).set_intended_use(name, text)
 
     def aliases(self, tenant_id: str, name: str) -> Sequence[Alias]:
         """By name. Raises NotFound for the model."""

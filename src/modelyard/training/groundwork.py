@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from modelyard.core.errors import Invalid
+from modelyard.training.evaluation.slices import check_slices
+from modelyard.training.evaluation.threshold import check_threshold
 from modelyard.training.evaluator import check_metric, choose_metric
 from modelyard.training.inspection import describe
 from modelyard.training.preprocessing import features_of, target_of
@@ -57,6 +59,8 @@ def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
         problem = define(columns, table.height, spec)
     algorithms = candidates(spec.algorithm, problem.task, images=problem.picture is not None)
     check_metric(spec.metric, problem.task)
+    check_slices(table.columns, spec.slices)
+    check_threshold(spec.threshold, problem, columns)
     parameters = _parameters(algorithms, spec)
     table, undivided = divisible(table, division)
     table, dropped = _usable(table, problem)

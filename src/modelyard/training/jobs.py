@@ -17,6 +17,8 @@ from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.registry.gate import MAX_GATES, Gate
 from modelyard.training.dataset import DatasetVersion
+from modelyard.training.evaluation.slices import check_slices
+from modelyard.training.evaluation.threshold import check_threshold
 from modelyard.training.evaluator import check_metric
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.problem import define
@@ -196,9 +198,13 @@ def _plain(part: msgspec.Struct) -> dict[str, Any]:
 
 def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
     """What the task would refuse at its start, told before anybody waits for it."""
+    columns = dataset.inspection.columns
     define_it = problem_of if task.window else define
-    problem = define_it(dataset.inspection.columns, dataset.inspection.rows, task)
-    division_of(task, dataset.inspection.columns)
+    problem = define_it(columns, dataset.inspection.rows, task)
+    division_of(task, columns)
+    if not task.window:
+        check_slices([column.name for column in columns], task.slices)
+    check_threshold(task.threshold, problem, columns)
     algorithms = candidates(task.algorithm, problem.task, images=problem.picture is not None)
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:

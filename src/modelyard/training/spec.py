@@ -17,6 +17,8 @@ from modelyard.registry.artifact import Format
 AUTO: Final = "auto"
 MAX_PARAMETERS: Final = 32
 MAX_WORKERS: Final = 64
+MAX_SLICED: Final = 10
+"""Columns."""
 
 Spec = TypeVar("Spec")
 _File = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
@@ -84,7 +86,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     colours with `image_grey`.
 
     Held out are rows at random, by class where there are classes; with a `time_column` the latest
-    ones; with a `group_column` whole groups, so that none is on both sides.
+    ones; with a `group_column` whole groups, so that none is on both sides. The result is measured
+    on the whole of them, and apart for each value of the `slices`, which are columns. `threshold`
+    is the rule by which one is chosen for two classes (see `evaluation.threshold`).
 
     With a `window` the rows are steps of one time series, or of one for each `series_column`: from
     so many steps the target `horizon` steps later is predicted.
@@ -112,6 +116,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 1
     image_size: Annotated[int, Meta(ge=4, le=512)] | None = None
     image_grey: bool | None = None
+    slices: Annotated[tuple[_ColumnName, ...], Meta(max_length=MAX_SLICED)] = ()
+    threshold: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 def read_spec(scratch: Path, kind: type[Spec]) -> Spec:

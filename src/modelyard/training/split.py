@@ -40,11 +40,14 @@ class Division(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """The rows to train on, the held-out ones with their `places`, and how they were chosen."""
+    """The rows to train on, the held-out ones with their `places`, and how they were chosen: as
+    was asked, and as it came out.
+    """
 
     inside: Rows
     outside: Rows
     places: Array
+    division: Division
     split: Split
 
 
@@ -228,7 +231,8 @@ def _held(
         train_groups=train_groups,
         test_groups=test_groups,
     )
-    return Held(rows.take(np.flatnonzero(~outside)), rows.take(places), places, split)
+    inside = rows.take(np.flatnonzero(~outside))
+    return Held(inside, rows.take(places), places, division, split)
 
 
 def _mask(size: int, places: Array) -> Array:

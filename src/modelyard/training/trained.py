@@ -11,6 +11,7 @@ from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
 from modelyard.registry.artifact import Format
 from modelyard.registry.card import Card
+from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.parity import Parity
 
 MAX_TENSORS: Final = 2000
@@ -38,6 +39,7 @@ class Trained(msgspec.Struct, frozen=True):
 
     signature: Signature
     card: Card
+    evaluation: Evaluation
     parity: Parity
     artifacts: tuple[Produced, ...]
     seed: int

@@ -10,11 +10,13 @@ import msgspec
 
 from modelyard.core.tasks import Progress, Report
 from modelyard.registry.card import Card, Tuning
-from modelyard.training.evaluator import evaluate
+from modelyard.training.appraisal import Appraisal
+from modelyard.training.evaluator import Evaluated
 from modelyard.training.fitting import Fitted, fit
 from modelyard.training.groundwork import Groundwork, lay
 from modelyard.training.problem import Problem
 from modelyard.training.progress import portion
+from modelyard.training.reasons import choice, reasons
 from modelyard.training.search import Search, Searcher
 from modelyard.training.selection import Comparison, Rules, compare
 from modelyard.training.served_form import served_form
@@ -57,7 +59,7 @@ def train(
     """Train on a canonical table (see `table.py`) and write the model's files to `folder`.
 
     `past` trials of a tuning that was interrupted are not run again; `processes` run the others,
-    or else this process does.
+    or else this process does. The result is compared with the rivals that are in the folder.
 
     Raises:
         Invalid: the specification does not fit the table; the message says what would.
@@ -71,6 +73,7 @@ def train(
         line = portion(report, 0.0, share)
         comparison = compare(ground.algorithms, problem, inside, rules, line)
         algorithm = ALGORITHMS[comparison.best]
+        report(Progress(choice(comparison, rules), share))
     parameters, tuning = ground.parameters, None
     if spec.trials:
         line = portion(report, _COMPARED / 3, _COMPARED * 2 / 3)
@@ -80,15 +83,25 @@ def train(
     watch = Watch(portion(report, _COMPARED, _FITTED - _COMPARED), folder / CHECKPOINT_FILE)
     fitted = fit(algorithm, problem, inside, spec.seed, parameters, watch)
     report(Progress("evaluating on the held-out rows", _FITTED))
-    doubts = suspicions(ground.table, problem)
-    notes = (*problem.warnings, *ground.notes, *doubts, *comparison.warnings)
-    card = _card(fitted, problem, ground.held, rules, comparison, notes)
-    card = msgspec.structs.replace(card, tuning=tuning)
+    appraisal = Appraisal(problem, spec, ground.held, ground.table, rules.metric, folder)
+    evaluated, unmeasured = appraisal.appraise(
+        fitted.pipeline, lambda rows: fit(algorithm, problem, rows, spec.seed, parameters).pipeline
+    )
+    notes = (*problem.warnings, *ground.notes, *suspicions(ground.table, problem))
+    notes = (*notes, *comparison.warnings, *fitted.warnings, *unmeasured)
+    card = _card(fitted, problem, ground.held, rules, evaluated, notes)
+    card = msgspec.structs.replace(
+        card,
+        leaderboard=comparison.leaderboard,
+        tuning=tuning,
+        reasons=reasons(problem, spec, rules, inside, comparison, tuning),
+    )
     report(Progress("converting to ONNX and comparing on the held-out rows", _EVALUATED))
     form = served_form(fitted.pipeline, problem, ground.held.outside.features, folder)
     return Trained(
         signature=form.signature,
         card=card,
+        evaluation=evaluated.details,
         parity=form.parity,
         artifacts=form.artifacts,
         profile=form.profile,
@@ -120,10 +133,9 @@ def _card(
     problem: Problem,
     held: Held,
     rules: Rules,
-    comparison: Comparison,
+    evaluated: Evaluated,
     notes: tuple[str, ...],
 ) -> Card:
-    evaluation = evaluate(problem.task, fitted.pipeline, held.outside)
     return Card(
         task=problem.task,
         algorithm=fitted.algorithm,
@@ -133,10 +145,10 @@ def _card(
         test_rows=len(held.outside),
         split=held.split,
         metric=rules.metric,
-        metrics=evaluation.metrics,
-        confusion=evaluation.confusion,
-        leaderboard=comparison.leaderboard,
-        warnings=(*notes, *fitted.warnings),
+        metrics=evaluated.metrics,
+        intervals=evaluated.intervals,
+        confusion=evaluated.confusion,
+        warnings=notes,
     )
 
 

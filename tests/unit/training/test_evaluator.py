@@ -38,10 +38,16 @@ def test_classes_are_averaged_each_counting_the_same() -> None:
     evaluation = evaluate(CLASSIFICATION, Confident(), SOME)
     assert evaluation.metrics == {
         "accuracy": 0.75,
+        "balanced_accuracy": pytest.approx((2 / 3 + 1) / 2),
         "precision": pytest.approx((1 + 1 / 2) / 2),
         "recall": pytest.approx((2 / 3 + 1) / 2),
         "f1": pytest.approx((4 / 5 + 2 / 3) / 2),
         "roc_auc": 1.0,
+        "pr_auc": 1.0,
+        "log_loss": pytest.approx(-np.log([0.9, 0.8, 0.4, 0.9]).mean()),
+        "brier": pytest.approx((0.01 + 0.04 + 0.36 + 0.01) / 4),
+        # Of the likeliest class: 0.9 said twice and right, 0.8 right, 0.6 wrong.
+        "ece": pytest.approx((0.2 + 0.2 + 0.6) / 4),
     }
     assert evaluation.confusion == Confusion(("no", "yes"), ((2, 1), (0, 1)))
 
@@ -60,6 +66,7 @@ def test_numbers() -> None:
         "r2": pytest.approx(1 - 9 / 8),
         "rmse": pytest.approx(3**0.5),
         "mae": pytest.approx(1.0),
+        "median_ae": 0.0,
     }
     assert score("mae", REGRESSION, Answers(), some) == pytest.approx(1.0)
 
@@ -82,5 +89,5 @@ def test_accuracy_is_chosen_only_where_it_does_not_mislead(
 def test_a_metric_of_another_task_is_refused() -> None:
     check_metric(None, REGRESSION)
     check_metric("rmse", REGRESSION)
-    with pytest.raises(Invalid, match="no metric 'f1' for regression; there are: r2, rmse, mae"):
+    with pytest.raises(Invalid, match="no metric 'f1' for regression; there are: r2, rmse, mae,"):
         check_metric("f1", REGRESSION)

@@ -80,6 +80,8 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "window": 0,
         "horizon": 1,
         "series_column": None,
+        "slices": [],
+        "threshold": None,
         "workers": 1,
     }
     assert jobs.get(OURS, job.id) == job

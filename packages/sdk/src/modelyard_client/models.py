@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from modelyard_client.errors import ClientError
+from modelyard_client.evaluation import Evaluation, Interval
 from modelyard_client.files import send_path
 from modelyard_client.pages import Page, collect
 from modelyard_client.providers import Upstream
@@ -32,6 +33,7 @@ class Model(msgspec.Struct, frozen=True):
     latest: int = 0
     description: str = ""
     versions: int = 0
+    intended_use: str = ""
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -146,9 +148,11 @@ class Card(msgspec.Struct, frozen=True):
     split: Split | None = None
     metric: str = ""
     metrics: dict[str, float] = {}
+    intervals: dict[str, Interval] = {}
     confusion: Confusion | None = None
     leaderboard: list[Candidate] = []
     tuning: Tuning | None = None
+    reasons: list[str] = []
     warnings: list[str] = []
     description: str = ""
     engines: list[EngineTrial] = []
@@ -235,6 +239,44 @@ class Models:
         """One version."""
         path = route("models", name, "versions", number)
         return self._transport.request("GET", path, ModelVersion)
+
+    def card(self, name: str, number: int) -> dict[str, Any]:
+        """A version's model card: intended use, data, metrics, limits, lineage, names of plots."""
+        path = route("models", name, "versions", number, "card")
+        return self._transport.request("GET", path, dict[str, Any])
+
+    def card_markdown(self, name: str, number: int) -> str:
+        """The same in Markdown."""
+        path = route("models", name, "versions", number, "card.md")
+        return self._transport.once("GET", path).text
+
+    def evaluation(self, name: str, number: int) -> Evaluation:
+        """How a version did on held-out rows, in more detail than its card has room for."""
+        path = route("models", name, "versions", number, "evaluation")
+        return self._transport.request("GET", path, Evaluation)
+
+    def download_card(self, name: str, number: int, folder: str | Path) -> Sequence[Path]:
+        """Write the card as `card.md` with its pictures below `plots/`; returns the files."""
+        target = Path(folder) / "card.md"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path = route("models", name, "versions", number, "card.md")
+        self._transport.download(path, target)
+        return [target, *self.download_plots(name, number, target.parent / "plots")]
+
+    def download_plots(self, name: str, number: int, folder: str | Path) -> Sequence[Path]:
+        """Write each plot of a version as `NAME.svg`; returns the files."""
+        names = self.card(name, number)["plots"]
+        targets = [Path(folder) / f"{plot}.svg" for plot in names]
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path = route("models", name, "versions", number, "plots", target.name)
+            self._transport.download(path, target)
+        return targets
+
+    def set_intended_use(self, name: str, text: str) -> Model:
+        """Say what the model is for, on the cards of all its versions."""
+        path = route("models", name, "intended-use")
+        return self._transport.request("PUT", path, Model, body={"text": text})
 
     def aliases(self, name: str) -> Sequence[Alias]:
         """Its aliases, by name."""

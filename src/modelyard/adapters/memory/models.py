@@ -11,6 +11,7 @@ from modelyard.adapters.memory.state import State, cut, cut_numbered
 from modelyard.core import ids
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest
+from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.model import Alias, Model
 from modelyard.registry.version import ModelVersion, NewVersion, VersionState
 
@@ -62,6 +63,17 @@ class MemoryModels:
         self.get(name)
         own = (version for version in self._versions() if version.model == name)
         return cut_numbered(own, page, lambda version: version.number)
+
+    def add_evaluation(self, version_id: str, evaluation: Evaluation) -> None:
+        self._state.evaluations[self._tenant_id, version_id] = evaluation
+
+    def evaluation(self, version_id: str) -> Evaluation | None:
+        return self._state.evaluations.get((self._tenant_id, version_id))
+
+    def set_intended_use(self, name: str, text: str) -> Model:
+        model = replace(self.get(name), intended_use=text)
+        self._state.models[self._tenant_id, name] = model
+        return model
 
     def version_of_job(self, job_id: str) -> ModelVersion | None:
         made = (version for version in self._versions() if version.lineage.job_id == job_id)

@@ -14,6 +14,7 @@ from modelyard.core.jobs import Job, JobEvent
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.uploads import Upload
 from modelyard.deployment.deployment import Deployment, ReplicaReport
+from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.model import Alias, Model
 from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
@@ -40,6 +41,9 @@ class State:
     aliases: dict[tuple[str, str, str], Alias] = field(default_factory=dict)  # tenant, model, name
     providers: dict[tuple[str, str], Provider] = field(default_factory=dict)  # tenant, name
     datasets: dict[tuple[str, str], Dataset] = field(default_factory=dict)  # tenant, name
+    evaluations: dict[tuple[str, str], Evaluation] = field(
+        default_factory=dict
+    )  # tenant, version id
     dataset_versions: dict[tuple[str, str, int], DatasetVersion] = field(
         default_factory=dict
     )  # tenant, dataset, number

@@ -8,11 +8,18 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select
 
-from modelyard.adapters.store.schema import MAX_NUMBER, aliases, model_versions, models
+from modelyard.adapters.store.schema import (
+    MAX_NUMBER,
+    aliases,
+    evaluations,
+    model_versions,
+    models,
+)
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core import ids
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest
+from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.model import Alias, Model
 from modelyard.registry.version import ModelVersion, NewVersion, VersionState
 
@@ -37,6 +44,7 @@ class SqlModels(TenantRows):
             latest=0,
             description="",
             versions=0,
+            intended_use="",
         )
         return self.get(name)
 
@@ -106,6 +114,23 @@ class SqlModels(TenantRows):
         return Page.cut(
             [ModelVersion(*row) for row in rows], page, lambda version: str(version.number)
         )
+
+    def add_evaluation(self, version_id: str, evaluation: Evaluation) -> None:
+        self._connection.execute(
+            self._insert(evaluations, version_id=version_id, evaluation=evaluation)
+        )
+
+    def evaluation(self, version_id: str) -> Evaluation | None:
+        statement = self._select(evaluations, evaluations.c.evaluation).where(
+            evaluations.c.version_id == version_id
+        )
+        found: Evaluation | None = self._connection.execute(statement).scalar_one_or_none()
+        return found
+
+    def set_intended_use(self, name: str, text: str) -> Model:
+        changed = self._update(models).where(models.c.name == name).values(intended_use=text)
+        self._connection.execute(changed)
+        return self.get(name)
 
     def version_of_job(self, job_id: str) -> ModelVersion | None:
         return self._one_version(model_versions.c.job_id == job_id)

@@ -39,6 +39,7 @@ from modelyard.core.tensors import Signature
 from modelyard.deployment.deployment import DeploymentSpec, DeploymentState, ReplicaState
 from modelyard.registry.artifact import Artifact
 from modelyard.registry.card import Card
+from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.parity import Parity
 from modelyard.registry.provider import ProviderSpec
 from modelyard.registry.version import Lineage, VersionState
@@ -105,6 +106,7 @@ models: Final = Table(
     Column("description", Prose, nullable=False),
     # The last number that was given: `latest` stays behind when a version has failed.
     Column("versions", Integer, nullable=False, server_default="0"),
+    Column("intended_use", Prose, nullable=False, server_default=text("''")),
     UniqueConstraint("tenant_id", "name"),
 )
 
@@ -128,6 +130,15 @@ model_versions: Final = Table(
     Column("reason", Prose, nullable=False, server_default=text("''")),
     UniqueConstraint("model_id", "number"),
     UniqueConstraint("tenant_id", "job_id"),
+)
+
+# Apart from the versions, which are listed by the hundred.
+evaluations: Final = Table(
+    "evaluations",
+    metadata,
+    _tenant(),
+    Column("version_id", Text, ForeignKey("model_versions.id"), primary_key=True),
+    Column("evaluation", Json[Evaluation](Evaluation), nullable=False),
 )
 
 aliases: Final = Table(

@@ -11,6 +11,13 @@ from msgspec import Meta
 
 from modelyard.api.management.admission import LANE, Lane
 from modelyard.api.management.authorization import needs
+from modelyard.api.management.cards import (
+    set_intended_use,
+    show_card,
+    show_card_markdown,
+    show_evaluation,
+    show_plot,
+)
 from modelyard.api.management.dependencies import Caller, Paging, Services
 from modelyard.api.management.fields import Digest, Filename, Name, Number
 from modelyard.api.management.operations import Idempotent
@@ -140,6 +147,11 @@ models: Final = Router(
         list_aliases,
         set_alias,
         delete_alias,
+        set_intended_use,
+        show_card,
+        show_card_markdown,
+        show_evaluation,
+        show_plot,
     ],
     tags=["models"],
     opt=needs(Permission.MODELS_READ, Permission.MODELS_WRITE),

@@ -1,0 +1,91 @@
+"""What a model says of some rows beside what is true of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from modelyard.training.rows import Array, Rows
+from modelyard.training.spec import TaskKind
+
+
+class Classified(msgspec.Struct, frozen=True):
+    """Classes by their places among the `labels`: int64 [rows].
+
+    `probabilities` are float64 [rows, labels], each row adding up to one; None where a model gives
+    none. A label that is true of some row and unknown to the model has the probability zero.
+    """
+
+    labels: tuple[str, ...]
+    truth: Array
+    predicted: Array
+    probabilities: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def take(self, places: Array) -> Classified:
+        """The rows at these positions."""
+        likely = self.probabilities
+        likely = None if likely is None else likely[places]
+        return Classified(self.labels, self.truth[places], self.predicted[places], likely)
+
+
+class Estimated(msgspec.Struct, frozen=True):
+    """Numbers: float64 [rows]."""
+
+    truth: Array
+    predicted: Array
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def take(self, places: Array) -> Estimated:
+        """The rows at these positions."""
+        return Estimated(self.truth[places], self.predicted[places])
+
+
+Predicted = Classified | Estimated
+
+
+def classified(
+    truth: Array, predicted: Array, classes: Array, probabilities: Array | None
+) -> Classified:
+    """Classes and probabilities as a model of the `classes` gives them."""
+    if not np.isin(truth, classes).all() or not np.isin(predicted, classes).all():
+        known = np.unique(np.concatenate([classes, truth, predicted]))
+        if probabilities is not None:
+            widened = np.zeros((len(truth), len(known)))
+            widened[:, np.searchsorted(known, classes)] = probabilities
+            probabilities = widened
+        classes = known
+    if probabilities is not None:
+        probabilities = np.asarray(probabilities, dtype=np.float64)
+        totals = probabilities.sum(axis=1, keepdims=True)
+        probabilities = probabilities / np.where(totals > 0, totals, 1.0)
+    return Classified(
+        labels=tuple(str(label) for label in classes),
+        truth=np.searchsorted(classes, truth),
+        predicted=np.searchsorted(classes, predicted),
+        probabilities=probabilities,
+    )
+
+
+def estimated(truth: Array, predicted: Array) -> Estimated:
+    """Numbers as a model gives them."""
+    return Estimated(
+        np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64).reshape(-1)
+    )
+
+
+def ask(model: Any, rows: Rows, task: TaskKind, *, likely: bool = True) -> Predicted:
+    """What a fitted scikit-learn classifier or regressor says, with probabilities if `likely`."""
+    predicted = np.asarray(model.predict(rows.features))
+    if task is TaskKind.REGRESSION:
+        return estimated(rows.target, predicted)
+    probabilities = None
+    if likely and hasattr(model, "predict_proba"):
+        probabilities = model.predict_proba(rows.features)
+    return classified(rows.target, predicted, np.asarray(model.classes_), probabilities)
