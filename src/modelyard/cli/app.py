@@ -54,6 +54,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
         {
             "list": ("jobs:list_all", "List the newest jobs."),
             "show": ("jobs:show", "Show one job."),
+            "watch": ("jobs:watch", "Watch a job until it ends."),
             "logs": ("jobs:logs", "Print a job's story, as it comes if need be."),
             "cancel": ("jobs:cancel", "Stop a job."),
         },

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal, text
+from modelyard.cli.display import Json, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
+from modelyard.cli.job_view import line_of, time_of, watched
 from modelyard_client import Client
-from modelyard_client.jobs import Job, JobEvent
+from modelyard_client.jobs import Job
 
 
 def list_all(*, limit: int = 50, json: Json = False) -> None:
@@ -40,6 +41,8 @@ def show(job: str, /, *, json: Json = False) -> None:
         ("kind", shown.kind),
         ("state", shown.state),
         ("attempt", f"{shown.attempt} of {shown.max_attempts}"),
+        ("priority", shown.priority),
+        ("time left", "" if shown.seconds_left is None else time_of(shown.seconds_left)),
         ("created", shown.created_at),
         ("started", shown.started_at),
         ("finished", shown.finished_at),
@@ -66,6 +69,23 @@ def logs(job: str, /, *, follow: bool = False, json: Json = False) -> None:
             out.print(line_of(event))
 
 
+def watch(job: str, /, *, json: Json = False) -> None:
+    """Show a job's progress until it ends: how far it is, its scores, and the time left.
+
+    It fails if the job did not succeed.
+
+    Args:
+        job: Its id.
+    """
+    with Client() as client:
+        ended = client.jobs.wait(job) if json else watched(client, job, terminal())
+    if json:
+        print_json(ended)
+    require_success(ended)
+    if not json:
+        terminal().print(f"job {ended.id} {ended.state}")
+
+
 def cancel(job: str, /, *, json: Json = False) -> None:
     """Stop a job. One in a final state stays as it is.
 
@@ -80,12 +100,6 @@ def cancel(job: str, /, *, json: Json = False) -> None:
         terminal().print(f"job {cancelled.id} is {cancelled.state}")
     else:
         terminal().print(f"job {cancelled.id} was asked to stop")
-
-
-def line_of(event: JobEvent) -> str:
-    """An event as one line."""
-    share = "    " if event.fraction is None else f"{event.fraction:4.0%}"
-    return f"{event.at.astimezone():%H:%M:%S} {share}  {text(event.message)}"
 
 
 def require_success(job: Job) -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from cyclopts import Parameter
 
 from modelyard.cli.card import card_of, leaderboard
-from modelyard.cli.display import Json, parse_size, print_json, table, terminal, text
+from modelyard.cli.display import Json, parse_size, print_json, terminal, text
 from modelyard.cli.failure import CommandFailed
-from modelyard.cli.jobs import line_of, require_success
+from modelyard.cli.job_view import watched
+from modelyard.cli.jobs import require_success
 from modelyard_client import Client
-from modelyard_client.jobs import Job, JobEvent
+from modelyard_client.jobs import Job
 from modelyard_client.models import ModelVersion
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
-    from rich.live import Live
 
 _Many = Annotated[list[str] | None, Parameter(negative="")]
 
@@ -168,20 +165,10 @@ def parse_parameters(pairs: Iterable[str]) -> dict[str, Any]:
 def follow(client: Client, job: Job, out: Console) -> ModelVersion:
     """Show the job's progress until it ends, and return the version that it made.
 
-    A terminal gets a bar and the scores so far, a file the main lines of the story.
-
     Raises:
         CommandFailed: the job did not succeed.
     """
-    with ExitStack() as stack:
-        view = stack.enter_context(_LiveView(out)) if out.is_terminal else None
-        for event in client.jobs.follow(job.id):
-            if view is not None:
-                view.show(event)
-            elif "fold" not in event.data:
-                out.print(line_of(event))
-                sys.stdout.flush()
-    ended = client.jobs.get(job.id)
+    ended = watched(client, job.id, out)
     require_success(ended)
     result = ended.result or {}
     for objection in result.get("objections", ()):
@@ -197,71 +184,6 @@ def result_of(version: ModelVersion) -> Group:
     if not card.leaderboard:
         return Group("", card_of(version))
     return Group("", leaderboard(card.leaderboard, card.metric), "", card_of(version))
-
-
-class Board:
-    """The fold scores that a job has told so far."""
-
-    def __init__(self) -> None:
-        self.metric = ""
-        self._scores: dict[str, list[float]] = defaultdict(list)
-
-    def add(self, event: JobEvent) -> None:
-        """Take in the event's score, if it tells one."""
-        score, algorithm = event.data.get("score"), event.data.get("algorithm")
-        if isinstance(score, int | float) and isinstance(algorithm, str):
-            self.metric = str(event.data.get("metric", self.metric))
-            self._scores[algorithm].append(float(score))
-
-    def rows(self) -> Sequence[tuple[str, str, int]]:
-        """Algorithm, mean score so far and folds done, in the order of trial."""
-        return [
-            (name, f"{sum(scores) / len(scores):.4f}", len(scores))
-            for name, scores in self._scores.items()
-        ]
-
-
-class _LiveView:
-    """A progress bar over the scores so far, drawn in place."""
-
-    def __init__(self, out: Console) -> None:
-        from rich.live import Live
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._board = Board()
-        self._bar = Progress(
-            BarColumn(bar_width=30),
-            TextColumn("{task.percentage:3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=out,
-        )
-        self._task = self._bar.add_task("waiting for a worker", total=1.0)
-        self._live: Live = Live(self._drawn(), console=out, refresh_per_second=8, transient=True)
-
-    def __enter__(self) -> _LiveView:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def show(self, event: JobEvent) -> None:
-        """Draw what the event says."""
-        self._board.add(event)
-        self._bar.update(self._task, description=text(event.message))
-        if event.fraction is not None:
-            self._bar.update(self._task, completed=event.fraction)
-        self._live.update(self._drawn())
-
-    def _drawn(self) -> Group:
-        from rich.console import Group
-
-        rows = self._board.rows()
-        if not rows:
-            return Group(self._bar)
-        headings = ("ALGORITHM", self._board.metric.upper() or "SCORE", "FOLDS")
-        return Group(self._bar, table(headings, rows))
 
 
 def _print_document(client: Client, job: Job, *, wait: bool) -> None:

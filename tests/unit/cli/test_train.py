@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from modelyard.cli.failure import CommandFailed
-from modelyard.cli.train import Board, follow, parse_parameters
+from modelyard.cli.job_view import Board, time_of
+from modelyard.cli.train import follow, parse_parameters
 from modelyard_client import Client
 from modelyard_client.jobs import JobEvent
 from tests.unit.cli.conftest import Run
@@ -130,7 +131,14 @@ def _training(asked: Asked) -> Answer:
     data = {"algorithm": "ridge", "fold": 1, "metric": "f1", "score": 0.75}
     story = [
         {"seq": 1, "at": AT, "message": "trying ridge", "fraction": 0.0},
-        {"seq": 2, "at": AT, "message": "ridge: fold 1 of 5", "fraction": 0.2, "data": data},
+        {
+            "seq": 2,
+            "at": AT,
+            "message": "ridge: fold 1 of 5",
+            "fraction": 0.2,
+            "data": data,
+            "seconds_left": 75.2,
+        },
     ]
     after = int(asked.path.partition("after=")[2])
     return Answer(200, {"items": story[after:]})
@@ -150,6 +158,23 @@ def test_a_file_gets_the_main_lines_and_the_card(run: Run, server: ScriptedServe
     assert "not served: the difference is 0.5" in ended.out
 
 
+def test_a_job_is_watched_to_its_end(run: Run, server: ScriptedServer) -> None:
+    server.script = _training
+    ended = run("jobs", "watch", "job_1")
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "job job_1 succeeded")
+    assert "trying ridge" in ended.out
+    server.script = lambda asked: (
+        _training(asked) if "/events" in asked.path else Answer(200, _job("cancelled"))
+    )
+    ended = run("jobs", "watch", "job_1")
+    assert ended.code == 1
+    assert "was cancelled" in ended.err
+
+
+def test_time_left_in_words() -> None:
+    assert [time_of(seconds) for seconds in (0.4, 61, 3723)] == ["0:00", "1:01", "1:02:03"]
+
+
 def test_a_terminal_gets_a_bar_and_the_scores_so_far(server: ScriptedServer) -> None:
     server.script = _training
     drawn = StringIO()
@@ -159,3 +184,4 @@ def test_a_terminal_gets_a_bar_and_the_scores_so_far(server: ScriptedServer) -> 
     assert version.number == 3
     assert "F1" in drawn.getvalue()
     assert "0.7500" in drawn.getvalue()
+    assert "1:15 left" in drawn.getvalue()
