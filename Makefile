@@ -57,6 +57,10 @@ bench: setup ## Measure the gateway; PEERS=1 adds other servers, PUBLISH=1 rewri
 bench-llm: setup ## Measure language models beside llama.cpp's own server; PUBLISH=1 writes the page
 	@$(BIN)/python -m bench.llm $(if $(PUBLISH),--publish) $(ARGS)
 
+.PHONY: bench-train
+bench-train: setup ## Measure training beside the bare library; PUBLISH=1 writes the page
+	@$(BIN)/python -m bench.train $(if $(PUBLISH),--publish) $(ARGS)
+
 .PHONY: bench-overload
 bench-overload: setup ## Measure the gateway with more requests than it can answer
 	@$(BIN)/python -m bench.overload $(ARGS)

@@ -6,12 +6,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 from modelyard.core.errors import Invalid
 from modelyard.training.pixels import PictureSize
 from modelyard.training.spec import TaskKind
 from modelyard.training.watch import Watch
+
+PREDICTING: Final = frozenset({TaskKind.CLASSIFICATION, TaskKind.REGRESSION})
+"""The tasks of algorithms that predict a class or a number alike."""
 
 Estimator = Any
 """A scikit-learn estimator: the library ships no types."""

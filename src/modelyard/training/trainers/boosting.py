@@ -6,6 +6,7 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    PREDICTING,
     Algorithm,
     Axis,
     Estimator,
@@ -71,7 +72,7 @@ _SOUGHT: Final = {
 
 LIGHTGBM: Final = Algorithm(
     name="lightgbm",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         **_BOTH,
         "num_leaves": whole(2, 10_000),
@@ -93,7 +94,7 @@ LIGHTGBM: Final = Algorithm(
 
 XGBOOST: Final = Algorithm(
     name="xgboost",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         **_BOTH,
         "gamma": real(0, 1e6),

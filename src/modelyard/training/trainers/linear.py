@@ -6,6 +6,7 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    PREDICTING,
     Algorithm,
     Axis,
     Estimator,
@@ -77,7 +78,7 @@ LINEAR: Final = Algorithm(
 
 RIDGE: Final = Algorithm(
     name="ridge",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         "alpha": real(0, 1e9),
         "fit_intercept": flag(),

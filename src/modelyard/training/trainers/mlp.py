@@ -6,6 +6,7 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    PREDICTING,
     Algorithm,
     Axis,
     Estimator,
@@ -39,7 +40,7 @@ def _perceptron(fit: Fit) -> Estimator:
 
 MLP: Final = Algorithm(
     name="mlp",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         "hidden_layer_sizes": whole(1, 4096, items=True),
         "activation": choice("identity", "logistic", "tanh", "relu"),

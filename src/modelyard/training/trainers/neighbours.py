@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from modelyard.training.spec import TaskKind
-from modelyard.training.trainers.algorithm import Algorithm, Axis, Estimator, Fit, choice, whole
+from modelyard.training.trainers.algorithm import (
+    PREDICTING,
+    Algorithm,
+    Axis,
+    Estimator,
+    Fit,
+    choice,
+    whole,
+)
 
 
 def _nearest_neighbours(fit: Fit) -> Estimator:
@@ -20,7 +28,7 @@ def _nearest_neighbours(fit: Fit) -> Estimator:
 
 NEAREST_NEIGHBOURS: Final = Algorithm(
     name="nearest_neighbours",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         "n_neighbors": whole(1, 1000),
         "weights": choice("uniform", "distance"),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    PREDICTING,
     Algorithm,
     Axis,
     Estimator,
@@ -73,7 +74,7 @@ def _rescaled(machine: Estimator) -> Estimator:
 
 SVM: Final = Algorithm(
     name="svm",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         "C": real(1e-9, 1e9),
         "kernel": choice("linear", "rbf", "poly", "sigmoid", optional=True),

@@ -11,6 +11,7 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    PREDICTING,
     Algorithm,
     Axis,
     Estimator,
@@ -102,7 +103,7 @@ _GROWN: Final = {name: one for name, one in _COMMON.items() if name != "n_estima
 
 DECISION_TREE: Final = Algorithm(
     name="decision_tree",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         **_GROWN,
         "ccp_alpha": real(0, 1e6),
@@ -121,7 +122,7 @@ DECISION_TREE: Final = Algorithm(
 
 RANDOM_FOREST: Final = Algorithm(
     name="random_forest",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={**_COMMON, "class_weight": choice("balanced", optional=True)},
     build=_random_forest,
     scaled=False,
@@ -138,7 +139,7 @@ RANDOM_FOREST: Final = Algorithm(
 
 GRADIENT_BOOSTING: Final = Algorithm(
     name="gradient_boosting",
-    tasks=frozenset(TaskKind),
+    tasks=PREDICTING,
     parameters={
         **_COMMON,
         "learning_rate": real(1e-6, 10),
