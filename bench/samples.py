@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -14,11 +16,29 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """A table, what it is called, and the column to predict, if there is one."""
+    """A table, what it is called, and the column to predict, if there is one.
+
+    Of `pictures` the table has their names and classes, and they are in folders by class.
+    """
 
     name: str
     table: pl.DataFrame
     target: str | None
+    pictures: Mapping[str, bytes] = {}
+
+    def write(self, folder: Path) -> Path:
+        """The file that is uploaded; written once."""
+        if not self.pictures:
+            path = folder / f"{self.name}.parquet"
+            if not path.exists():
+                self.table.write_parquet(path)
+            return path
+        path = folder / f"{self.name}.zip"
+        if not path.exists():
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, data in self.pictures.items():
+                    archive.writestr(name, data)
+        return path
 
 
 def sample_for(algorithm: Algorithm, task: TaskKind) -> Sample:
@@ -34,6 +54,22 @@ def sample_for(algorithm: Algorithm, task: TaskKind) -> Sample:
             "data for that yet; add some"
         )
     return make()
+
+
+def quick_parameters(algorithm: Algorithm) -> dict[str, Any]:
+    """What makes the algorithm quick on such data, and leaves it what it is."""
+    if algorithm.reads in (Reads.TEXT, Reads.SEQUENCE) and algorithm.library == "torch":
+        return {"epochs": 8, "max_length": 50, "learning_rate": 0.01}
+    return dict(_QUICK.get(algorithm.name, {}))
+
+
+_QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
+    "random_forest": {"n_estimators": 20},
+    "isolation_forest": {"n_estimators": 20},
+    "neural_network": {"epochs": 12},
+    "cnn": {"epochs": 8, "conv_channels": [8], "batch_size": 32, "learning_rate": 0.01},
+    "word2vec_linear": {"C": 100.0},
+}
 
 
 def _bundled(name: str, target: str | None) -> Sample:
@@ -67,11 +103,33 @@ def _news(target: str) -> Sample:
     return Sample(f"news-{target}", pl.DataFrame({"text": texts, target: truth}), target)
 
 
+def _digits() -> Sample:
+    """500 of the handwritten digits that come with scikit-learn, as pictures of 16 x 16."""
+    import numpy as np
+    import polars as pl
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    numbers, kinds = load_digits(return_X_y=True)
+    pictures = {}
+    for at, (each, kind) in enumerate(zip(numbers[:500], kinds, strict=False)):
+        pixels = np.kron(each.reshape(8, 8) * 15.9, np.ones((2, 2))).astype(np.uint8)
+        data = io.BytesIO()
+        Image.fromarray(pixels).save(data, "PNG")
+        pictures[f"{kind}/{at:04}.png"] = data.getvalue()
+    labels = [name.partition("/")[0] for name in pictures]
+    table = pl.DataFrame({"image": list(pictures), "label": labels})
+    return Sample("digits", table, "label", pictures)
+
+
 _SAMPLES: Final[Mapping[tuple[Reads, TaskKind], Callable[[], Sample]]] = {
     (Reads.TABLE, TaskKind.CLASSIFICATION): lambda: _bundled("breast_cancer", "diagnosis"),
     (Reads.TABLE, TaskKind.REGRESSION): lambda: _bundled("diabetes", "progression"),
     (Reads.TABLE, TaskKind.CLUSTERING): lambda: _bundled("iris", None),
     (Reads.TABLE, TaskKind.ANOMALY_DETECTION): lambda: _bundled("wine", None),
+    (Reads.IMAGE, TaskKind.CLASSIFICATION): _digits,
     (Reads.TEXT, TaskKind.CLASSIFICATION): lambda: _news("about"),
     (Reads.TEXT, TaskKind.REGRESSION): lambda: _news("words"),
+    (Reads.SEQUENCE, TaskKind.CLASSIFICATION): lambda: _news("about"),
+    (Reads.SEQUENCE, TaskKind.REGRESSION): lambda: _news("words"),
 }

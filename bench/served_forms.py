@@ -8,19 +8,23 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from bench.samples import Sample, sample_for
+from bench.samples import quick_parameters, sample_for
 from modelyard.core.tasks import Progress
 from modelyard.registry.artifact import Format
 from modelyard.training.spec import TaskKind, TrainSpec
+from modelyard.training.table import read
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import ALGORITHMS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ROWS: Final = (1, 256)
 _SECONDS: Final = 0.25
@@ -54,15 +58,20 @@ def _measured(algorithm: Algorithm, task: TaskKind, folder: Path) -> ServedForm:
     from modelyard.training.training import train
 
     sample = sample_for(algorithm, task)
-    spec = TrainSpec("table.parquet", sample.target, algorithm.name, task=task)
-    trained = train(sample.table, spec, folder, _silent)
+    parameters = quick_parameters(algorithm)
+    spec = TrainSpec(
+        "table.parquet", sample.target, algorithm.name, task=task, parameters=parameters
+    )
+    file = sample.write(folder)
+    table = read(file, file.name, folder).frame
+    trained = train(table, spec, folder, _silent)
     forms = {one.format: folder / one.name for one in trained.artifacts}
-    native, served = _native(forms, sample, spec), _served(forms, sample, spec, trained.signature)
+    native, served = _native(forms, table, spec), _served(forms, table, spec, trained.signature)
     times = {rows: _in_turns(native(rows), served(rows)) for rows in ROWS} if served else {}
     return ServedForm(
         algorithm=algorithm.name,
         task=task,
-        form="ONNX" if trained.parity.agreed else "its library, in a process of its own",
+        form=_form(forms, agreed=trained.parity.agreed),
         agreed=trained.parity.agreed,
         difference=trained.parity.largest_difference,
         native={rows: each[0] for rows, each in times.items()},
@@ -71,16 +80,22 @@ def _measured(algorithm: Algorithm, task: TaskKind, folder: Path) -> ServedForm:
     )
 
 
+def _form(forms: Mapping[Format, Path], *, agreed: bool) -> str:
+    if Format.IMAGE_CLASSIFIER in forms:
+        return "ONNX, behind the preparation of pictures"
+    return "ONNX" if agreed else "its library, in a process of its own"
+
+
 def _silent(_: Progress) -> None:
     """Nobody watches."""
 
 
-def _rows(sample: Sample, spec: TrainSpec, count: int) -> tuple[Any, Any]:
+def _rows(table: pl.DataFrame, spec: TrainSpec, count: int) -> tuple[Any, Any]:
     """So many rows as the pipeline and as the served form take them."""
     from modelyard.training.groundwork import lay
     from modelyard.training.parity import tensors
 
-    ground = lay(sample.table, spec)
+    ground = lay(table, spec)
     features = ground.held.inside.features
     while features.height < count:
         features = features.vstack(features)
@@ -89,7 +104,7 @@ def _rows(sample: Sample, spec: TrainSpec, count: int) -> tuple[Any, Any]:
 
 
 def _native(
-    forms: dict[Format, Path], sample: Sample, spec: TrainSpec
+    forms: dict[Format, Path], table: pl.DataFrame, spec: TrainSpec
 ) -> Callable[[int], Callable[[], object]]:
     import joblib
 
@@ -97,14 +112,14 @@ def _native(
     answer = getattr(pipeline, "predict_proba", None) or pipeline.predict
 
     def asked(count: int) -> Callable[[], object]:
-        rows, _ = _rows(sample, spec, count)
+        rows, _ = _rows(table, spec, count)
         return lambda: answer(rows)
 
     return asked
 
 
 def _served(
-    forms: dict[Format, Path], sample: Sample, spec: TrainSpec, signature: Any
+    forms: dict[Format, Path], table: pl.DataFrame, spec: TrainSpec, signature: Any
 ) -> Callable[[int], Callable[[], object]] | None:
     from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
     from modelyard.serving.runtimes.text import TextFeatures
@@ -117,7 +132,7 @@ def _served(
     runtime = OnnxRuntime(open_session(forms[Format.ONNX].read_bytes()), signature, features)
 
     def asked(count: int) -> Callable[[], object]:
-        _, inputs = _rows(sample, spec, count)
+        _, inputs = _rows(table, spec, count)
         return lambda: runtime.infer(inputs)
 
     return asked

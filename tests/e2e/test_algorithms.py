@@ -6,6 +6,7 @@ data (`bench/samples.py`), and where there is none for that yet, its test fails 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bench.samples import Sample, sample_for
+from bench.samples import Sample, quick_parameters, sample_for
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import ALGORITHMS
@@ -26,13 +27,6 @@ ROWS = 32
 AVAILABLE = [algorithm for algorithm in ALGORITHMS.values() if algorithm.available]
 LEAST = {TaskKind.CLASSIFICATION: 0.75, TaskKind.REGRESSION: 0.0}
 """Accuracy, and R2, that every algorithm reaches on rows of the data: none of them guesses."""
-QUICK: Mapping[str, Mapping[str, Any]] = {
-    "random_forest": {"n_estimators": 20},
-    "isolation_forest": {"n_estimators": 20},
-    "neural_network": {"epochs": 12},
-    "word2vec_linear": {"C": 100.0},
-}
-"""What makes an algorithm quick and leaves it what it is."""
 
 
 class Yard(NamedTuple):
@@ -66,17 +60,15 @@ def _submit(client: Client, algorithm: Algorithm, folder: Path) -> str | None:
         sample = sample_for(algorithm, task)
     except LookupError:
         return None
-    file = folder / f"{sample.name}.parquet"
-    if not file.exists():
-        sample.table.write_parquet(file)
-        client.datasets.add(sample.name, file)
+    if not any(folder.glob(f"{sample.name}.*")):
+        client.datasets.add(sample.name, sample.write(folder))
     job = client.jobs.submit_train(
         algorithm.name,
         dataset=sample.name,
         target=sample.target,
         task=str(task),
         algorithm=algorithm.name,
-        parameters=dict(QUICK.get(algorithm.name, {})),
+        parameters=quick_parameters(algorithm),
     )
     return job.id
 
@@ -92,7 +84,8 @@ def test_an_algorithm_is_trained_served_and_asked(yard: Yard, algorithm: Algorit
     assert version.card.algorithm == name
     assert version.parity is not None
     assert version.parity.agreed, version.parity.reason
-    assert "onnx" in {artifact.format for artifact in version.artifacts}
+    forms = {artifact.format for artifact in version.artifacts}
+    assert forms & {"onnx", "image_classifier"}
     yard.client.deployments.put(name, f"{name}:1")
     yard.client.deployments.wait_ready(name)
     rows = sample.table.sample(ROWS, seed=3)
@@ -105,6 +98,8 @@ def test_an_algorithm_is_trained_served_and_asked(yard: Yard, algorithm: Algorit
 def _ask_v1(yard: Yard, name: str, rows: pl.DataFrame, sample: Sample) -> list[Any]:
     """The answers to raw records."""
     records = rows.drop(sample.target or ()).to_dicts()
+    if sample.pictures:
+        records = [{"image": {"b64": _base64(sample, one["image"])}} for one in records]
     answer = yard.calls("POST", f"/v1/models/{name}:predict", {"instances": records})
     assert answer.status == 200, answer.body
     told: list[Any] = answer.json()["predictions"]
@@ -117,12 +112,18 @@ def _ask_v2(yard: Yard, name: str, rows: pl.DataFrame, sample: Sample, signature
     for spec in signature.inputs:
         if spec.columns:
             inputs[spec.name] = rows.select(spec.columns).to_numpy().tolist()
+        elif sample.pictures:
+            inputs[spec.name] = [_base64(sample, name) for name in rows.get_column("image")]
         else:
             inputs[spec.name] = rows.get_column(spec.name).to_list()
     answer = yard.calls.infer(name, **inputs)
     assert answer.status == 200, answer.body
     first: list[Any] = answer.json()["outputs"][0]["data"]
     return first
+
+
+def _base64(sample: Sample, name: str) -> str:
+    return b64encode(sample.pictures[name]).decode()
 
 
 def _check(task: TaskKind, answers: list[Any], rows: pl.DataFrame, sample: Sample) -> None:

@@ -154,3 +154,13 @@ def test_many_rows_get_a_linear_machine_unless_a_kernel_is_asked_for() -> None:
     assert kind(rows=20_000, rarest=20) == "LinearSVC"
     assert kind(rows=1000, rarest=20, sparse=True) == "LinearSVC"
     assert kind(rows=20_000, rarest=20, parameters={"kernel": "rbf"}) == "SVC"
+
+
+def test_what_predicts_is_not_asked_to_find_clusters_or_anomalies() -> None:
+    for task, names in (
+        (TaskKind.CLUSTERING, ["k_means"]),
+        (TaskKind.ANOMALY_DETECTION, ["isolation_forest"]),
+    ):
+        assert [one.name for one in candidates(AUTO, task)] == names
+        with pytest.raises(Invalid, match=f"'ridge' does not do {task}; these do: {names[0]}"):
+            candidates("ridge", task)
