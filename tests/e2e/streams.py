@@ -15,7 +15,8 @@ STORY = "Tell me a very long story about a ship, a lighthouse and the people of 
 
 class Stream:
     """One streamed chat. `events` are those that have come, as JSON; `times` when they came, in
-    seconds since it was asked.
+    seconds since it was asked. It is `over` when nothing more will come, and `whole` if the server
+    said so.
     """
 
     def __init__(self, url: str, key: str, model: str, **more: Any) -> None:
@@ -37,7 +38,7 @@ class Stream:
         self.events: list[Any] = []
         self.times: list[float] = []
         self.status = 0
-        self.over = False
+        self.over = self.whole = False
         self.sock = socket.create_connection((parts.hostname, parts.port), timeout=60)
         self._head, self._chunks, self._text = b"", b"", b""
         self._began = time.monotonic()
@@ -110,7 +111,7 @@ class Stream:
         for event in whole:
             said = event.removeprefix(b"data: ")
             if said == b"[DONE]":
-                self.over = True
+                self.over = self.whole = True
             else:
                 self.events.append(json.loads(said))
                 self.times.append(now)

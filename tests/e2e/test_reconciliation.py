@@ -194,9 +194,10 @@ def streams(run: Run, log: Log, chance: random.Random) -> None:
             log.silent += 1
             raise
         log.statuses[stream.status] += 1
-        if stream.status != 200 or stream.error or (words is None and stream.reason is None):
+        if stream.status != 200 or stream.error or (stream.over and not stream.whole):
+            # Also one that was cut off behind its last word: its end comes once it is recorded.
             log.silent += 1
-        elif words is None or stream.over:
+        elif stream.whole:
             log.told[stream.request_id] = Recorded(200, 1, PIECES)
         else:
             log.left[stream.request_id] = (stream.tokens, time.monotonic())

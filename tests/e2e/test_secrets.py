@@ -17,6 +17,7 @@ from tests.e2e.calls import Caller, serve
 from tests.e2e.conftest import start_server, stop_server
 
 PASSWORD = "canary-of-a-password-9Zq"
+PROVIDER_KEY = "sk-canary-of-a-provider-7Xw"
 ADMIN = "my_canary-of-the-operator-0123456789abcdefghijklm"
 
 
@@ -38,9 +39,14 @@ def test_no_key_is_left_behind(given: bool, tmp_path: Path) -> None:
             client.sessions.set_password(invited.invitation, PASSWORD)
             session = client.sessions.login("ann@example.com", PASSWORD, settle=0)
             canaries |= {key.key for key in made}
-            canaries |= {rotated.key, invited.invitation, session.token, PASSWORD}
+            canaries |= {rotated.key, invited.invitation, session.token, PASSWORD, PROVIDER_KEY}
+            client.providers.put("up", "https://api.example.com/v1", api_key=PROVIDER_KEY)
+            # Each has an id of the key's in what is told of it.
+            client.quotas.set("requests", "day", 1, key_id=made[0].id, alert_at=50, settle=0)
+            client.quotas.set("requests", "minute", 9, deployment="numbers", settle=1)
         _use_and_misuse(server.url, admin, made[0].key)
         _misuse_passwords(server.url)
+        _read_everything(server.url, admin, canaries)
         _command_line(home)
     finally:
         assert stop_server(server.process) == 0
@@ -73,6 +79,25 @@ def _use_and_misuse(url: str, admin: str, key: str) -> None:
         assert (
             call("POST", "/api/v1/keys", json.dumps({"name": 1, "k": key}).encode()).status >= 400
         )
+
+
+def _read_everything(url: str, admin: str, canaries: set[str]) -> None:
+    """What the API lists, its metrics and what it says of itself."""
+    with Caller(url, admin) as call:
+        paths = call("GET", "/openapi.json").json()["paths"]
+        listed = [path for path, item in paths.items() if "get" in item and "{" not in path]
+        assert len(listed) > 15
+        for path in [
+            *listed,
+            "/metrics",
+            "/openapi.json",
+            "/docs",
+            "/v1/models",
+            "/v2/models/stats",
+        ]:
+            answer = call("GET", path)
+            assert answer.status in (200, 400, 404, 409), (path, answer)
+            assert not [key for key in canaries if key.encode() in answer.body], path
 
 
 def _misuse_passwords(url: str) -> None:
