@@ -8,7 +8,8 @@ import pytest
 from modelyard.core.errors import NotFound
 from modelyard.core.pages import PageRequest
 from modelyard.core.uploads import Upload
-from modelyard.training.dataset import DatasetVersion
+from modelyard.training.dataset import ColumnType, DatasetVersion
+from modelyard.training.profile import ColumnProfile, DataProfile
 from tests.conformance.samples import OURS, START, THEIRS, a_dataset, digest
 from tests.conformance.stores import AnyStore
 
@@ -82,3 +83,15 @@ def test_an_upload_is_kept_once_and_belongs_to_its_tenant(store: AnyStore) -> No
         assert tx.uploads(OURS).get(upload.digest) == upload
         with pytest.raises(NotFound):
             tx.uploads(THEIRS).get(upload.digest)
+
+
+def test_a_profile_is_kept_once_and_belongs_to_its_tenant(store: AnyStore) -> None:
+    with store.begin() as tx:
+        version = tx.datasets(OURS).add_version("customers", a_dataset(), START)
+        assert tx.datasets(OURS).profile(version.id) is None
+        first = DataProfile(10, (ColumnProfile("x", ColumnType.INTEGER, 0, 3, {"0.5": 2.0}),), 1)
+        tx.datasets(OURS).add_profile(version.id, first)
+        tx.datasets(OURS).add_profile(version.id, DataProfile(11, ()))
+    with store.read() as tx:
+        assert tx.datasets(OURS).profile(version.id) == first
+        assert tx.datasets(THEIRS).profile(version.id) is None

@@ -46,6 +46,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
             "add": ("datasets:add", "Upload a CSV, Parquet or JSON Lines file, or pictures."),
             "list": ("datasets:list_all", "List the datasets."),
             "show": ("datasets:show", "Show a dataset's columns and first rows."),
+            "profile": ("datasets:profile", "Show how a dataset's columns are distributed."),
         },
     ),
     "jobs": (

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from modelyard.cli.display import Json, facts, listing, print_json, size, table, terminal, text
 from modelyard_client import Client
-from modelyard_client.datasets import Column, DatasetVersion
+from modelyard_client.datasets import Column, ColumnProfile, DatasetVersion
 
 _PREVIEW_COLUMNS = 8
 _PREVIEW_ROWS = 5
+_TOP = 3
 
 
 def add(name: str, file: Path, /, *, json: Json = False) -> None:
@@ -64,6 +65,41 @@ def show(name: str, /, *, version: int | None = None, json: Json = False) -> Non
 def _warn(version: DatasetVersion) -> None:
     for line in version.inspection.warnings:
         terminal().print(text(f"warning: {line}"))
+
+
+def profile(name: str, /, *, version: int | None = None, json: Json = False) -> None:
+    """Show how a dataset's columns are distributed, and what could mislead a training.
+
+    Args:
+        name: The dataset.
+        version: Its version; the newest if not given.
+    """
+    with Client() as client:
+        found = client.datasets.profile(name, version)
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (c.name, c.type, c.missing, c.distinct, c.outliers or None, _spread(c))
+        for c in found.columns
+    ]
+    headings = ("COLUMN", "TYPE", "MISSING", "DISTINCT", "OUTLIERS", "VALUES")
+    out = terminal()
+    out.print(table(headings, rows))
+    if found.warnings:
+        out.print()
+        out.print(facts([("warning", warning) for warning in found.warnings]))
+
+
+def _spread(column: ColumnProfile) -> str:
+    """The middle half and the ends of numbers and times; the first of other values."""
+    if column.quantiles:
+        low, first, middle, third, high = (
+            f"{value:.4g}" if isinstance(value, float) else value
+            for value in (column.quantiles[at] for at in ("0", "0.25", "0.5", "0.75", "1"))
+        )
+        return f"{low} .. {first} {middle} {third} .. {high}"
+    return ", ".join(f"{one.value} ({one.rows})" for one in column.top[:_TOP])
 
 
 def _show(version: DatasetVersion) -> None:

@@ -17,9 +17,10 @@ from modelyard.core.uploads import check_digest
 from modelyard.training.dataset import Dataset, DatasetVersion, Inspection, NewDatasetVersion
 from modelyard.training.outcomes import left_file, read_result, run_to_end
 from modelyard.training.ports import TrainingTransaction
+from modelyard.training.profile import DataProfile
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.spec import InspectSpec
-from modelyard.training.tasks import TABLE_FILE
+from modelyard.training.tasks import PROFILE_FILE, TABLE_FILE
 
 INSPECT: Final = "inspect"
 UPLOAD_FILE: Final = "upload"
@@ -67,9 +68,13 @@ class DatasetService:
             return newest
         with self._scratch.folder() as scratch:
             inspection, table = self._inspect(scratch, upload, filename)
+            profile = read_result(scratch, DataProfile, PROFILE_FILE)
         new = NewDatasetVersion(filename, file.size, upload, table, inspection)
         with self._store.begin() as tx:
-            return tx.datasets(tenant_id).add_version(name, new, self._clock.now())
+            datasets = tx.datasets(tenant_id)
+            version = datasets.add_version(name, new, self._clock.now())
+            datasets.add_profile(version.id, profile)
+            return version
 
     def get(self, tenant_id: str, name: str) -> Dataset:
         """Raises NotFound."""
@@ -85,6 +90,19 @@ class DatasetService:
         """The numbered version, or the newest. Raises NotFound."""
         with self._store.read() as tx:
             return tx.datasets(tenant_id).version(name, number)
+
+    def profile(self, tenant_id: str, name: str, number: int | None = None) -> DataProfile:
+        """How the version's columns are distributed. Raises NotFound."""
+        with self._store.read() as tx:
+            datasets = tx.datasets(tenant_id)
+            version = datasets.version(name, number)
+            profile = datasets.profile(version.id)
+        if profile is None:
+            raise NotFound(
+                f"dataset '{name}' version {version.number} has no profile: it is of an earlier "
+                "release; add the file again under another name"
+            )
+        return profile
 
     def versions(self, tenant_id: str, name: str, page: PageRequest) -> Page[DatasetVersion]:
         """Newest first. Raises NotFound."""

@@ -93,13 +93,13 @@ def error_of(outcome: Outcome, subject: str) -> errors.ModelyardError:
     return kind(outcome.message)
 
 
-def read_result(scratch: Path, kind: type[Result]) -> Result:
-    """The task's `result.json`.
+def read_result(scratch: Path, kind: type[Result], name: str = RESULT_FILE) -> Result:
+    """The task's `result.json`, or another file of its making.
 
     Raises:
         Invalid: there is none, or it is not what this task is to leave.
     """
-    path = left_file(scratch, RESULT_FILE)
+    path = left_file(scratch, name)
     if path.stat().st_size > MAX_RESULT_BYTES:
         raise errors.TooLarge(f"the task's result is over {MAX_RESULT_BYTES >> 20} MiB")
     try:

@@ -10,6 +10,7 @@ from modelyard.core.pages import Page, PageRequest
 from modelyard.core.uploads import UploadRepository
 from modelyard.registry.ports import ModelRepository
 from modelyard.training.dataset import Dataset, DatasetVersion, NewDatasetVersion
+from modelyard.training.profile import DataProfile
 
 
 class DatasetRepository(Protocol):
@@ -36,6 +37,14 @@ class DatasetRepository(Protocol):
 
     def versions(self, name: str, page: PageRequest) -> Page[DatasetVersion]:
         """Newest first. Raises NotFound for the dataset."""
+        ...
+
+    def add_profile(self, version_id: str, profile: DataProfile) -> None:
+        """Keep the profile of a version of this tenant, unless it has one."""
+        ...
+
+    def profile(self, version_id: str) -> DataProfile | None:
+        """The version's profile; None for one that was added before there were any."""
         ...
 
 

@@ -16,6 +16,11 @@ IMBALANCE: Final = 10.0
 """The largest class outnumbers the smallest so many times before the card warns."""
 MAX_ROWS: Final = 100_000
 """Rows that are looked at for leaks."""
+_NEARLY: Final = 0.99
+"""The share of rows whose class a column tells before the card warns."""
+_PARTS: Final = 20
+_ROWS_EACH: Final = 10
+"""Rows for each value, in the mean, before a value's usual class means anything."""
 _SAME: Final = 0.99999
 """The correlation beyond which a feature is the target in other words."""
 
@@ -36,13 +41,39 @@ def suspicions(table: pl.DataFrame, problem: Problem) -> tuple[str, ...]:
         )
     head = used.head(MAX_ROWS)
     gives_away = _labels if problem.task is TaskKind.CLASSIFICATION else _numbers
-    lines += [
-        f"column '{name}' alone tells '{problem.target}' in every row: "
-        "is it known when a prediction is made?"
-        for name, role in problem.features.items()
-        if role is not Role.TEXT and gives_away(head, name, problem)
-    ]
+    for name, role in problem.features.items():
+        if role not in (Role.NUMBER, Role.CATEGORY, Role.DATE):
+            continue
+        share = 1.0 if gives_away(head, name, problem) else _told(head, name, problem)
+        if share >= _NEARLY:
+            rows = "every row" if share == 1.0 else f"{share:.1%} of the rows"
+            lines.append(
+                f"column '{name}' alone tells '{problem.target}' in {rows}: "
+                "is it known when a prediction is made?"
+            )
     return tuple(lines)
+
+
+def _told(head: pl.DataFrame, name: str, problem: Problem) -> float:
+    """The share of rows whose class is the usual one for their value of the column, or for the
+    twentieth of the values that theirs is among; zero where chance comes near to that.
+    """
+    import polars as pl
+
+    if problem.task is not TaskKind.CLASSIFICATION:
+        return 0.0
+    value = pl.col(name)
+    if problem.features[name] is not Role.CATEGORY:
+        value = value.rank("dense") * _PARTS // (value.n_unique() + 1)
+    pairs = head.select(value.alias("value"), pl.col(problem.target).alias("class"))
+    counted = pairs.group_by("value", "class").len()
+    usual = counted.group_by("value").agg(pl.col("len").max())
+    if usual.height * _ROWS_EACH > head.height:
+        return 0.0
+    told = int(usual.get_column("len").sum()) / head.height
+    sizes = pairs.get_column("class").value_counts().get_column("count").to_numpy()
+    chance = float(sizes.max()) / head.height
+    return told if 1 - told < (1 - chance) / 10 else 0.0
 
 
 def _imbalance(table: pl.DataFrame, problem: Problem) -> list[str]:

@@ -12,6 +12,7 @@ from modelyard.core.tasks import RESULT_FILE, Progress, Report
 from modelyard.training.spec import ExamineSpec, InspectSpec, TrainSpec, read_spec
 
 TABLE_FILE: Final = "table.parquet"
+PROFILE_FILE: Final = "profile.json"
 
 
 def train(scratch: Path, report: Report) -> None:
@@ -34,9 +35,10 @@ def train(scratch: Path, report: Report) -> None:
 
 
 def inspect_dataset(scratch: Path, report: Report) -> None:
-    """Read a dataset's file; leave the same rows as Parquet, and an `Inspection`."""
+    """Read a dataset's file; leave the same rows as Parquet, their profile and an `Inspection`."""
     from modelyard.training.dataset import Inspection
     from modelyard.training.inspection import describe, preview
+    from modelyard.training.profile import profile
     from modelyard.training.table import read
 
     spec = read_spec(scratch, InspectSpec)
@@ -48,6 +50,7 @@ def inspect_dataset(scratch: Path, report: Report) -> None:
         table.format, rows, describe(table.frame), preview(table.frame), table.warnings
     )
     table.frame.write_parquet(scratch / TABLE_FILE)
+    (scratch / PROFILE_FILE).write_bytes(msgspec.json.encode(profile(table.frame)))
     _write(scratch, inspection)
 
 

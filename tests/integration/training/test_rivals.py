@@ -1,5 +1,6 @@
 """A version beside the one that an alias points at, on the same held-out rows."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -20,8 +21,10 @@ from tests.integration.training.test_train import Run
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Room:
-    return Room(tmp_path)
+def room(tmp_path: Path) -> Iterator[Room]:
+    room = Room(tmp_path)
+    yield room
+    room.store.close()
 
 
 def add(room: Room, name: str, frame: pl.DataFrame) -> None:

@@ -62,6 +62,44 @@ class DatasetVersion(msgspec.Struct, frozen=True):
     inspection: Inspection
 
 
+class Counted(msgspec.Struct, frozen=True):
+    """A value and how many rows have it."""
+
+    value: str
+    rows: int
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """Counts of numbers between one edge and the next."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class ColumnProfile(msgspec.Struct, frozen=True):
+    """How one column is distributed: numbers by quantiles, words by their most frequent values."""
+
+    name: str
+    type: str
+    missing: int
+    distinct: int
+    quantiles: dict[str, float | str] = {}
+    deviation: float | None = None
+    histogram: Histogram | None = None
+    outliers: int = 0
+    top: list[Counted] = []
+    lengths: dict[str, float] = {}
+
+
+class DataProfile(msgspec.Struct, frozen=True):
+    """How a version is distributed, and warnings of what could mislead a training."""
+
+    rows: int
+    columns: list[ColumnProfile]
+    duplicates: int = 0
+    warnings: list[str] = []
+
+
 class Dataset(msgspec.Struct, frozen=True):
     """A dataset. `latest` is the number of its newest version."""
 
@@ -104,6 +142,12 @@ class Datasets:
         number = self.get(name).latest if number is None else number
         path = route("datasets", name, "versions", number)
         return self._transport.request("GET", path, DatasetVersion)
+
+    def profile(self, name: str, number: int | None = None) -> DataProfile:
+        """How the columns of the numbered version, or the newest, are distributed."""
+        number = self.get(name).latest if number is None else number
+        path = route("datasets", name, "versions", number, "profile")
+        return self._transport.request("GET", path, DataProfile)
 
     def list(self, limit: int = 1000) -> Sequence[Dataset]:
         """All datasets, by name."""

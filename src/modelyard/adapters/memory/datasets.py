@@ -11,6 +11,7 @@ from modelyard.core import ids
 from modelyard.core.errors import NotFound
 from modelyard.core.pages import Page, PageRequest
 from modelyard.training.dataset import Dataset, DatasetVersion, NewDatasetVersion
+from modelyard.training.profile import DataProfile
 
 
 class MemoryDatasets:
@@ -37,6 +38,12 @@ class MemoryDatasets:
         self._state.datasets[self._tenant_id, name] = dataset
         self._state.dataset_versions[self._tenant_id, name, version.number] = version
         return version
+
+    def add_profile(self, version_id: str, profile: DataProfile) -> None:
+        self._state.profiles.setdefault((self._tenant_id, version_id), profile)
+
+    def profile(self, version_id: str) -> DataProfile | None:
+        return self._state.profiles.get((self._tenant_id, version_id))
 
     def get(self, name: str) -> Dataset:
         try:

@@ -24,6 +24,7 @@ from modelyard.tenancy.quota import Alert, Quota
 from modelyard.tenancy.tenant import Tenant
 from modelyard.tenancy.user import Failures, Member, User
 from modelyard.training.dataset import Dataset, DatasetVersion
+from modelyard.training.profile import DataProfile
 
 T = TypeVar("T")
 
@@ -47,6 +48,9 @@ class State:
     dataset_versions: dict[tuple[str, str, int], DatasetVersion] = field(
         default_factory=dict
     )  # tenant, dataset, number
+    profiles: dict[tuple[str, str], DataProfile] = field(
+        default_factory=dict
+    )  # tenant, dataset version id
     uploads: dict[tuple[str, str], Upload] = field(default_factory=dict)  # tenant, digest
     jobs: dict[str, Job] = field(default_factory=dict)  # by id
     stories: dict[str, tuple[JobEvent, ...]] = field(default_factory=dict)  # by job id

@@ -7,12 +7,18 @@ from typing import Any, Final
 
 from sqlalchemy import Select
 
-from modelyard.adapters.store.schema import MAX_NUMBER, dataset_versions, datasets
+from modelyard.adapters.store.schema import (
+    MAX_NUMBER,
+    dataset_profiles,
+    dataset_versions,
+    datasets,
+)
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core import ids
 from modelyard.core.errors import NotFound
 from modelyard.core.pages import Page, PageRequest
 from modelyard.training.dataset import Dataset, DatasetVersion, NewDatasetVersion
+from modelyard.training.profile import DataProfile
 
 _DATASET: Final = tuple(datasets.c[name] for name in Dataset.__struct_fields__)
 _VERSION: Final = (
@@ -85,6 +91,16 @@ class SqlDatasets(TenantRows):
         return Page.cut(
             [DatasetVersion(*row) for row in rows], page, lambda version: str(version.number)
         )
+
+    def add_profile(self, version_id: str, profile: DataProfile) -> None:
+        self._added(dataset_profiles, version_id=version_id, profile=profile)
+
+    def profile(self, version_id: str) -> DataProfile | None:
+        statement = self._select(dataset_profiles, dataset_profiles.c.profile).where(
+            dataset_profiles.c.version_id == version_id
+        )
+        found: DataProfile | None = self._connection.execute(statement).scalar_one_or_none()
+        return found
 
     def _ensure(self, name: str, now: datetime) -> Dataset:
         """The dataset, made if need be, and locked: whoever adds to it at the same time waits."""

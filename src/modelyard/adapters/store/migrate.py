@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from modelyard.adapters.store.transaction import SqlStore
 from modelyard.core.errors import Conflict
 
-HEAD: Final = "0015"
+HEAD: Final = "0016"
 """The newest revision in `migrations/versions`."""
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"

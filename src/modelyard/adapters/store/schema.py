@@ -45,6 +45,7 @@ from modelyard.registry.provider import ProviderSpec
 from modelyard.registry.version import Lineage, VersionState
 from modelyard.tenancy.quota import AlertKind
 from modelyard.training.dataset import Inspection
+from modelyard.training.profile import DataProfile
 
 MAX_NUMBER: Final = 2**31 - 1
 """The largest number that an Integer column holds."""
@@ -193,6 +194,14 @@ dataset_versions: Final = Table(
     Column("table", Text, nullable=False),
     Column("inspection", Json[Inspection](Inspection), nullable=False),
     UniqueConstraint("dataset_id", "number"),
+)
+
+dataset_profiles: Final = Table(
+    "dataset_profiles",
+    metadata,
+    _tenant(),
+    Column("version_id", Text, ForeignKey("dataset_versions.id"), primary_key=True),
+    Column("profile", Json[DataProfile](DataProfile), nullable=False),
 )
 
 uploads: Final = Table(

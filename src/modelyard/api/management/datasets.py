@@ -18,6 +18,7 @@ from modelyard.api.management.problems import refusals
 from modelyard.core.access import Permission
 from modelyard.core.pages import Page
 from modelyard.training.dataset import Dataset, DatasetVersion
+from modelyard.training.profile import DataProfile
 
 
 class NewDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,6 +84,19 @@ def show_dataset_version(
     return services.datasets.version(caller.tenant_id, dataset, number)
 
 
+@get(
+    "/{dataset:str}/versions/{number:int}/profile",
+    summary="Show a dataset version's profile",
+    responses=refusals(404),
+    sync_to_thread=True,
+)
+def show_dataset_profile(
+    services: Services, caller: Caller, dataset: Name, number: Number
+) -> DataProfile:
+    """How each column is distributed, and warnings of what could mislead a training."""
+    return services.datasets.profile(caller.tenant_id, dataset, number)
+
+
 datasets: Final = Router(
     "/datasets",
     route_handlers=[
@@ -91,6 +105,7 @@ datasets: Final = Router(
         show_dataset,
         list_dataset_versions,
         show_dataset_version,
+        show_dataset_profile,
     ],
     tags=["datasets"],
     opt=needs(Permission.MODELS_READ, Permission.MODELS_WRITE),
