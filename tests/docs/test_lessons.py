@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import real_models
 from tests.docs.conftest import Reader
 from tests.docs.markdown import ROOT, read
 from tests.docs.walk import steps, walk
@@ -55,6 +56,12 @@ def test_the_quick_start_from_a_clone_in_a_new_environment(newcomer: Reader) -> 
 @pytest.mark.slow
 def test_the_tutorial(newcomer: Reader) -> None:
     _follow(ROOT / "docs/tutorial/first-model.md", newcomer)
+
+
+@pytest.mark.slow
+def test_the_lesson_on_texts(resident: Reader) -> None:
+    real_models.film_sentences()  # Where the package cannot be had, this says so.
+    _follow(ROOT / "docs/tutorial/classify-texts.md", resident)
 
 
 @pytest.mark.slow

@@ -30,7 +30,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     dataset: str,
     target: str | None = None,
     algorithm: str = "auto",
-    task: Literal["classification", "regression", "clustering", "anomaly_detection"] | None = None,
+    task: Literal["classification", "regression", "clustering", "anomaly_detection", "tagging"]
+    | None = None,
     metric: str | None = None,
     param: _Many = None,
     include: _Many = None,

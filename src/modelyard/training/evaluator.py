@@ -15,6 +15,7 @@ import numpy as np
 from modelyard.core.errors import Invalid
 from modelyard.registry.card import Confusion
 from modelyard.registry.evaluation import Evaluation, Interval
+from modelyard.training.entities import measure_tags
 from modelyard.training.evaluation.bootstrap import intervals
 from modelyard.training.evaluation.details import confusion, details
 from modelyard.training.evaluation.metrics import CLASSES, NUMBERS, OF_PROBABILITIES, values
@@ -27,6 +28,7 @@ METRICS: Final[Mapping[TaskKind, tuple[str, ...]]] = {
     TaskKind.REGRESSION: tuple(NUMBERS),
     TaskKind.CLUSTERING: ("silhouette", "davies_bouldin"),
     TaskKind.ANOMALY_DETECTION: ("flagged",),
+    TaskKind.TAGGING: ("f1", "precision", "recall", "accuracy"),
 }
 IMBALANCE: Final = 3.0
 """The largest class outnumbers the smallest so many times before accuracy misleads."""
@@ -66,6 +68,8 @@ def choose_metric(asked: str | None, task: TaskKind, target: Array) -> str:
 
 def evaluate(task: TaskKind, model: Any, rows: Rows, seed: int = 0) -> Evaluated:
     """Every metric of the task. One that is not defined on these rows is left out."""
+    if task is TaskKind.TAGGING:
+        return Evaluated(measure_tags(rows.target, model.predict(rows.features)))
     if not task.supervised:
         return Evaluated(_without_target(task, model, rows))
     found = ask(model, rows, task)
@@ -81,7 +85,9 @@ def evaluate(task: TaskKind, model: Any, rows: Rows, seed: int = 0) -> Evaluated
 
 def score(metric: str, task: TaskKind, model: Any, rows: Rows) -> float:
     """One metric. Raises Invalid when it is not defined for this model on these rows."""
-    if task.supervised:
+    if task is TaskKind.TAGGING:
+        metrics = measure_tags(rows.target, model.predict(rows.features))
+    elif task.supervised:
         found = ask(model, rows, task, likely=metric in OF_PROBABILITIES)
         metrics = values(found, (metric,))
     else:

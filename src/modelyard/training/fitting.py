@@ -80,7 +80,8 @@ def _preparation(
 
     (column,) = problem.features
     reading = {name: value for name, value in parameters.items() if name in READING}
-    return TokenSequences(column, problem.tokens, **reading)
+    tagged = problem.task is TaskKind.TAGGING
+    return TokenSequences(column, problem.tokens, split=tagged, **reading)
 
 
 def _width(algorithm: Algorithm, matrix: Any) -> int:

@@ -20,6 +20,7 @@ from modelyard.training.rows import Rows
 from modelyard.training.selection import Rules
 from modelyard.training.spec import AUTO, TaskKind, TrainSpec
 from modelyard.training.split import Held, divisible, division_of, hold_out, with_keys
+from modelyard.training.tagging import check_tags
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import candidates, check_algorithm
 from modelyard.training.windows import plan_of, problem_of, windows
@@ -99,6 +100,9 @@ def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[
     if problem.task is TaskKind.REGRESSION:
         kept = table.filter(target.cast(pl.Float64).is_finite())
         what = "an infinite target"
+    elif problem.task is TaskKind.TAGGING:
+        check_tags(table, problem)
+        return table, ()
     else:
         kept = table.filter(pl.len().over(target) >= 2)
         what = "a class that no other row has"

@@ -63,7 +63,8 @@ def _survey(source: Source) -> tuple[dict[str, set[type]], int]:
             if kind is dict or kind is list:
                 what = "an object" if kind is dict else "an array"
                 raise source.invalid(
-                    f"line {number}: '{name[:80]}' holds {what}; values must be plain"
+                    f"line {number}: '{name[:80]}' holds {what}; values must be plain, or "
+                    "lists of words without spaces"
                 )
             if kind is int and not -_INT64 <= value < _INT64:
                 kind = float
@@ -85,13 +86,27 @@ def _objects(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
             if text.isspace() or not text:
                 continue
             try:
-                yield number, decoder.decode(text)
+                yield number, _joined(decoder.decode(text))
             except UnicodeDecodeError:
                 raise source.invalid(f"line {number} is not UTF-8") from None
             except RecursionError:
                 raise source.invalid(f"line {number} is nested too deeply") from None
             except msgspec.DecodeError as error:
                 raise source.invalid(f"line {number} is not a JSON object: {error}") from None
+
+
+def _joined(row: dict[str, Any]) -> dict[str, Any]:
+    """Lists of words (tokens, and their tags) as one string each, with spaces between."""
+    return {
+        name: " ".join(value) if type(value) is list and _words(value) else value
+        for name, value in row.items()
+    }
+
+
+def _words(values: list[Any]) -> bool:
+    return bool(values) and all(
+        type(one) is str and one and not any(letter.isspace() for letter in one) for one in values
+    )
 
 
 def _lines(source: Source, file: Any) -> Iterator[bytes]:

@@ -40,6 +40,8 @@ def compare(
         runtime.infer(tensors(rows[start : start + _BATCH], problem))
         for start in range(0, rows.height, _BATCH)
     ]
+    if problem.task is TaskKind.TAGGING:
+        return _compare_tags(pipeline.predict(rows), served, signature)
     outputs = [np.concatenate([part[spec.name] for part in served]) for spec in signature.outputs]
     if problem.task is TaskKind.REGRESSION:
         return _compare_numbers(pipeline.predict(rows), outputs[0])
@@ -83,6 +85,14 @@ def _with_edges(rows: pl.DataFrame, problem: Problem) -> pl.DataFrame:
     if strange:
         edges.append({**first, **strange})
     return pl.concat([rows, pl.DataFrame(edges, schema=rows.schema)])
+
+
+def _compare_tags(native: Tensor, served: list[dict[str, Tensor]], signature: Signature) -> Parity:
+    """Text by text: what stands behind a text's last token is empty."""
+    (spec,) = signature.outputs
+    said = [" ".join(filter(None, row)) for part in served for row in part[spec.name].tolist()]
+    same = np.array([one == other for one, other in zip(native, said, strict=True)])
+    return verdict(float(same.mean()), None, len(same))
 
 
 def _compare_numbers(native: Tensor, served: Tensor) -> Parity:

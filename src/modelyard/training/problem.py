@@ -153,7 +153,10 @@ def _check_target(target: Column, rows: int, task: TaskKind) -> None:
             f"target '{target.name}' has a single value in all {known} rows: "
             "there is nothing to tell apart"
         )
-    if task is TaskKind.REGRESSION:
+    if task is TaskKind.TAGGING:
+        if target.type is not ColumnType.STRING:
+            raise Invalid(f"target '{target.name}' holds {target.type}s; tagging needs tags")
+    elif task is TaskKind.REGRESSION:
         if target.type is ColumnType.STRING:
             raise Invalid(f"target '{target.name}' holds strings; regression needs numbers")
     elif target.distinct > MAX_CLASSES:

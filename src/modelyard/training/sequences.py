@@ -25,19 +25,22 @@ class TokenSequences(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A column of texts to INT64 [n, tokens of the longest], as serving reads them.
 
     The vocabulary is the commonest tokens of the texts that it is fitted to, of which each occurs
-    `min_count` times; equals go by the alphabet.
+    `min_count` times; equals go by the alphabet. Texts that are `split` already have spaces between
+    their tokens, which are taken as they are.
     """
 
     def __init__(
         self,
         column: str,
         tokens: TextTokens = TextTokens.AUTO,
+        split: bool = False,
         max_length: int = 256,
         max_vocabulary: int = 20_000,
         min_count: int = 2,
     ) -> None:
         self.column = column
         self.tokens = tokens
+        self.split = split
         self.max_length = max_length
         self.max_vocabulary = max_vocabulary
         self.min_count = min_count
@@ -45,7 +48,7 @@ class TokenSequences(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, features: pl.DataFrame, _: Any = None) -> TokenSequences:
         """Learn the vocabulary. Raises Invalid when there would be none."""
         texts = features.get_column(self.column)
-        tokens = tokens_for(texts, self.tokens, spaced="term")
+        tokens = "space" if self.split else tokens_for(texts, self.tokens, spaced="term")
         lexicon = lexicon_of(texts) if tokens == "segment" else {}
         vocabulary = self._vocabulary(texts, tokens, lexicon)
         if not vocabulary:
@@ -54,7 +57,7 @@ class TokenSequences(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 "set min_count lower"
             )
         self.spec_ = SequenceInput(
-            self.column, TENSOR, True, tokens, self.max_length, vocabulary, lexicon
+            self.column, TENSOR, not self.split, tokens, self.max_length, vocabulary, lexicon
         )
         return self
 
@@ -73,7 +76,7 @@ class TokenSequences(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         split = tokenizer(tokens, lexicon)
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(split(text.lower()))
+            counts.update(split(text if self.split else text.lower()))
         common = sorted(
             (token for token, count in counts.items() if count >= self.min_count),
             key=lambda token: (-counts[token], token),

@@ -26,19 +26,20 @@ _ColumnName = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class TaskKind(StrEnum):
-    """What is learned: a class or a number that rows are known to have, or else, with no target,
-    which rows belong together or which stand apart.
+    """What is learned: a class or a number that rows are known to have, or a tag for each token of
+    a text; or else, with no target, which rows belong together or which stand apart.
     """
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
     CLUSTERING = "clustering"
     ANOMALY_DETECTION = "anomaly_detection"
+    TAGGING = "tagging"
 
     @property
     def supervised(self) -> bool:
         """Whether there is a target."""
-        return self in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION)
+        return self in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION, TaskKind.TAGGING)
 
 
 class TextTokens(StrEnum):

@@ -5,6 +5,7 @@
 `char`: every character; runs of white space count as one space.
 `segment`: `term`, but what is written without spaces (Chinese above all) is cut into the words of a
 lexicon, on the likeliest path.
+`space`: what white space parts, as it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
-Tokens = Literal["word", "term", "char", "segment"]
+Tokens = Literal["word", "term", "char", "segment", "space"]
 Tokenizer = Callable[[str], Sequence[str]]
 
 UNSPACED: Final = (
@@ -35,6 +36,8 @@ def tokenizer(tokens: Tokens, lexicon: Mapping[str, float]) -> Tokenizer:
         return Segmenter(lexicon)
     if tokens == "char":
         return _characters
+    if tokens == "space":
+        return str.split
     return (_WORD if tokens == "word" else _TERM).findall
 
 

@@ -37,7 +37,7 @@ ML: Final = "ai.onnx.ml"
 FEATURES: Final = "features"
 """The single input of a model whose features are all numbers."""
 
-_NETWORKS: Final = frozenset({"NetworkClassifier", "NetworkRegressor"})
+_NETWORKS: Final = frozenset({"NetworkClassifier", "NetworkRegressor", "Tagger"})
 _UNSEEN: Final = "\x00never seen in training\x00"
 
 
@@ -69,6 +69,8 @@ def _inputs(problem: Problem) -> tuple[TensorSpec, ...]:
 
 
 def _outputs(pipeline: Any, problem: Problem) -> tuple[TensorSpec, ...]:
+    if problem.task is TaskKind.TAGGING:
+        return (TensorSpec(_free("tags", problem), Datatype.BYTES, (-1, -1)),)
     if problem.task is TaskKind.REGRESSION:
         return (TensorSpec(_free("prediction", problem), Datatype.FP32, (-1,)),)
     if problem.task is TaskKind.CLUSTERING:
@@ -236,6 +238,9 @@ def predict(
 
         from modelyard.training.conversion import network_graph, sequence_graph
 
+        if hasattr(estimator, "tags_"):
+            tags = sequence_graph.tags(builder, estimator, matrix)
+            return [tags], [helper.make_opsetid("", OPSET)]
         if sequence_graph.reads_sequences(estimator.module):
             outputs = sequence_graph.outputs(builder, estimator.module, matrix)
             answers = network_graph.answers_of(builder, estimator, outputs)
@@ -286,7 +291,8 @@ def _give(
             source = builder.node("Add", scaled, builder.constant(rescale[1]))
         if len(spec.shape) == 1:
             source = builder.node("Reshape", source, builder.constant([-1], np.int64))
-        builder.output(spec.name, source, elements[spec.datatype], ["rows", *spec.shape[1:]])
+        shape = ["tokens" if size == -1 else size for size in spec.shape[1:]]
+        builder.output(spec.name, source, elements[spec.datatype], ["rows", *shape])
 
 
 def _opsets(stated: Sequence[onnx.OperatorSetIdProto]) -> list[onnx.OperatorSetIdProto]:

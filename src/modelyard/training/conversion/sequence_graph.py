@@ -21,6 +21,7 @@ from modelyard.training.neural.convolutions import ConvolutionLayer, MeanLayer, 
 from modelyard.training.neural.pooling import LEAST
 from modelyard.training.neural.recurrent import RecurrentLayer
 from modelyard.training.neural.sequence import SequenceLayer, TextModule, WindowModule
+from modelyard.training.neural.tagger import Tagger
 
 
 class Steps(NamedTuple):
@@ -48,6 +49,19 @@ def outputs(builder: GraphBuilder, module: Any, source: str) -> str:
         zeros = builder.node("Mul", first, builder.constant(0.0))
         steps = Steps(vectors, builder.node("Add", zeros, builder.constant(1.0)))
     return write(builder, module.head, READERS[type(module.reader)](builder, module.reader, steps))
+
+
+def tags(builder: GraphBuilder, tagger: Tagger, source: str) -> str:
+    """The tag of each token in `source`, empty strings behind the end: BYTES [n, tokens]."""
+    from onnx import TensorProto
+
+    steps = tokens(builder, tagger.module, source)
+    found = write(builder, tagger.module.head, states(builder, tagger.module.reader, steps))
+    places = builder.node("ArgMax", found, axis=2, keepdims=0)
+    there = builder.node("Cast", steps.mask, to=TensorProto.BOOL)
+    behind = builder.constant(len(tagger.tags_), np.int64)
+    places = builder.node("Where", there, places, behind)
+    return builder.node("Gather", builder.strings([*tagger.tags_, ""]), places, axis=0)
 
 
 def tokens(builder: GraphBuilder, module: TextModule, source: str) -> Steps:

@@ -20,7 +20,7 @@ from modelyard.training.watch import Watch
 
 ENOUGH: Final = 300
 """Rows from which on a part of them is enough to tell when to stop."""
-_AT_ONCE: Final = 1024
+AT_ONCE: Final = 1024
 """Rows that are predicted together."""
 
 
@@ -115,8 +115,8 @@ class Network(BaseEstimator):  # type: ignore[misc]
         module = self.module
         with torch.inference_mode():
             parts = [
-                module(tensor(matrix[start : start + _AT_ONCE]))
-                for start in range(0, matrix.shape[0], _AT_ONCE)
+                module(tensor(matrix[start : start + AT_ONCE]))
+                for start in range(0, matrix.shape[0], AT_ONCE)
             ]
         return torch.cat(parts)
 

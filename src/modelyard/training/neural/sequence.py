@@ -57,12 +57,16 @@ class TextModule(nn.Module):  # type: ignore[misc]
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(reader.width, outputs))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """The outputs."""
+    def vectors(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens' vectors and their mask, as long as the longest of these texts."""
         mask = (tokens != PADDING).float()
         longest = int(mask.sum(dim=1).max())
-        tokens, mask = tokens[:, :longest], mask[:, :longest]
-        vectors = self.dropout(self.embedding(tokens))
+        vectors = self.dropout(self.embedding(tokens[:, :longest]))
+        return vectors, mask[:, :longest]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The outputs."""
+        vectors, mask = self.vectors(tokens)
         outputs: Tensor = self.head(self.reader(vectors, mask))
         return outputs
 

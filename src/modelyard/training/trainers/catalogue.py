@@ -73,7 +73,11 @@ def candidates(name: str, task: TaskKind, *, images: bool = False) -> tuple[Algo
     check_algorithm(name)
     able = tuple(a for a in ALGORITHMS.values() if task in a.tasks)
     if name == AUTO:
-        return tuple(a for a in able if a.available and _is_tried(a, images=images))
+        tried = tuple(a for a in able if a.available and _is_tried(a, images=images))
+        if not tried:
+            names = ", ".join(a.name for a in able)
+            raise Invalid(f"'auto' tries nothing for {task}: name one of {names}")
+        return tried
     algorithm = ALGORITHMS[name]
     if algorithm not in able:
         names = ", ".join(a.name for a in able)

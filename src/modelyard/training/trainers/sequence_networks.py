@@ -28,9 +28,9 @@ from modelyard.training.trainers.network import (
 from modelyard.training.trainers.word2vec_linear import READING
 
 if TYPE_CHECKING:
-    from modelyard.training.neural.sequence import Reader
+    from modelyard.training.neural.sequence import Reader, TextNetwork
 
-_TASKS: Final = frozenset({TaskKind.CLASSIFICATION, TaskKind.REGRESSION})
+_WHOLE: Final = frozenset({TaskKind.CLASSIFICATION, TaskKind.REGRESSION})
 _POOLINGS: Final = ("last", "max", "mean")
 _TEXT: Final[Mapping[str, Parameter]] = {
     "embedding": choice("random", "word2vec"),
@@ -69,10 +69,12 @@ _OF_WINDOWS: Final = Recipe(epochs=60, learning_rate=2e-3, patience=10, gradient
 def _network(fit: Fit, reader: Callable[..., Reader], names: Mapping[str, Parameter]) -> Estimator:
     """The reader with the parameters of these names, in the network that its input asks for."""
     from modelyard.training.neural.sequence import TextNetwork, WindowNetwork
+    from modelyard.training.neural.tagger import TagNetwork
 
     def for_text(**given: Any) -> TextNetwork:
         own = {name: given.pop(name) for name in names if name in given}
-        return TextNetwork(fit.vocabulary, reader(**own), **given)
+        kind = TagNetwork if fit.task is TaskKind.TAGGING else TextNetwork
+        return kind(fit.vocabulary, reader(**own), **given)
 
     def for_windows(**given: Any) -> WindowNetwork:
         own = {name: given.pop(name) for name in names if name in given}
@@ -82,7 +84,17 @@ def _network(fit: Fit, reader: Callable[..., Reader], names: Mapping[str, Parame
 
     if fit.steps:
         return estimator(fit, for_windows, _OF_WINDOWS)
-    return estimator(fit, for_text, _GENTLE if names is _ENCODER else _RECIPE)
+    recipe = _GENTLE if names is _ENCODER else _RECIPE
+    return (_tagger if fit.task is TaskKind.TAGGING else estimator)(fit, for_text, recipe)
+
+
+def _tagger(fit: Fit, build: Callable[..., TextNetwork], recipe: Recipe) -> Estimator:
+    from modelyard.training.neural.tagger import Tagger
+
+    if "pooling" in fit.parameters:
+        raise ValueError("pooling belongs to whole texts, and here each token has a tag")
+    network = estimator(fit, build, recipe)
+    return Tagger(network.architecture, network.recipe, network.seed, network.watch)
 
 
 def _recurrent(cell: str) -> Callable[[Fit], Estimator]:
@@ -125,7 +137,7 @@ def _algorithm(
 ) -> Algorithm:
     return Algorithm(
         name=name,
-        tasks=_TASKS,
+        tasks=_WHOLE if reads is Reads.TEXT else _WHOLE | {TaskKind.TAGGING},
         parameters={**READING, **_TEXT, **parameters, **RECIPE_PARAMETERS},
         build=build,
         scaled=True,
