@@ -57,8 +57,11 @@ class LimitHeaders:
         has less left: no name may come twice.
         """
         found: dict[str, tuple[_Words, int, float]] = {}
+        known = self._known
         for quota, left, resets in standings:
-            words = self._words(quota)
+            words = known.get(quota.id)
+            if words is None or words.quota is not quota:
+                words = self._learn(quota)
             name = words.name
             if name and (name not in found or left < found[name][1]):
                 found[name] = words, left, resets
@@ -76,12 +79,10 @@ class LimitHeaders:
             (b"ratelimit", ", ".join(states).encode()),
         ]
 
-    def _words(self, quota: WantedQuota) -> _Words:
-        words = self._known.get(quota.id)
-        if words is None or words.quota is not quota:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[quota.id] = words = _Words.of(quota)
+    def _learn(self, quota: WantedQuota) -> _Words:
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[quota.id] = words = _Words.of(quota)
         return words
 
 

@@ -69,8 +69,9 @@ class Rate:
         return cells[1] if now < cells[0] + 1 else self._sum(int(now))
 
     def resets(self, now: float) -> float:
-        latest, counted = self._cells[:2]
-        return max(0.0, latest + RING - now) if counted else 0.0
+        cells = self._cells
+        left = cells[0] + RING - now if cells[1] else 0.0
+        return left if left > 0 else 0.0
 
     def returns(self, amount: int, limit: int, now: float) -> float:
         second = int(now)

@@ -145,7 +145,11 @@ class KeyLimits:
         try:
             for group in self._groups:
                 wanted: list[Claim] = [
-                    (line.account(at), line.claimed(most, rates), line.amount)
+                    (
+                        line.account(at),
+                        line.claim if line.claim != VARIES else line.claimed(most, rates),
+                        line.amount,
+                    )
                     for line in group.lines
                 ]
                 refused = group.accounts.reserve(wanted, now)
@@ -195,7 +199,7 @@ class Reservation:
         charged = quantities(event) if self._counts else _NOTHING
         rates, then = self._rates, self._then
         for line, (account, held, _) in zip(self._lines, self._claims, strict=True):
-            used = line.used(charged, rates)
+            used = line.use if line.use != VARIES else line.used(charged, rates)
             account.settle(held, used, then)
             self._used.append(used)
 

@@ -91,12 +91,12 @@ class Line:
         return account
 
     def claimed(self, most: Quantities, rates: Rates) -> int:
-        """What is held back for a request that may come to so much."""
-        return self.claim if self.claim != VARIES else amount(self.quota.measure, most, rates)
+        """What is held back for a request that may come to so much, where `claim` varies."""
+        return amount(self.quota.measure, most, rates)
 
     def used(self, charged: Quantities, rates: Rates) -> int:
-        """What a request has used for good that is charged for so much."""
-        return self.use if self.use != VARIES else amount(self.quota.measure, charged, rates)
+        """What a request has used for good that is charged for so much, where `use` varies."""
+        return amount(self.quota.measure, charged, rates)
 
     def standing(self, at: int, now: float) -> Standing:
         """How it stands."""
