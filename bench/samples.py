@@ -103,6 +103,27 @@ def _news(target: str) -> Sample:
     return Sample(f"news-{target}", pl.DataFrame({"text": texts, target: truth}), target)
 
 
+def _names() -> Sample:
+    """The first forty words of the same texts, tagged by whether they are written with a capital
+    letter within a sentence, as names are in English.
+    """
+    import polars as pl
+
+    rows = []
+    for text in _news("about").table.get_column("text"):
+        words = text.split()[:40]
+        named = [
+            at > 0 and word[0].isupper() and not words[at - 1].endswith(".")
+            for at, word in enumerate(words)
+        ]
+        tags = [
+            ("I-NAME" if named[at - 1] else "B-NAME") if own else "O"
+            for at, own in enumerate(named)
+        ]
+        rows.append((" ".join(words), " ".join(tags)))
+    return Sample("names", pl.DataFrame(rows, schema=["text", "tags"], orient="row"), "tags")
+
+
 def _digits() -> Sample:
     """500 of the handwritten digits that come with scikit-learn, as pictures of 16 x 16."""
     import numpy as np
@@ -132,4 +153,5 @@ _SAMPLES: Final[Mapping[tuple[Reads, TaskKind], Callable[[], Sample]]] = {
     (Reads.TEXT, TaskKind.REGRESSION): lambda: _news("words"),
     (Reads.SEQUENCE, TaskKind.CLASSIFICATION): lambda: _news("about"),
     (Reads.SEQUENCE, TaskKind.REGRESSION): lambda: _news("words"),
+    (Reads.SEQUENCE, TaskKind.TAGGING): _names,
 }
