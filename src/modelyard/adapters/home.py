@@ -43,6 +43,7 @@ class Home:
         self.journal = path / "journal"
         self.uploads = path / "uploads"
         self.scratch = path / "scratch"
+        self.checkpoints = path / "checkpoints"
         self.replicas = path / "replicas"
         self.metrics = path / "metrics"
         self.run = path / "run"

@@ -18,6 +18,7 @@ def run(settings: Settings) -> int:
     """Work until SIGTERM; returns the exit status."""
     from modelyard.adapters.blobs import local_blobs
     from modelyard.registry.service import RegistryService
+    from modelyard.training.checkpoints import Checkpoints
     from modelyard.training.jobs import TRAIN
     from modelyard.training.scratch import ScratchRoot
     from modelyard.training.train_handler import TrainHandler
@@ -35,6 +36,7 @@ def run(settings: Settings) -> int:
         runner=task_runner(settings, None),
         handlers={TRAIN: handler},
         scratch=ScratchRoot(home.scratch),
+        checkpoints=Checkpoints(home.checkpoints),
         clock=clock,
         worker_id=ids.new_id(ids.WORKER),
     )

@@ -25,7 +25,7 @@ from modelyard.training.problem import define
 from modelyard.training.spec import AUTO, TrainSpec
 from modelyard.training.split import division_of
 from modelyard.training.tasks import TABLE_FILE
-from modelyard.training.trainers.catalogue import candidates
+from modelyard.training.trainers.catalogue import ALGORITHMS, candidates
 from modelyard.training.windows import problem_of
 
 TRAIN: Final = "train"
@@ -33,7 +33,7 @@ MAX_EVENTS: Final = 1000
 LEAST_MEMORY: Final = 512 << 20
 """Less does not hold the libraries."""
 RESUMED_ATTEMPTS: Final = 10
-"""Of a tuning, which goes on where the attempt before was killed, and may run for days."""
+"""Of what goes on where the attempt before was killed, and may run for days."""
 
 
 class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,7 +109,7 @@ class JobService:
                 spec=checked,
                 created_at=self._clock.now(),
                 priority=checked.get("priority", 0),
-                max_attempts=RESUMED_ATTEMPTS if checked.get("trials") else MAX_ATTEMPTS,
+                max_attempts=RESUMED_ATTEMPTS if _resumes(checked) else MAX_ATTEMPTS,
             )
             tx.jobs(tenant_id).add(job)
             return job
@@ -148,6 +148,12 @@ class JobService:
             jobs = tx.jobs(tenant_id)
             jobs.get(job_id)
             return jobs.events(job_id, after, limit)
+
+
+def _resumes(spec: Mapping[str, Any]) -> bool:
+    """Whether it is a tuning, or the training of a network."""
+    algorithm = ALGORITHMS.get(spec["algorithm"])
+    return bool(spec["trials"]) or (algorithm is not None and algorithm.resumes)
 
 
 _Check = Callable[[TrainingTransaction, str, Mapping[str, Any], JobBounds], dict[str, Any]]

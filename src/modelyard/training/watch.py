@@ -25,4 +25,4 @@ class Watch(msgspec.Struct, frozen=True):
 
     report: Report = _silent
     checkpoint: Path | None = None
-    seconds: float = 1.0
+    seconds: float = 0.5

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from modelyard.core.clock import Clock
-from modelyard.core.errors import LostLease, ModelyardError, Unavailable
+from modelyard.core.errors import LostLease, ModelyardError, NotFound, Unavailable
 from modelyard.core.jobs import Job, JobFailure
 from modelyard.core.ports import Store
 from modelyard.core.stopping import Stop
 from modelyard.core.tasks import CRASHED, TIMED_OUT, Outcome, RunningTask, TaskRunner
 from modelyard.training.attempt import Attempt, Pace
+from modelyard.training.checkpoints import Checkpoints
 from modelyard.training.handlers import JobHandler
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.scratch import ScratchRoot
@@ -29,7 +30,9 @@ class _Interrupted(Exception):
 
 
 class Worker:
-    """Runs jobs until told to stop. `handlers` holds one per kind of job."""
+    """Runs jobs until told to stop. `handlers` holds one per kind of job; `checkpoints` are what
+    killed ones go on from.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Worker:
         runner: TaskRunner,
         handlers: Mapping[str, JobHandler],
         scratch: ScratchRoot,
+        checkpoints: Checkpoints,
         clock: Clock,
         worker_id: str,
         pace: Pace = Pace(),  # noqa: B008 - frozen
@@ -46,6 +50,7 @@ class Worker:
         self._runner = runner
         self._handlers = handlers
         self._scratch = scratch
+        self._checkpoints = checkpoints
         self._clock = clock
         self._worker_id = worker_id
         self._pace = pace
@@ -57,6 +62,7 @@ class Worker:
         Runs in the thread that signals reach, as tasks die with the thread that started them.
         """
         self._scratch.sweep()
+        self._sweep_checkpoints()
         delay = self._pace.retry
         while not stop.is_set():
             try:
@@ -95,6 +101,23 @@ class Worker:
             logger.warning("job lost", extra=context | {"reason": error.message})
         else:
             logger.info("job left", extra=context)
+        self._sweep_checkpoints()
+
+    def _sweep_checkpoints(self) -> None:
+        """Remove the checkpoints of jobs that are over, this worker's or another's."""
+
+        def is_over(tenant_id: str, job_id: str) -> bool:
+            try:
+                with self._store.read() as tx:
+                    return tx.jobs(tenant_id).get(job_id).state.final
+            except NotFound:
+                return True
+
+        try:
+            self._checkpoints.sweep(is_over)
+        except Exception as error:  # noqa: BLE001 - the database may be away; there is a next time
+            reason = f"{type(error).__name__}: {error}"[:500]
+            logger.warning("cannot sweep checkpoints", extra={"reason": reason})
 
     def _attempt(self, attempt: Attempt, scratch: Path, stop: Stop) -> None:
         job = attempt.job
@@ -105,8 +128,9 @@ class Worker:
             return
         try:
             limits = handler.prepare(job, scratch)
+            self._checkpoints.put_back(job, scratch)
             running = self._runner.start(handler.task, scratch, limits)
-            outcome = self._follow(running, attempt, stop)
+            outcome = self._follow(running, attempt, scratch, stop)
             if outcome.ok:
                 attempt.succeed(handler.complete(job, scratch), stop)
             elif outcome.crashed and outcome.code != TIMED_OUT:
@@ -130,11 +154,12 @@ class Worker:
             message = "the worker could not carry the job through; its log says why"
             attempt.crash(JobFailure(CRASHED, message), stop)
 
-    def _follow(self, running: RunningTask, attempt: Attempt, stop: Stop) -> Outcome:
+    def _follow(self, running: RunningTask, attempt: Attempt, scratch: Path, stop: Stop) -> Outcome:
         try:
             while (outcome := running.outcome()) is None:
                 attempt.tell(running.progress(TICK))
                 attempt.check()
+                self._checkpoints.keep(attempt.job, scratch)
                 if stop.is_set() or attempt.cancelled:
                     raise _Interrupted
             attempt.tell(running.progress(0))

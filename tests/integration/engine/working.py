@@ -23,6 +23,7 @@ from modelyard.core.tasks import Limits, Progress, Report
 from modelyard.registry.card import Card
 from modelyard.registry.version import Lineage, NewVersion
 from modelyard.training.attempt import Completion, Pace
+from modelyard.training.checkpoints import Checkpoints
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.worker import Worker
@@ -87,6 +88,7 @@ def worker(home: Path, worker_id: str) -> Worker:
         runner=ProcessTaskRunner(Sandbox(detect()), __file__, 2 << 30),
         handlers={"word": MakesVersion()},
         scratch=ScratchRoot(home / "scratch"),
+        checkpoints=Checkpoints(home / "checkpoints"),
         clock=FastClock(),
         worker_id=worker_id,
         pace=PACE,

@@ -13,6 +13,7 @@ from modelyard.core.uploads import Upload
 from modelyard.registry.service import RegistryService
 from modelyard.tenancy.tenant import Tenant
 from modelyard.training.attempt import Pace
+from modelyard.training.checkpoints import Checkpoints
 from modelyard.training.datasets import DatasetService
 from modelyard.training.engines import TRY_ENGINE
 from modelyard.training.importing import ImportService
@@ -62,6 +63,7 @@ class Room:
             runner=ProcessTaskRunner(sandbox, target, MEMORY),
             handlers={TRAIN: TrainHandler(self.store, self.blobs, self.registry, self.clock)},
             scratch=self.scratch,
+            checkpoints=Checkpoints(home / "checkpoints"),
             clock=self.clock,
             worker_id="wrk_1",
             pace=Pace(poll=0.05, story=0.1),

@@ -19,6 +19,7 @@ from modelyard.registry.card import Card
 from modelyard.registry.version import Lineage, NewVersion
 from modelyard.tenancy.tenant import Tenant
 from modelyard.training.attempt import Completion, Pace
+from modelyard.training.checkpoints import Checkpoints
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.worker import Worker
@@ -153,6 +154,7 @@ def run(
             runner=HereRunner(task),
             handlers={"word": handler or MakesVersion()},
             scratch=ScratchRoot(tmp_path / "scratch"),
+            checkpoints=Checkpoints(tmp_path / "checkpoints"),
             clock=clock,
             worker_id="wrk_1",
             pace=PACE,
