@@ -45,7 +45,11 @@ def source(scratch: Path) -> Path:
     installed = Path("/") / INSTALLED
     if installed.is_dir():
         return installed
-    subprocess.run(["apt-get", "-qq", "download", PACKAGE], cwd=scratch, check=True)
+    download = ["apt-get", "-qq", "download", PACKAGE]
+    if subprocess.run(download, cwd=scratch, check=False).returncode:
+        # The lists of packages may be missing or old; only root may fetch them.
+        subprocess.run(["apt-get", "-qq", "update"], check=True)
+        subprocess.run(download, cwd=scratch, check=True)
     (package,) = scratch.glob(f"{PACKAGE}_*.deb")
     subprocess.run(["dpkg-deb", "-x", package, scratch / "unpacked"], check=True)
     return scratch / "unpacked" / INSTALLED

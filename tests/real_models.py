@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -214,9 +215,33 @@ def _downloaded(requirement: str) -> Iterator[Path]:
             check=False,
         )
         if ended.returncode:
-            reason = f"{requirement} cannot be had: its tests are LEFT OUT ({ended.stderr[-300:]})"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+            _leave_out(requirement, ended.stderr)
         [package] = Path(folder).glob("*.*")
         yield package
+
+
+def fashion_mnist(rows: int) -> Path:
+    """The first pictures of Fashion-MNIST as a ZIP archive, 600 bytes each; MIT.
+
+    Skips the test where they cannot be had, but in CI.
+    """
+    target = _cache() / f"fashion-mnist-{rows}.zip"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
+            made = Path(scratch) / target.name
+            script = Path(__file__).parents[1] / "scripts/fashion_mnist.py"
+            command = [sys.executable, str(script), str(made), "--rows", str(rows)]
+            ended = subprocess.run(
+                command, capture_output=True, text=True, timeout=SECONDS, check=False
+            )
+            if ended.returncode:
+                _leave_out("Debian's package of Fashion-MNIST", ended.stderr)
+            made.rename(target)
+    return target
+
+
+def _leave_out(what: str, said: str) -> NoReturn:
+    reason = f"{what} cannot be had: its tests are LEFT OUT ({said[-300:]})"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -65,6 +65,11 @@ def test_the_lesson_on_texts(resident: Reader) -> None:
 
 
 @pytest.mark.slow
+def test_the_lesson_on_pictures(resident: Reader) -> None:
+    _follow(ROOT / "docs/tutorial/networks-on-pictures.md", resident)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
 def test_a_guide(path: Path, resident: Reader) -> None:
     _follow(path, resident)

@@ -30,7 +30,8 @@ class Ended(NamedTuple):
 class Shell:
     """Runs commands with the environment of a user whose home is the server's."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, timeout: float = 110) -> None:
+        self._timeout = timeout
         self._environ = {**os.environ, "MODELYARD_HOME": str(server.home)}
 
     def __call__(self, *arguments: str, stdin: str = "", **environ: str) -> Ended:
@@ -39,7 +40,7 @@ class Shell:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=self._timeout,
             check=False,
             env={**self._environ, **environ},
         )
