@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from modelyard.core.errors import Invalid
-from modelyard.registry.evaluation import Comparison, Slice, Threshold
+from modelyard.registry.evaluation import Comparison, Importance, Slice, Threshold
 from modelyard.training.evaluation.contest import Contest
 from modelyard.training.evaluation.importance import importances
 from modelyard.training.evaluation.prediction import Classified, ask
@@ -52,10 +52,17 @@ class Appraisal(msgspec.Struct, frozen=True):
             evaluated.details,
             slices=self._slices(evaluated),
             threshold=threshold,
-            importance=importances(pipeline, outside, task, self.metric, self.spec.seed),
+            importance=self._importances(pipeline),
             comparisons=self._comparisons(evaluated),
         )
         return msgspec.structs.replace(evaluated, details=details), notes
+
+    def _importances(self, pipeline: Any) -> tuple[Importance, ...]:
+        if self.problem.picture is not None:
+            # It is all that there is, and stands in two columns: files and pixels.
+            return ()
+        outside, metric = self.held.outside, self.metric
+        return importances(pipeline, outside, self.problem.task, metric, self.spec.seed)
 
     def _comparisons(self, evaluated: Evaluated) -> tuple[Comparison, ...]:
         rivals = read_rivals(self.folder)
