@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from cyclopts import Parameter
@@ -55,6 +55,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     seed: int | None = None,
     alias: str | None = None,
     gate: _Many = None,
+    column: _Many = None,
+    select: str | None = None,
     priority: int | None = None,
     max_seconds: float | None = None,
     max_memory: str | None = None,
@@ -95,6 +97,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         alias: Point this alias, such as champion, at the new version.
         gate: What the version must reach before the alias moves, as "accuracy >= 0.9" or
             "not worse than @champion [by more than 0.01]"; may be given again.
+        column: How a column is prepared, as NAME:OPTION=VALUE,... with the options role, impute,
+            fill, indicator, scale and encode; * is every column; may be given again.
+        select: The columns that are kept once prepared: k_best=10, variance=0.01 or l1=0.01.
         priority: From -100 to 100; of your queued jobs the higher ones come first.
         max_seconds: Stop the job if an attempt takes longer.
         max_memory: Stop the job if it uses more, such as 2GiB.
@@ -130,6 +135,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             seed=seed,
             alias=alias,
             gates=gate,
+            preprocessing=parse_columns(column or ()) or None,
+            selection=None if select is None else parse_selection(select),
             priority=priority,
             max_seconds=max_seconds,
             max_memory_bytes=None if max_memory is None else parse_size(max_memory),
@@ -161,6 +168,40 @@ def parse_parameters(pairs: Iterable[str]) -> dict[str, Any]:
         except msgspec.DecodeError:
             parameters[name] = value
     return parameters
+
+
+def parse_columns(rules: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`["age:impute=mean,scale=robust"]` as `{"age": {"impute": "mean", "scale": "robust"}}`.
+
+    Raises:
+        CommandFailed: a rule that is not written like that.
+    """
+    columns: dict[str, dict[str, Any]] = {}
+    for rule in rules:
+        name, colon, options = rule.rpartition(":")
+        if not name or not colon:
+            raise CommandFailed(
+                f"--column '{rule}' must be NAME:OPTION=VALUE, such as age:scale=none"
+            )
+        columns.setdefault(name, {}).update(parse_parameters(options.split(",")))
+    return columns
+
+
+def parse_selection(text: str) -> dict[str, Any]:
+    """`k_best=10` as `{"method": "k_best", "k": 10}`, and the others alike.
+
+    Raises:
+        CommandFailed: there is no such method.
+    """
+    method, equals, value = text.partition("=")
+    if method not in _SELECTED_BY:
+        known = ", ".join(_SELECTED_BY)
+        raise CommandFailed(f"--select '{text}': there is no method '{method}'; there are: {known}")
+    own = parse_parameters([f"{_SELECTED_BY[method]}={value}"]) if equals else {}
+    return {"method": method, **own}
+
+
+_SELECTED_BY: Final = {"k_best": "k", "variance": "threshold", "l1": "alpha"}
 
 
 def follow(client: Client, job: Job, out: Console) -> ModelVersion:

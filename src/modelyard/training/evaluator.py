@@ -111,7 +111,7 @@ def _clustering(model: Any, rows: Rows) -> dict[str, float]:
     from sklearn.metrics import davies_bouldin_score, silhouette_score
 
     some = rows.features.head(MAX_SILHOUETTE)
-    matrix = model.named_steps["prepare"].transform(some)
+    matrix = model[:-1].transform(some)
     labels = model.predict(some)
     if not 2 <= len(np.unique(labels)) < len(labels):
         return {}

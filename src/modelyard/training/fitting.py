@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from modelyard.core.errors import Invalid
+from modelyard.training.feature_selection import kept, selector
 from modelyard.training.preprocessing import preprocessor
 from modelyard.training.problem import Problem
 from modelyard.training.rows import Rows, sample
@@ -51,7 +52,10 @@ def fit(
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ConvergenceWarning)
         try:
-            matrix = prepare.fit_transform(rows.features)
+            matrix = prepare.fit_transform(rows.features, target if problem.treatments else None)
+            select = _selection(problem, matrix, target, seed)
+            if select is not None:
+                matrix = matrix[:, kept(select)]
             limit = algorithm.row_limit(_width(algorithm, matrix))
             if len(target) > limit:
                 places = sample(target, limit, problem.task, seed)
@@ -66,8 +70,18 @@ def fit(
             raise Invalid(f"{algorithm.name} cannot be trained: {_first_line(error)}") from error
     if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
         notes.append(f"{algorithm.name} stopped before it converged; more iterations may help")
-    pipeline = Pipeline([("prepare", prepare), ("model", estimator)])
+    between = [("select", select)] if select is not None else []
+    pipeline = Pipeline([("prepare", prepare), *between, ("model", estimator)])
     return Fitted(pipeline, algorithm.name, len(target), tuple(notes))
+
+
+def _selection(problem: Problem, matrix: Any, target: Any, seed: int) -> Any:
+    """The fitted selector, if columns are to be selected."""
+    if problem.selection is None:
+        return None
+    rows, width = matrix.shape
+    select = selector(problem.selection, problem.task, rows, width, seed)
+    return select.fit(matrix, target if problem.task.supervised else None)
 
 
 def _preparation(

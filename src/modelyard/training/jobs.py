@@ -208,6 +208,8 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
     define_it = problem_of if task.window else define
     problem = define_it(columns, dataset.inspection.rows, task)
     division_of(task, columns)
+    if task.window and (task.preprocessing or task.selection):
+        raise Invalid("spec.preprocessing and spec.selection are not for windows of time series")
     if not task.window:
         check_slices([column.name for column in columns], task.slices)
     check_threshold(task.threshold, problem, columns)

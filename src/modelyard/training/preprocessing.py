@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 
 from modelyard.serving.runtimes.dates import PARTS, date_parts
@@ -18,6 +19,7 @@ from modelyard.training.pixels import pixels_of
 from modelyard.training.problem import Problem, Role
 from modelyard.training.spec import TaskKind
 from modelyard.training.splitting import lexicon_of, tokens_for
+from modelyard.training.treatment import Encoding, Imputation, Scaling, Treatment
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +32,7 @@ MAX_DENSE: Final = 200_000_000
 """Cells of a dense matrix: 800 MB."""
 
 NUMBERS: Final = "numbers"
+MISSING: Final = "missing"
 CATEGORY: Final = "category "
 DATE: Final = "date "
 TEXT: Final = "text "
@@ -87,27 +90,63 @@ def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> T
     The matrix is sparse with text, or where it would be too large; kernels and trees want it dense.
     """
     from sklearn.compose import ColumnTransformer
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+    from sklearn.preprocessing import FunctionTransformer
 
     if problem.picture is not None:
         pixels = FunctionTransformer(_pixels, kw_args={"scaled": scaled})
         return ColumnTransformer([(PIXELS, pixels, PIXELS)], sparse_threshold=0.0)
     parts: list[tuple[str, Transformer, Any]] = []
-    numbers = problem.named(Role.NUMBER)
-    if numbers:
-        parts.append((NUMBERS, _numbers(scaled=scaled), list(numbers)))
-    dates = problem.named(Role.DATE)
-    parts += [(DATE + name, _dates(name, scaled=scaled), name) for name in dates]
+    for treatment, names in _alike(problem):
+        place = f"{NUMBERS}{len(parts)}" if parts else NUMBERS
+        parts.append((place, _numbers(treatment, scaled=scaled), names))
+    flagged = [n for n in problem.named(Role.NUMBER) if problem.treatment(n).indicator]
+    if flagged:
+        parts.append((MISSING, FunctionTransformer(_missing), flagged))
+    parts += [
+        (DATE + name, _dates(name, problem.treatment(name), scaled=scaled), name)
+        for name in problem.named(Role.DATE)
+    ]
     for name in problem.named(Role.CATEGORY):
-        encoder = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, dtype=np.float32
-        )
-        parts.append((CATEGORY + name, encoder, [name]))
+        encoding = problem.treatment(name).encode or Encoding.ONE_HOT
+        parts.append((CATEGORY + name, _encoder(encoding, problem.task), [name]))
     texts = problem.named(Role.TEXT)
     for name in texts:
         most = MAX_VOCABULARY // len(texts)
         parts.append((TEXT + name, _counts(features.get_column(name), problem, most), name))
     return ColumnTransformer(parts, sparse_threshold=0.0 if _fits(problem, features) else 1.0)
+
+
+def _alike(problem: Problem) -> list[tuple[Treatment, list[str]]]:
+    """The numbers that are filled and scaled in the same way, together."""
+    found: dict[Treatment, list[str]] = {}
+    for name in problem.named(Role.NUMBER):
+        treatment = msgspec.structs.replace(problem.treatment(name), indicator=None)
+        found.setdefault(treatment, []).append(name)
+    return list(found.items())
+
+
+def _missing(numbers: pl.DataFrame) -> np.ndarray[Any, Any]:
+    return np.isnan(np.asarray(numbers, np.float32)).astype(np.float32)
+
+
+def _encoder(encoding: Encoding, task: TaskKind) -> Transformer:
+    """Of one column of categories, of which the missing one is one."""
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
+
+    if encoding is Encoding.ORDINAL:
+        return OrdinalEncoder(
+            handle_unknown="use_encoded_value",
+            unknown_value=-1,
+            max_categories=MAX_CATEGORIES,
+            dtype=np.float32,
+        )
+    if encoding is Encoding.TARGET:
+        # Cross-fitted: what a row learns of its category comes from other rows.
+        kind = "continuous" if task is TaskKind.REGRESSION else "auto"
+        return TargetEncoder(target_type=kind, random_state=0)
+    return OneHotEncoder(
+        handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, dtype=np.float32
+    )
 
 
 def _counts(texts: pl.Series, problem: Problem, most: int) -> Transformer:
@@ -142,28 +181,43 @@ def _pixels(rows: pl.Series, *, scaled: bool) -> np.ndarray[Any, Any]:
     return pixels / np.float32(255) if scaled else pixels
 
 
-def _dates(name: str, *, scaled: bool) -> Transformer:
+def _dates(name: str, treatment: Treatment, *, scaled: bool) -> Transformer:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer
 
     read = FunctionTransformer(_parts_of, kw_args={"name": name})
-    return Pipeline([("read", read), *_numbers(scaled=scaled).steps])
+    return Pipeline([("read", read), *_numbers(treatment, scaled=scaled).steps])
 
 
 def _parts_of(dates: pl.Series, name: str) -> np.ndarray[Any, Any]:
     return date_parts(dates.to_numpy(), name)
 
 
-def _numbers(*, scaled: bool) -> Transformer:
+def _numbers(treatment: Treatment, *, scaled: bool) -> Transformer:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+    from sklearn.preprocessing import FunctionTransformer
 
     steps: list[tuple[str, Transformer]] = [
         # Left to itself, scikit-learn makes float64 of a table of float32.
         ("narrow", FunctionTransformer(np.asarray, kw_args={"dtype": np.float32})),
-        ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+        (
+            "impute",
+            SimpleImputer(
+                strategy=str(treatment.impute or Imputation.MEDIAN),
+                fill_value=treatment.fill,
+                keep_empty_features=True,
+            ),
+        ),
     ]
-    if scaled:
-        steps.append(("scale", StandardScaler()))
+    scaling = treatment.scale or (Scaling.STANDARD if scaled else Scaling.NONE)
+    if scaling is not Scaling.NONE:
+        steps.append(("scale", _scaler(scaling)))
     return Pipeline(steps)
+
+
+def _scaler(scaling: Scaling) -> Transformer:
+    from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+    kinds = {Scaling.MIN_MAX: MinMaxScaler, Scaling.ROBUST: RobustScaler}
+    return kinds.get(scaling, StandardScaler)()

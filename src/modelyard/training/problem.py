@@ -14,6 +14,13 @@ from modelyard.training.pixels import PictureSize, size_of
 from modelyard.training.spec import TaskKind, TextTokens, TrainSpec
 from modelyard.training.trainers.algorithm import Reads
 from modelyard.training.trainers.catalogue import ALGORITHMS
+from modelyard.training.treatment import (
+    EVERY,
+    FeatureSelection,
+    Treatment,
+    check_selection,
+    treatments_of,
+)
 
 FEW_DISTINCT: Final = 20
 """An integer target with at most so many values is taken for classes."""
@@ -52,6 +59,12 @@ class Problem(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     picture: PictureSize | None = None
     steps: int = 0
+    treatments: Mapping[str, Treatment] = {}
+    selection: FeatureSelection | None = None
+
+    def treatment(self, name: str) -> Treatment:
+        """How the feature is to be treated."""
+        return self.treatments.get(name, Treatment())
 
     def named(self, role: Role) -> tuple[str, ...]:
         """The features of one role, in table order."""
@@ -72,7 +85,7 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
     """
     by_name = {column.name: column for column in columns}
     if spec.target is None:
-        return _without_target(by_name, rows, spec)
+        return _treated(_without_target(by_name, rows, spec), spec)
     if spec.task is not None and not spec.task.supervised:
         raise Invalid(
             f"{spec.task} has no target: leave it out, and exclude column '{spec.target[:80]}' if "
@@ -93,7 +106,7 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
     if target.missing:
         warnings.insert(0, f"{target.missing} rows have no '{target.name}' and were left out")
     features, picture, alone = _picture(by_name, features, task, spec)
-    return Problem(
+    problem = Problem(
         task,
         target.name,
         target.type,
@@ -102,6 +115,22 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
         (note,),
         (*warnings, *alone),
         picture,
+    )
+    return _treated(problem, spec)
+
+
+def _treated(problem: Problem, spec: TrainSpec) -> Problem:
+    """The problem with what was asked for of its columns' preprocessing."""
+    if not spec.preprocessing and spec.selection is None:
+        return problem
+    if problem.picture is not None or _reads_text(spec):
+        raise Invalid("preprocessing and selection are for tables: here one column is learned from")
+    supervised = problem.task.supervised
+    check_selection(spec.selection, supervised=supervised)
+    return msgspec.structs.replace(
+        problem,
+        treatments=treatments_of(spec.preprocessing, problem.features, supervised=supervised),
+        selection=spec.selection,
     )
 
 
@@ -169,9 +198,14 @@ def _check_target(target: Column, rows: int, task: TaskKind) -> None:
 def _features(
     columns: Mapping[str, Column], rows: int, spec: TrainSpec
 ) -> tuple[dict[str, Role], list[str]]:
-    for name in (*(spec.include or ()), *spec.exclude):
+    treated = [name for name in spec.preprocessing if name != EVERY]
+    for name in (*(spec.include or ()), *spec.exclude, *treated):
         if name not in columns:
             raise Invalid(f"there is no column '{name[:80]}'; {_listed(columns)}")
+    if spec.target in treated:
+        raise Invalid(f"preprocessing is for features, and '{spec.target}' is the target")
+    if EVERY in spec.preprocessing and spec.preprocessing[EVERY].role is not None:
+        raise Invalid("preprocessing of '*': a role is for one column")
     if spec.include is not None and spec.target in spec.include:
         raise Invalid(f"the target '{spec.target}' cannot be a feature as well")
     features: dict[str, Role] = {}
@@ -181,13 +215,16 @@ def _features(
             continue
         if spec.include is not None and column.name not in spec.include:
             continue
-        reason = _unfit(column, rows, chosen=spec.include is not None)
+        asked = spec.preprocessing.get(column.name, Treatment()).role
+        if asked == "ignore":
+            continue
+        reason = _unfit(column, rows, chosen=spec.include is not None or asked is not None)
         if column.name == spec.group_column and spec.include is None:
             reason = "it tells the groups apart, and those to come are not among them"
         if reason:
             warnings.append(f"column '{column.name}' was left out: {reason}")
         else:
-            features[column.name] = _role(column, rows)
+            features[column.name] = _asked_role(column, asked) or _role(column, rows)
     return features, warnings
 
 
@@ -269,6 +306,28 @@ def _named_like_id(name: str) -> bool:
 
 def _wordy(column: Column) -> bool:
     return column.mean_words is not None and column.mean_words >= TEXT_WORDS
+
+
+def _asked_role(column: Column, asked: str | None) -> Role | None:
+    if asked is None:
+        return None
+    role = Role(asked)
+    if column.type not in _HOLDING[role]:
+        fit = " or ".join(_HOLDING[role])
+        raise Invalid(
+            f"preprocessing of column '{column.name[:80]}': 'role' is {role}, which takes "
+            f"{fit} values, and these are {column.type}"
+        )
+    return role
+
+
+_HOLDING: Final[Mapping[Role, tuple[ColumnType, ...]]] = {
+    Role.NUMBER: (ColumnType.INTEGER, ColumnType.NUMBER, ColumnType.BOOLEAN),
+    Role.CATEGORY: (ColumnType.STRING, ColumnType.INTEGER, ColumnType.BOOLEAN),
+    Role.DATE: (ColumnType.DATETIME,),
+    Role.TEXT: (ColumnType.STRING,),
+}
+"""What a column may hold for the role that it is asked to have."""
 
 
 def _role(column: Column, rows: int) -> Role:

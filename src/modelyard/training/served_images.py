@@ -103,8 +103,8 @@ def _graph(pipeline: Any, size: PictureSize) -> bytes:
     matrix = builder.node("Flatten", source, axis=1)
     if scaled:
         matrix = builder.node("Div", matrix, builder.constant(255.0))
-    prepare, model = pipeline.named_steps["prepare"], pipeline.named_steps["model"]
-    outputs, opsets = predict(builder, model, matrix, prepare)
+    model = pipeline.named_steps["model"]
+    outputs, opsets = predict(builder, model, matrix)
     classes = len(pipeline.classes_)
     builder.output("probabilities", outputs[1], TensorProto.FLOAT, ["rows", classes])
     return finish(builder, opsets)

@@ -13,6 +13,7 @@ from modelyard.core.errors import Invalid
 from modelyard.core.tasks import SPEC_FILE
 from modelyard.core.tensors import Signature
 from modelyard.registry.artifact import Format
+from modelyard.training.treatment import FeatureSelection, Treatment
 
 AUTO: Final = "auto"
 MAX_PARAMETERS: Final = 32
@@ -91,6 +92,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on the whole of them, and apart for each value of the `slices`, which are columns. `threshold`
     is the rule by which one is chosen for two classes (see `evaluation.threshold`).
 
+    `preprocessing` says how columns are treated, by name or `*` for all of them, and `selection`
+    which columns of the prepared matrix are kept.
+
     With a `window` the rows are steps of one time series, or of one for each `series_column`: from
     so many steps the target `horizon` steps later is predicted.
     """
@@ -119,6 +123,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image_grey: bool | None = None
     slices: Annotated[tuple[_ColumnName, ...], Meta(max_length=MAX_SLICED)] = ()
     threshold: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    preprocessing: Annotated[dict[_ColumnName, Treatment], Meta(max_length=10_000)] = {}
+    selection: FeatureSelection | None = None
 
 
 def read_spec(scratch: Path, kind: type[Spec]) -> Spec:

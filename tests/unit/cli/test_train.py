@@ -10,7 +10,7 @@ from rich.console import Console
 
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.job_view import Board, time_of
-from modelyard.cli.train import follow, parse_parameters
+from modelyard.cli.train import follow, parse_columns, parse_parameters, parse_selection
 from modelyard_client import Client
 from modelyard_client.jobs import JobEvent
 from tests.unit.cli.conftest import Run
@@ -169,6 +169,23 @@ def test_a_job_is_watched_to_its_end(run: Run, server: ScriptedServer) -> None:
     ended = run("jobs", "watch", "job_1")
     assert ended.code == 1
     assert "was cancelled" in ended.err
+
+
+def test_rules_for_columns() -> None:
+    assert parse_columns(["age:impute=mean,scale=robust", "a:b:fill=3", "age:indicator=true"]) == {
+        "age": {"impute": "mean", "scale": "robust", "indicator": True},
+        "a:b": {"fill": 3},
+    }
+    for wrong, said in (("age", "NAME:OPTION=VALUE"), ("age:scale", "NAME=VALUE")):
+        with pytest.raises(CommandFailed, match=said):
+            parse_columns([wrong])
+
+
+def test_a_selection_of_columns() -> None:
+    assert parse_selection("k_best=10") == {"method": "k_best", "k": 10}
+    assert parse_selection("l1") == {"method": "l1"}
+    with pytest.raises(CommandFailed, match="no method 'best'; there are: k_best, variance, l1"):
+        parse_selection("best=3")
 
 
 def test_time_left_in_words() -> None:

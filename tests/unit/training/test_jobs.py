@@ -83,6 +83,8 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "slices": [],
         "threshold": None,
         "workers": 1,
+        "preprocessing": {},
+        "selection": None,
     }
     assert jobs.get(OURS, job.id) == job
     assert jobs.list(OURS, PageRequest()).items == [job]

@@ -20,7 +20,8 @@ from modelyard.training.conversion import boosted, isolation_trees, neighbours, 
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.grown import ensemble_of
 from modelyard.training.conversion.vectorizer import text_input, weighted_counts
-from modelyard.training.preprocessing import CATEGORY, DATE, NUMBERS, TEXT
+from modelyard.training.feature_selection import kept
+from modelyard.training.preprocessing import CATEGORY, DATE, MISSING, NUMBERS, TEXT
 from modelyard.training.problem import Problem, Role
 from modelyard.training.sequences import TENSOR, TokenSequences
 from modelyard.training.spec import TaskKind
@@ -107,8 +108,12 @@ def convert(pipeline: Any, problem: Problem) -> Converted:
     names = [spec.name for spec in (*signature.inputs, *signature.outputs)]
     builder = GraphBuilder([*problem.features, *names])
     matrix, before = _preprocess(builder, prepare, problem)
+    select = pipeline.named_steps.get("select")
+    if select is not None:
+        places = builder.constant(kept(select), np.int64)
+        matrix = builder.node("Gather", matrix, places, axis=1)
     inner, rescale = _target_scale(model)
-    outputs, opsets = predict(builder, inner, matrix, prepare)
+    outputs, opsets = predict(builder, inner, matrix)
     _give(builder, outputs, signature, rescale)
     graph = builder.model(_opsets(opsets), IR_VERSION)
     return Converted(graph.SerializeToString(), before)
@@ -121,11 +126,14 @@ def _preprocess(
     if isinstance(prepare, TokenSequences):
         return _sequence(builder, prepare)
     blocks: list[str] = []
+    numbers = _Numbers(builder, problem)
     texts: list[TextInput] = []
     dates: list[DateInput] = []
     for part, transformer, columns in prepare.transformers_:
-        if part == NUMBERS:
-            blocks.append(_numbers(builder, transformer, columns, single=problem.numeric))
+        if part.startswith(NUMBERS):
+            blocks.append(_filled(builder, transformer, numbers.matrix(columns)))
+        elif part == MISSING:
+            blocks.append(_flags(builder, numbers.matrix(columns)))
         elif part.startswith(CATEGORY):
             blocks.append(_category(builder, transformer, columns[0]))
         elif part.startswith(DATE):
@@ -150,20 +158,45 @@ def _sequence(builder: GraphBuilder, prepare: TokenSequences) -> tuple[str, Text
     return numbers, TextSpec((), (), (text,))
 
 
-def _numbers(builder: GraphBuilder, transformer: Any, columns: list[str], *, single: bool) -> str:
-    """Missing numbers replaced, then centred and scaled if the pipeline does so: [n, k]."""
+class _Numbers:
+    """The inputs that are numbers, each declared once."""
+
+    def __init__(self, builder: GraphBuilder, problem: Problem) -> None:
+        self._builder = builder
+        self._problem = problem
+        self._declared: dict[str, str] = {}
+
+    def matrix(self, columns: list[str]) -> str:
+        """These columns: [n, k]."""
+        if not self._problem.numeric:
+            separate = [self._column(name) for name in columns]
+            return self._builder.node("Concat", *separate, axis=1)
+        every = list(self._problem.features)
+        if not self._declared:
+            self._declared[FEATURES] = self._input(FEATURES, ("rows", len(every)))
+        if columns == every:
+            return FEATURES
+        places = [every.index(name) for name in columns]
+        wanted = self._builder.constant(places, np.int64)
+        return self._builder.node("Gather", FEATURES, wanted, axis=1)
+
+    def _column(self, name: str) -> str:
+        if name not in self._declared:
+            values, axis = self._input(name, ("rows",)), self._builder.constant([1], np.int64)
+            self._declared[name] = self._builder.node("Unsqueeze", values, axis)
+        return self._declared[name]
+
+    def _input(self, name: str, shape: tuple[int | str, ...]) -> str:
+        from onnx import TensorProto
+
+        return self._builder.input(name, TensorProto.FLOAT, shape)
+
+
+def _flags(builder: GraphBuilder, values: str) -> str:
+    """1 where the number is missing, else 0."""
     from onnx import TensorProto
 
-    if single:
-        values = builder.input(FEATURES, TensorProto.FLOAT, ("rows", len(columns)))
-    else:
-        axis = builder.constant([1], np.int64)
-        separate = [
-            builder.node("Unsqueeze", builder.input(name, TensorProto.FLOAT, ("rows",)), axis)
-            for name in columns
-        ]
-        values = builder.node("Concat", *separate, axis=1)
-    return _filled(builder, transformer, values)
+    return builder.node("Cast", builder.node("IsNaN", values), to=TensorProto.FLOAT)
 
 
 def _date(builder: GraphBuilder, transformer: Any, date: DateInput) -> str:
@@ -180,19 +213,24 @@ def _filled(builder: GraphBuilder, transformer: Any, values: str) -> str:
     scaler = transformer.named_steps.get("scale")
     if scaler is None:
         return values
-    centred = builder.node("Sub", values, builder.constant(scaler.mean_))
+    if hasattr(scaler, "min_"):
+        grown = builder.node("Mul", values, builder.constant(scaler.scale_))
+        return builder.node("Add", grown, builder.constant(scaler.min_))
+    middle = scaler.center_ if hasattr(scaler, "center_") else scaler.mean_
+    centred = builder.node("Sub", values, builder.constant(middle))
     return builder.node("Div", centred, builder.constant(scaler.scale_))
 
 
 def _category(builder: GraphBuilder, encoder: Any, column: str) -> str:
-    """One-hot: each category's row of a table, found by its name: [n, width]."""
+    """Each category's row of a table, found by its name: [n, width]."""
     import polars as pl
     from onnx import TensorProto
 
     seen = [str(category) for category in encoder.categories_[0]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = encoder.transform(pl.DataFrame({column: [*seen, _UNSEEN]})).toarray()
+        rows = encoder.transform(pl.DataFrame({column: [*seen, _UNSEEN]}))
+    rows = rows if isinstance(rows, np.ndarray) else rows.toarray()
     table, places = np.unique(rows, axis=0, return_inverse=True)
     names = builder.input(column, TensorProto.STRING, ("rows",))
     found = builder.node(
@@ -214,12 +252,8 @@ def _target_scale(model: Any) -> tuple[Any, tuple[float, float] | None]:
     return model.regressor_, (float(scaler.scale_[0]), float(scaler.mean_[0]))
 
 
-def _width(prepare: Any) -> int:
-    return max(int(part.stop) for part in prepare.output_indices_.values())
-
-
 def predict(
-    builder: GraphBuilder, estimator: Any, matrix: str, prepare: Any
+    builder: GraphBuilder, estimator: Any, matrix: str
 ) -> tuple[list[str], Sequence[onnx.OperatorSetIdProto]]:
     """Add the estimator: its answers to the matrix [n, width], in the signature's order, and the
     operator sets that they need.
@@ -250,7 +284,7 @@ def predict(
         matrix = word_vectors.mean(builder, estimator[0], matrix)
         converted = _convert_estimator(estimator[1:], estimator[0].vector_size)
     else:
-        converted = _convert_estimator(estimator, _width(prepare))
+        converted = _convert_estimator(estimator, int(estimator.n_features_in_))
     return builder.splice(converted.graph, matrix), converted.opset_import
 
 
