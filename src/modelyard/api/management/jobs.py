@@ -39,8 +39,8 @@ from), `trials` (0: no tuning), `tune_seconds` (after which no trial begins), `w
 once; 1), `alias` (to point at the new version), `gates` (what the version must reach for that),
 `preprocessing` (by column's name, or `*` for all: `role`, `impute`, `fill`, `indicator`, `scale`,
 `encode`), `selection` (`method`: `k_best` with `k`, `variance` with `threshold`, `l1` with
-`alpha`), `priority` (-100 to 100; of a tenant's queued jobs the highest comes first; 0), `max_seconds`
-and `max_memory_bytes` (of each attempt; as much as the server allows)."""
+`alpha`), `priority` (-100 to 100; of a tenant's queued jobs the highest comes first; 0),
+`max_seconds` and `max_memory_bytes` (of each attempt; as much as the server allows)."""
 _TRAIN: Final = {"model": "churn", "dataset": "churn", "target": "left", "algorithm": "auto"}
 
 
