@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 from modelyard.core.errors import Invalid, ModelyardError, TooLarge
 
@@ -14,6 +14,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+Push = Callable[[bytes], bool]
+"""Writes more of a response's body at once; False where it has to be sent and waited for."""
+PUSH: Final = "modelyard.push"
+"""The name of that among the extensions of a scope, on a connection of ours."""
 
 
 class Gone(ModelyardError):
@@ -73,6 +78,12 @@ def check_length(headers: Headers, limit: int) -> None:
                 raise _too_large(limit)
 
 
+def pusher(scope: Scope) -> Push:
+    """What pushes the body of the response; where there is no such extension, it never does."""
+    push: Push = scope.get("extensions", {}).get(PUSH, _never)
+    return push
+
+
 async def respond(
     send: Send,
     status: int,
@@ -89,6 +100,10 @@ async def respond(
         lines += [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
+
+
+def _never(data: bytes) -> bool:
+    return False
 
 
 def _bounded(body: bytes, limit: int) -> bytes:

@@ -6,12 +6,14 @@ It answers a client that closes its side once it has sent its request whole.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from modelyard.api.asgi import PUSH, Scope
 from modelyard.api.capacity import Seat
 from modelyard.api.limits import ConnectionLimits
 from modelyard.api.statuses import PROBLEM_JSON, Problem
@@ -126,6 +128,8 @@ class AsgiConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        scope = cast(Scope, cycle.scope)
+        scope["extensions"] = {PUSH: partial(_push, cycle)}
         super()._start_asgi_task(cycle, app)
 
     # Refusals and time
@@ -194,3 +198,14 @@ class AsgiConnection(HttpToolsProtocol):
 
     def _body_seconds(self) -> float:
         return self._limits.body_seconds + self._body_size / self._limits.least_rate
+
+
+def _push(cycle: RequestResponseCycle, data: bytes) -> bool:
+    """Write a chunk of the body as `cycle.send` would, without a task that waits for its turn.
+    False if there is no body in chunks yet, or the client is behind: that is to be waited for.
+    """
+    if not cycle.chunked_encoding or cycle.flow.write_paused or cycle.response_complete:
+        return False
+    if not cycle.disconnected:
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+    return True

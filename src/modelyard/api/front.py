@@ -89,7 +89,7 @@ class Front:
             auth = self._who(scope, path, inference=inference)
         except ModelyardError as error:
             if self._openai.speaks(path):
-                await self._openai.refuse(send, error)
+                await self._openai.refuse(scope, send, error)
             else:
                 await _refuse(send, error, path, inference=inference)
             return

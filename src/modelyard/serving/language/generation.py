@@ -176,12 +176,15 @@ class LanguageModel(Protocol):
     """An engine with its model, a `LoadedModel` besides. `concurrency` threads may call `generate`
     at once, and `spare` ones beside: those are kept for tenants that have no call under way.
 
-    `context` is the most tokens of prompt and answer together.
+    `context` is the most tokens of prompt and answer together. With `steps` it computes the next
+    tokens of all calls together: what they are told may be kept until it calls `after_step`.
     """
 
     concurrency: int
     spare: int
     context: int
+    steps: bool
+    after_step: Callable[[], None]
 
     def generate(self, asked: Generation, hear: Hear, stop: StopSignal | None = None) -> Finish:
         """Tell `hear` the pieces as they come, on this thread or another, one after the other;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import Final
 
@@ -63,6 +63,8 @@ class TextModel:
         self.context = context
         self.concurrency = concurrency
         self.spare = spare
+        self.steps = False
+        self.after_step: Callable[[], None] = _nothing
 
     @abstractmethod
     def generate(self, asked: Generation, hear: Hear, stop: StopSignal | None = None) -> Finish:
@@ -113,6 +115,10 @@ class TextModel:
         texts: list[str] = []
         self.generate(question(prompt), lambda piece: texts.append(piece.text), stop)
         return "".join(texts)
+
+
+def _nothing() -> None:
+    """Nobody keeps anything."""
 
 
 def question(prompt: str) -> Generation:

@@ -25,6 +25,7 @@ from modelyard.serving.replica import answers
 from modelyard.serving.replica.frames import BrokenFrame, pack
 from modelyard.serving.replica.memory import MOST, WORTHWHILE, SharedMemory
 from modelyard.serving.replica.messages import (
+    FROM_REPLICA,
     Answer,
     Call,
     Cancel,
@@ -68,6 +69,7 @@ class Channel(ReplicaSocket):
         super().__init__(
             sock,
             replica_id,
+            kinds=FROM_REPLICA,
             max_payload=terms.max_answer,
             patience=terms.patience,
             closed=partial(closed, self),

@@ -17,6 +17,7 @@ import msgspec
 
 from modelyard.core.errors import Invalid
 from modelyard.core.tensors import Tensor
+from modelyard.serving.language.generation import Piece
 from modelyard.serving.replica.descriptors import DescriptorQueue
 from modelyard.serving.replica.frames import BrokenFrame, Buffer, Frame, FrameReader, pack
 from modelyard.serving.replica.messages import (
@@ -25,6 +26,8 @@ from modelyard.serving.replica.messages import (
     Call,
     Cancel,
     Part,
+    Pieces,
+    Said,
     Share,
     lay_out,
     read_tensors,
@@ -59,6 +62,7 @@ class Endpoint:
         self._shared: memoryview | None = None
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
+        self._said: list[Said] = []
         self._room = threading.Condition()
         self.closed = False
 
@@ -134,6 +138,17 @@ class Endpoint:
                 return
         self.send(Answer(call.id, heads, micros, False, details), payload)
 
+    def say(self, call: Call, piece: Piece) -> None:
+        """Keep more of a call's text, to go out with what the others say: see `tell`."""
+        with self._room:
+            self._said.append(Said(call.id, piece))
+
+    def tell(self) -> None:
+        """Send the text that was kept. Nobody waits for room: it is no more than what the calls of
+        this gateway come to, and who has given them to the engine cannot stop it for one of them.
+        """
+        self.send(None)
+
     def part(self, call: Call, outputs: Mapping[str, Tensor], details: bytes = b"") -> None:
         """Send a part of a streamed answer; waits while the gateway does not read."""
         heads, payload = lay_out(outputs)
@@ -141,15 +156,19 @@ class Endpoint:
             self._room.wait_for(lambda: self.closed or self._unsent_bytes < _MOST_UNSENT)
         self.send(Part(call.id, heads, details), payload)
 
-    def send(self, message: msgspec.Struct, payload: list[memoryview] | None = None) -> None:
-        """Send a message, or as much of it as the channel takes now; the reception does the rest.
+    def send(self, message: msgspec.Struct | None, payload: list[memoryview] | None = None) -> None:
+        """Send the text that was kept and a message, if there is one, or as much of them as the
+        channel takes now; the reception does the rest.
 
         Nothing happens if the channel has ended.
         """
-        frame = pack(message, payload or ())
+        frame = [] if message is None else pack(message, payload or ())
         with self._room:
-            if self.closed:
+            said, self._said = self._said, []
+            if self.closed or not (said or frame):
                 return
+            if said:
+                frame = [*pack(Pieces(tuple(said))), *frame]
             if self._unsent:
                 self._keep(frame)
             else:

@@ -28,7 +28,14 @@ from modelyard.serving.language.generation import (
 from modelyard.serving.language.ports import Listener
 from modelyard.serving.replica.answers import said
 from modelyard.serving.replica.frames import BrokenFrame, pack
-from modelyard.serving.replica.messages import Answer, Call, Cancel, Failure, Part
+from modelyard.serving.replica.messages import (
+    FROM_LANGUAGE_REPLICA,
+    Answer,
+    Call,
+    Cancel,
+    Failure,
+    Pieces,
+)
 from modelyard.serving.replica.replica_socket import ReplicaSocket
 
 MAX_TEXT: Final = 1 << 16
@@ -50,7 +57,12 @@ class LanguageChannel(ReplicaSocket):
         closed: Callable[[LanguageChannel, str], None],
     ) -> None:
         super().__init__(
-            sock, replica_id, max_payload=0, patience=patience, closed=partial(closed, self)
+            sock,
+            replica_id,
+            kinds=FROM_LANGUAGE_REPLICA,
+            max_payload=0,
+            patience=patience,
+            closed=partial(closed, self),
         )
         self._calls: dict[int, RemoteCall] = {}
         self._number = 0
@@ -90,22 +102,28 @@ class LanguageChannel(ReplicaSocket):
         for message, _ in self._reader.feed(data):
             self._take(message)
 
-    def _take(self, message: Answer | Part | Failure) -> None:
+    def _take(self, message: Answer | Pieces | Failure) -> None:
         """One message. Raises BrokenFrame or Invalid for one that cannot be."""
-        call = self._calls.get(message.id)
-        if call is None:
-            raise BrokenFrame("it answered what it was not asked")
+        if isinstance(message, Pieces):
+            for said in message.said:
+                self._call(said.id).piece(said.piece)
+            return
+        call = self._call(message.id)
         if isinstance(message, Failure):
             del self._calls[message.id]
             call.break_off(message)
         elif message.outputs:
             raise BrokenFrame("it sent tensors where text was asked for")
-        elif isinstance(message, Part):
-            call.piece(read_event(message.details))
         else:
             finish = call.counted(read_event(message.details))
             del self._calls[message.id]
             call.finish(finish)
+
+    def _call(self, number: int) -> RemoteCall:
+        call = self._calls.get(number)
+        if call is None:
+            raise BrokenFrame("it answered what it was not asked")
+        return call
 
     # Ending
 
@@ -132,16 +150,14 @@ class RemoteCall:
         """Stop generating."""
         self._channel.cancel(self.number)
 
-    def piece(self, event: Piece | Finish) -> None:
-        """A part has come. Raises BrokenFrame for one that cannot be."""
-        if isinstance(event, Finish):
-            raise BrokenFrame("it ended an answer in its middle")
-        if len(event.text) > MAX_TEXT or not 0 <= event.tokens <= MAX_TEXT:
-            raise BrokenFrame(f"it sent {len(event.text)} characters of {event.tokens} tokens")
-        self._tokens += event.tokens
-        if event.prompt:
-            self._prompt, self._cached = _counts(event)
-        self._listener.piece(event)
+    def piece(self, piece: Piece) -> None:
+        """More text has come. Raises BrokenFrame for what cannot be."""
+        if len(piece.text) > MAX_TEXT or not 0 <= piece.tokens <= MAX_TEXT:
+            raise BrokenFrame(f"it sent {len(piece.text)} characters of {piece.tokens} tokens")
+        self._tokens += piece.tokens
+        if piece.prompt:
+            self._prompt, self._cached = _counts(piece)
+        self._listener.piece(piece)
 
     def counted(self, event: Piece | Finish) -> Finish:
         """The end, if what it says of tokens is what has come; else it is not believed.

@@ -1,6 +1,7 @@
 """What a gateway and a replica say to each other on the socket between them.
 
-The gateway asks (`Call`, `Cancel`, `Share`); the replica answers (`Answer`, `Part`, `Failure`).
+The gateway asks (`Call`, `Cancel`, `Share`); the replica answers (`Answer`, `Part`, `Failure`, and
+of a language model `Pieces`).
 Tensors lie in the payload of the frame, one after the other in the order of their heads; large
 ones in the memory that the gateway has shared, if `shared` says so. The gateway believes nothing
 that a replica says: see `read_tensors`.
@@ -17,6 +18,7 @@ import numpy as np
 from modelyard.core.elements import from_raw, to_raw
 from modelyard.core.errors import Invalid
 from modelyard.core.tensors import NUMPY, Datatype, Tensor, datatype_of
+from modelyard.serving.language.generation import Piece
 
 MAX_TENSORS: Final = 256
 """Most tensors of one call or answer."""
@@ -85,6 +87,19 @@ class Part(msgspec.Struct, frozen=True, tag="part", omit_defaults=True):
     details: bytes = b""
 
 
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """More of the text of a call."""
+
+    id: int
+    piece: Piece
+
+
+class Pieces(msgspec.Struct, frozen=True, tag="pieces"):
+    """More text, of one or several calls: what one step of a language model gave."""
+
+    said: tuple[Said, ...]
+
+
 class Failure(msgspec.Struct, frozen=True, tag="failure"):
     """The call has failed. `code` is that of an error in core.errors: `invalid` is the input's
     fault, `deadline_exceeded` and `cancelled` end a call, all else is the model's fault.
@@ -97,6 +112,7 @@ class Failure(msgspec.Struct, frozen=True, tag="failure"):
 
 FROM_GATEWAY: Final = (Call, Cancel, Share)
 FROM_REPLICA: Final = (Answer, Part, Failure)
+FROM_LANGUAGE_REPLICA: Final = (Answer, Pieces, Failure)
 
 
 def lay_out(tensors: Mapping[str, Tensor]) -> tuple[tuple[TensorHead, ...], list[memoryview]]:

@@ -75,6 +75,7 @@ class Reception:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector = selectors.DefaultSelector()
         self._works: dict[tuple[Endpoint, int], Work] = {}
+        self._endpoints: tuple[Endpoint, ...] = ()
 
     def await_order(self) -> Order:
         """The host's first word.
@@ -101,6 +102,11 @@ class Reception:
         """The work has been answered."""
         self.calls.done(work)
         self._works.pop((work.endpoint, work.call.id), None)
+
+    def tell(self) -> None:
+        """Send all text that was kept until now."""
+        for endpoint in self._endpoints:
+            endpoint.tell()
 
     def _run(self) -> None:
         self._control.setblocking(False)
@@ -139,6 +145,7 @@ class Reception:
                 raise BrokenFrame("a replica gets one order")
             channel = socket.socket(fileno=self._descriptors.take())
             endpoint = Endpoint(channel, self._awaken, self._call, self._cancel)
+            self._endpoints += (endpoint,)
             self._selector.register(channel, selectors.EVENT_READ, endpoint)
 
     def _serve(self, endpoint: Endpoint, events: int) -> None:
@@ -150,6 +157,7 @@ class Reception:
         except (BrokenFrame, OSError):
             self._selector.unregister(endpoint.channel)
             endpoint.close()
+            self._endpoints = tuple(each for each in self._endpoints if each is not endpoint)
             for (whose, _), work in list(self._works.items()):
                 if whose is endpoint:
                     self._stop(work)

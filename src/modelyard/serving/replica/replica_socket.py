@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from modelyard.core.errors import Invalid
 from modelyard.serving.replica.frames import BrokenFrame, Buffer, FrameReader
-from modelyard.serving.replica.messages import FROM_REPLICA
 
 _CHUNK: Final = 1 << 16
 _MOST_BUFFERS: Final = 512
@@ -23,7 +22,8 @@ class ReplicaSocket:
 
     A subclass says what is under way (`busy`), takes what comes (`_receive`) and fails what was
     under way (`_over`). From a call on it keeps `_since` and has `_be_patient` called: `patience`
-    seconds after that the replica has ended. No frame may bring more than `max_payload` bytes.
+    seconds after that the replica has ended. It may send messages of these `kinds`, none with more
+    than `max_payload` bytes.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class ReplicaSocket:
         sock: socket.socket,
         replica_id: str,
         *,
+        kinds: Iterable[type[Any]],
         max_payload: int,
         patience: float,
         closed: Callable[[str], None],
@@ -41,7 +42,7 @@ class ReplicaSocket:
         self._patience = patience
         self._closed: Callable[[str], None] | None = closed
         self._loop = asyncio.get_running_loop()
-        self._reader: FrameReader[Any] = FrameReader(FROM_REPLICA, max_payload)
+        self._reader: FrameReader[Any] = FrameReader(kinds, max_payload)
         self._out: list[memoryview] = []
         self._since = 0.0
         self._alarm: asyncio.TimerHandle | None = None

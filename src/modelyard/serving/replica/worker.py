@@ -57,6 +57,7 @@ def run(control: socket.socket, load: Load) -> int:
     _tell(control, Loaded(_profile(model)))
     if isinstance(model, LanguageModel):
         reception.calls = Turns(model.concurrency, model.spare)
+        model.after_step = reception.tell
     reception.start()
     if isinstance(model, LanguageModel):
         # The engine makes its batches of calls that are there at once.
@@ -114,7 +115,9 @@ def _speak(model: LanguageModel, work: Work, begun: Callable[[], None]) -> None:
         if first:
             first = False
             begun()
-        endpoint.part(call, {}, written(piece))
+        endpoint.say(call, piece)
+        if not model.steps:
+            endpoint.tell()
 
     finish = model.generate(read_generation(call.options), hear, work.stop)
     if first:

@@ -1,7 +1,8 @@
 """OpenVINO GenAI: a language model from one GGUF file, with continuous batching.
 
-One thread steps the pipeline while there is work, and hands each call its tokens. Of the pipeline
-itself other threads touch `add_request` alone, and what reads the tokeniser.
+One thread steps the pipeline while there is work, and tells each call its text: those that wait for
+the ends of their calls are not woken for each token, for they would take the cores from the engine.
+Of the pipeline itself other threads touch `add_request` alone, and what reads the tokeniser.
 """
 
 from __future__ import annotations
@@ -69,11 +70,12 @@ class OpenVinoModel(TextModel):
         self._work = threading.Event()
         self._closed = False
         self._failure = ""
-        threading.Thread(target=self._step_for_ever, name="openvino", daemon=True).start()
         memory = max(0, resident_bytes() - before)
         super().__init__(
             context=plan.context, concurrency=plan.slots, memory_bytes=memory, spare=plan.spare
         )
+        self.steps = True
+        threading.Thread(target=self._step_for_ever, name="openvino", daemon=True).start()
 
     def generate(self, asked: Generation, hear: Hear, stop: StopSignal | None = None) -> Finish:
         """Tell the pieces as they come.
@@ -96,11 +98,12 @@ class OpenVinoModel(TextModel):
             raise ContextOverflow(
                 f"the prompt has {prompt} tokens, and the model's context is {self.context}"
             )
-        run = self._begin(tokens, self._config(asked, room))
+        answer = _Answer(self._bytes, asked.sampling, prompt, hear)
+        run = self._begin(tokens, self._config(asked, room), answer)
         if stop is not None:
             stop.on_set(run.leave)
         try:
-            return self._listen(run, asked.sampling, prompt, hear)
+            return run.finish()
         finally:
             run.leave()
 
@@ -144,7 +147,7 @@ class OpenVinoModel(TextModel):
             )
         return config
 
-    def _begin(self, tokens: Any, config: Any) -> _Run:
+    def _begin(self, tokens: Any, config: Any, answer: _Answer) -> _Run:
         with self._lock:
             if self._failure:
                 raise EngineFailed(self._failure)
@@ -153,37 +156,10 @@ class OpenVinoModel(TextModel):
                 handle = self._pipeline.add_request(number, tokens, config)
             except RuntimeError as error:
                 raise Invalid(f"the engine refuses this: {describe(error)}") from None
-            run = _Run(handle, constrained=config.structured_output_config is not None)
+            run = _Run(handle, answer, constrained=config.structured_output_config is not None)
             self._runs[number] = run
         self._work.set()
         return run
-
-    def _listen(self, run: _Run, sampling: Sampling, prompt: int, hear: Hear) -> Finish:
-        pieces = TextPieces(sampling.stop)
-        completion, waiting, first = 0, 0, True
-        told: list[TokenLogprob] = []
-        while not isinstance(tokens := run.events.get(), _End):
-            text = ""
-            for number, logprob in tokens:
-                raw = self._bytes.get(number, b"")
-                text += pieces.add(raw)
-                if sampling.logprobs and raw:
-                    told.append(TokenLogprob(raw.decode("utf-8", "replace"), logprob))
-            completion += len(tokens)
-            waiting += len(tokens)
-            if text:
-                hear(Piece(text, waiting, tuple(told), prompt=prompt if first else 0))
-                waiting, told, first = 0, [], False
-            if pieces.stopped:
-                run.leave()
-        end = tokens
-        if end.error:
-            raise EngineFailed(end.error) if not end.refused else Invalid(end.error)
-        rest = pieces.end()
-        if rest or waiting:
-            hear(Piece(rest, waiting, tuple(told), prompt=prompt if first else 0))
-        reason = Reason.STOP if pieces.stopped else end.reason
-        return Finish(reason, prompt, completion)
 
     # The thread's side
 
@@ -198,6 +174,7 @@ class OpenVinoModel(TextModel):
             except RuntimeError as error:
                 self._drop_after(error)
             self._hand_out()
+            self.after_step()
 
     def _hand_out(self) -> None:
         with self._lock:
@@ -234,15 +211,75 @@ class _End:
         self.refused = refused
 
 
-class _Run:
-    """One call in the pipeline. The stepping thread fills `events`; anybody may `leave`."""
+class _Answer:
+    """The text of one call: takes its tokens, and tells it as far as it may be shown."""
 
-    def __init__(self, handle: Any, *, constrained: bool) -> None:
+    def __init__(
+        self, token_bytes: dict[int, bytes], sampling: Sampling, prompt: int, hear: Hear
+    ) -> None:
+        self._bytes = token_bytes
+        self._pieces = TextPieces(sampling.stop)
+        self._logprobs = sampling.logprobs
+        self._prompt = prompt
+        self._hear = hear
+        self._told: list[TokenLogprob] = []
+        self._completion = self._untold = 0
+        self._begun = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has come."""
+        return self._pieces.stopped
+
+    def add(self, tokens: list[Token]) -> None:
+        """More tokens have come."""
+        text = ""
+        for number, logprob in tokens:
+            raw = self._bytes.get(number, b"")
+            text += self._pieces.add(raw)
+            if self._logprobs and raw:
+                self._told.append(TokenLogprob(raw.decode("utf-8", "replace"), logprob))
+        self._completion += len(tokens)
+        self._untold += len(tokens)
+        if text:
+            self._tell(text)
+
+    def finish(self, reason: Reason) -> Finish:
+        """Tell what was kept back, now that nothing follows."""
+        rest = self._pieces.end()
+        if rest or self._untold:
+            self._tell(rest)
+        return Finish(Reason.STOP if self.stopped else reason, self._prompt, self._completion)
+
+    def _tell(self, text: str) -> None:
+        prompt = 0 if self._begun else self._prompt
+        self._begun = True
+        self._hear(Piece(text, self._untold, tuple(self._told), prompt=prompt))
+        self._told, self._untold = [], 0
+
+
+class _Run:
+    """One call in the pipeline. The stepping thread hands out its tokens; anybody may `leave`."""
+
+    def __init__(self, handle: Any, answer: _Answer, *, constrained: bool) -> None:
         self._handle = handle
+        self._answer = answer
         self._left = self._over = False
-        self.events: queue.SimpleQueue[list[Token] | _End] = queue.SimpleQueue()
+        self._end: queue.SimpleQueue[_End] = queue.SimpleQueue()
         self.constrained = constrained
         self.begun = False
+
+    def finish(self) -> Finish:
+        """Wait for the end.
+
+        Raises:
+            Invalid: the engine could not do it.
+            EngineFailed: it is broken.
+        """
+        end = self._end.get()
+        if end.error:
+            raise Invalid(end.error) if end.refused else EngineFailed(end.error)
+        return self._answer.finish(end.reason)
 
     def leave(self) -> None:
         """Have it end after the step that runs."""
@@ -250,7 +287,7 @@ class _Run:
 
     def refuse(self, error: str, *, refused: bool) -> None:
         """End it as failed."""
-        self._end(_End(Reason.STOP, error, refused=refused))
+        self._end_by(_End(Reason.STOP, error, refused=refused))
 
     def hand_out(self) -> bool:
         """Pass on what the last step gave; True once it has ended."""
@@ -267,19 +304,19 @@ class _Run:
                 reason = output.finish_reason
         if tokens:
             self.begun = True
-            self.events.put(tokens)
-        if reason is not finished.NONE and reason != finished.NONE:
+            self._answer.add(tokens)
+        if reason != finished.NONE:
             length = reason == finished.LENGTH
-            self._end(_End(Reason.LENGTH if length else Reason.STOP), cancel=False)
-        elif self._left:
-            self._end(_End(Reason.CANCELLED))
+            self._end_by(_End(Reason.LENGTH if length else Reason.STOP), cancel=False)
+        elif self._left or self._answer.stopped:
+            self._end_by(_End(Reason.CANCELLED))
         return self._over
 
-    def _end(self, end: _End, *, cancel: bool = True) -> None:
+    def _end_by(self, end: _End, *, cancel: bool = True) -> None:
         if cancel:
             self._handle.cancel()
         self._over = True
-        self.events.put(end)
+        self._end.put(end)
 
 
 def _open(path: Path, plan: Plan) -> Any:

@@ -25,7 +25,15 @@ from modelyard.serving.language.generation import (
 from modelyard.serving.language.model import SIGNATURE, TextModel
 from modelyard.serving.replica.channel import Terms
 from modelyard.serving.replica.frames import FrameReader, pack
-from modelyard.serving.replica.messages import FROM_GATEWAY, Answer, Call, Failure, Part
+from modelyard.serving.replica.messages import (
+    FROM_GATEWAY,
+    Answer,
+    Call,
+    Failure,
+    Part,
+    Pieces,
+    Said,
+)
 from modelyard.serving.replica.speaker import RemoteSpeaker
 from modelyard.serving.stopping import StopSignal
 
@@ -233,6 +241,10 @@ def ended(finish: Finish) -> Answer:
     return Answer(1, (), details=written(finish))
 
 
+def said(piece: Piece) -> Pieces:
+    return Pieces((Said(1, piece),))
+
+
 def lying(sock: socket.socket, *messages: msgspec.Struct) -> None:
     """A replica that says this to whatever it is asked, and then hangs up."""
     reader = FrameReader[Any](FROM_GATEWAY, 1 << 20)
@@ -246,15 +258,15 @@ def lying(sock: socket.socket, *messages: msgspec.Struct) -> None:
 @pytest.mark.parametrize(
     ("messages", "wrong"),
     [
-        ([Part(1, details=written(Piece("a"))), ended(Finish(Reason.STOP, 1, 9))],
+        ([said(Piece("a")), ended(Finish(Reason.STOP, 1, 9))],
          "counted 9 tokens where 1 came"),
         ([ended(Finish(Reason.STOP, 1, 0, 5))], "counted"),
-        ([Part(7, details=written(Piece("a")))], "not asked"),
-        ([Part(1, details=written(Finish(Reason.STOP, 1, 0)))], "in its middle"),
+        ([Pieces((Said(7, Piece("a")),))], "not asked"),
+        ([Part(1, details=written(Piece("a")))], "no message of ours"),
         ([Answer(1, (), details=written(Piece("a")))], "after the end"),
-        ([Part(1, details=written(Piece("a", -1)))], "-1 tokens"),
-        ([Part(1, details=b"{}")], "not what one says"),
-        ([Part(1, details=written(Piece("x" * 70_000)))], "70000 characters"),
+        ([said(Piece("a", -1))], "-1 tokens"),
+        ([Answer(1, (), details=b"{}")], "not what one says"),
+        ([said(Piece("x" * 70_000))], "70000 characters"),
     ],
 )  # fmt: skip
 async def test_a_replica_that_lies_is_let_go(messages: list[Any], wrong: str) -> None:
@@ -284,7 +296,7 @@ async def test_a_replica_that_dies_breaks_its_answers_off() -> None:
     speaker.speak(asked(), 30, begun)
     speaker.speak(asked(), 30, fresh)
 
-    await asyncio.to_thread(lying, theirs, Part(1, details=written(Piece("a"))))
+    await asyncio.to_thread(lying, theirs, said(Piece("a")))
     theirs.close()
 
     with pytest.raises(ModelyardError, match="in the middle"):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from modelyard.api.asgi import Gone, Receive, Scope, Send, first_values, read_body
+from modelyard.api.asgi import Gone, Receive, Scope, Send, first_values, pusher, read_body
 from modelyard.api.http import Headers
 from modelyard.api.inference.openai.chat import ChatAnswer
 from modelyard.api.inference.openai.completions import CompletionAnswer
@@ -54,16 +54,16 @@ class OpenAiApp:
         """Whether answers of this route have OpenAI's form."""
         return self.takes(path) or path == "/v1/embeddings"
 
-    async def refuse(self, send: Send, error: ModelyardError) -> None:
+    async def refuse(self, scope: Scope, send: Send, error: ModelyardError) -> None:
         """Answer a request that may not be answered."""
-        reply = Reply(self._request_ids.next())
+        reply = Reply(self._request_ids.next(), pusher(scope))
         refuse(reply, error)
         await reply.send(send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, grant: Grant) -> None:
         """Answer one request."""
         request_id = self._request_ids.next()
-        reply = Reply(request_id)
+        reply = Reply(request_id, pusher(scope))
         exchange: TextExchange | None = None
         try:
             if scope["method"] != "POST":

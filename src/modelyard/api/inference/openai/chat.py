@@ -7,7 +7,7 @@ from typing import Any, Final
 from modelyard.api.inference.openai.answer import TextAnswer
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import ChatRequest
-from modelyard.api.inference.openai.writing import Writer, logprobs_of
+from modelyard.api.inference.openai.writing import Writer, encode, logprobs_of
 from modelyard.serving.language.generation import CallPiece, Piece, Reason, TokenLogprob
 
 _EMPTY: Final = {"role": "assistant", "content": ""}
@@ -34,12 +34,16 @@ class ChatAnswer(TextAnswer):
         choice = self._choices[index]
         if not self._writer.stream:
             choice.keep(piece)
-            return
-        delta = _delta(piece)
-        if not choice.begun:
+        elif not choice.begun:
             choice.begun = True
-            delta = {"role": "assistant", **delta}
-        self._writer.send(self._event(index, delta, None, piece.logprobs))
+            choice.around = self._around(index)
+            delta = {"role": "assistant", **_delta(piece)}
+            self._writer.send(self._event(index, delta, None, piece.logprobs))
+        elif piece.logprobs or piece.calls or piece.refusal:
+            self._writer.send(self._event(index, _delta(piece), None, piece.logprobs))
+        else:
+            before, after = choice.around
+            self._writer.send(before + encode(piece.text) + after)
 
     def finished(self, index: int, reason: Reason) -> str:
         """Keep why, for the end."""
@@ -66,6 +70,10 @@ class ChatAnswer(TextAnswer):
             choice["logprobs"] = _logprobs(logprobs)
         return self._writer.event(choice, self._tail)
 
+    def _around(self, index: int) -> tuple[bytes, bytes]:
+        choice = {"index": index, "delta": {"content": ""}, "finish_reason": None}
+        return self._writer.around(choice, b'"content":', self._tail)
+
     def _told(self, index: int, choice: _Choice) -> dict[str, Any]:
         text = "".join(choice.texts)
         message: dict[str, Any] = {
@@ -91,6 +99,7 @@ class _Choice:
 
     def __init__(self) -> None:
         self.begun = False
+        self.around = (b"", b"")
         self.texts: list[str] = []
         self.logprobs: tuple[TokenLogprob, ...] = ()
         self.reason = ""

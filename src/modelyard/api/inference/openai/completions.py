@@ -7,7 +7,7 @@ from typing import Any
 from modelyard.api.inference.openai.answer import TextAnswer
 from modelyard.api.inference.openai.reply import Reply
 from modelyard.api.inference.openai.requests import CompletionRequest
-from modelyard.api.inference.openai.writing import Writer
+from modelyard.api.inference.openai.writing import Writer, encode
 from modelyard.serving.language.generation import Piece, Reason, TokenLogprob
 
 
@@ -32,12 +32,21 @@ class CompletionAnswer(TextAnswer):
         """Send it, or keep it for the end."""
         choice = self._choices[index]
         if self._writer.stream:
-            told = _choice(index, piece.text, None, piece.logprobs, choice.length)
-            self._writer.send(self._writer.event(told, self._tail))
+            self._writer.send(self._event(index, choice, piece))
             choice.length += len(piece.text)
         else:
             choice.texts.append(piece.text)
             choice.logprobs += piece.logprobs
+
+    def _event(self, index: int, choice: _Choice, piece: Piece) -> bytes:
+        if piece.logprobs:
+            told = _choice(index, piece.text, None, piece.logprobs, choice.length)
+            return self._writer.event(told, self._tail)
+        if choice.around is None:
+            told = _choice(index, "", None, (), 0)
+            choice.around = self._writer.around(told, b'"text":', self._tail)
+        before, after = choice.around
+        return before + encode(piece.text) + after
 
     def finished(self, index: int, reason: Reason) -> str:
         """Keep why, for the end."""
@@ -65,6 +74,7 @@ class _Choice:
         self.logprobs: tuple[TokenLogprob, ...] = ()
         self.reason = ""
         self.length = 0
+        self.around: tuple[bytes, bytes] | None = None
 
 
 def _choice(

@@ -1,4 +1,6 @@
-"""What goes out to one client: written by callbacks, sent by one coroutine over ASGI."""
+"""What goes out to one client: written by callbacks, and sent by one coroutine over ASGI, or pushed
+past it where nothing waits.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Final
 
-from modelyard.api.asgi import Send
+from modelyard.api.asgi import Push, Send
 from modelyard.api.http import HeaderList
 
 JSON: Final = b"application/json"
@@ -16,11 +18,12 @@ EVENTS: Final = b"text/event-stream; charset=utf-8"
 class Reply:
     """A response that grows. `written` counts its bytes. Lives on one event loop."""
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, push: Push) -> None:
+        self._push = push
         self._headers: HeaderList = [(b"x-request-id", request_id.encode())]
         self._status = HTTPStatus.OK
         self._parts: list[bytes] = []
-        self._over = False
+        self._over = self._all_sent = False
         self._wake = asyncio.Event()
         self.begun = False
         self.written = 0
@@ -46,9 +49,12 @@ class Reply:
         self.end()
 
     def write(self, data: bytes) -> None:
-        """More of it."""
-        self._parts.append(data)
+        """More of it; not empty."""
         self.written += len(data)
+        if self._all_sent and self._push(data):
+            return
+        self._all_sent = False
+        self._parts.append(data)
         self._wake.set()
 
     def end(self) -> None:
@@ -71,4 +77,6 @@ class Reply:
             if over:
                 return
             if not self._parts and not self._over:
+                self._all_sent = self.begun
                 await self._wake.wait()
+                self._all_sent = False

@@ -47,6 +47,13 @@ class Writer:
         if not self.reply.begun:
             self.reply.header(b"x-modelyard-upstream", name.encode("ascii", "replace"))
 
+    def around(self, choice: dict[str, Any], place: bytes, usage: bytes) -> tuple[bytes, bytes]:
+        """What is before and after the text in the event of a choice that has an empty text at
+        `place`: from one token to the next only that changes.
+        """
+        before, after = self.event(choice, usage).split(place + b'""', 1)
+        return before + place, after
+
     def event(self, choice: Any, usage: bytes = b"") -> bytes:
         """A choice as an event; `usage` is what follows the choices."""
         body = b"" if choice is None else encode(choice)
