@@ -54,8 +54,8 @@ bench: setup ## Measure the gateway; PEERS=1 adds other servers, PUBLISH=1 rewri
 	@$(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS)) $(if $(PUBLISH),--publish) $(ARGS)
 
 .PHONY: bench-llm
-bench-llm: setup ## Measure language models beside llama.cpp's own server; PUBLISH=1 writes the page
-	@$(BIN)/python -m bench.llm $(if $(PUBLISH),--publish) $(ARGS)
+bench-llm: setup ## Measure language models beside llama.cpp's own server; PEERS=1 adds LiteLLM's proxy, PUBLISH=1 writes the page
+	@$(BIN)/python -m bench.llm $(if $(PEERS),--peers) $(if $(PUBLISH),--publish) $(ARGS)
 
 .PHONY: bench-train
 bench-train: setup ## Measure training beside the bare library; PUBLISH=1 writes the page

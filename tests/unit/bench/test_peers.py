@@ -10,7 +10,8 @@ FILES = sorted(LOCKS.glob("*.lock"))
 
 
 def test_every_peer_has_its_lock() -> None:
-    wanted = {name.partition("-")[0] for name in TITLES}
+    # The last stands before a language model: see bench.llm.
+    wanted = {name.partition("-")[0] for name in TITLES} | {"litellm"}
 
     assert {path.stem for path in FILES} == wanted == {path.stem for path in LOCKS.glob("*.in")}
 

@@ -48,8 +48,9 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     """How the next token is chosen. A temperature of 0 always takes the likeliest.
 
     `top_k` of 0 is no bound. `stop` ends the text before any of these strings. `max_tokens` of 0
-    goes on to the end of the context. With `logprobs` each token comes with its log-probability,
-    and with those of the `top_logprobs` likeliest.
+    goes on to the end of the context. With `ignore_eos` the model cannot end by itself. With
+    `logprobs` each token comes with its log-probability, and with those of the `top_logprobs`
+    likeliest.
     """
 
     max_tokens: Annotated[int, Meta(ge=0, le=MAX_TOKENS)] = 0
@@ -60,6 +61,7 @@ class Sampling(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     repetition_penalty: Annotated[float, Meta(gt=0, le=2)] = 1.0
+    ignore_eos: bool = False
     seed: Annotated[int, Meta(ge=0, lt=1 << 32)] | None = None
     stop: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=256)], ...], Meta(max_length=MAX_STOPS)

@@ -181,6 +181,7 @@ def _request(asked: Generation, context: int, slot: int, *, warm: bool) -> bytes
         "frequency_penalty": sampling.frequency_penalty,
         "repeat_penalty": sampling.repetition_penalty,
         "repeat_last_n": context,
+        "ignore_eos": sampling.ignore_eos,
     }
     if sampling.seed is not None:
         told["seed"] = sampling.seed

@@ -139,6 +139,7 @@ class OpenVinoModel(TextModel):
         config.presence_penalty = sampling.presence_penalty
         config.frequency_penalty = sampling.frequency_penalty
         config.repetition_penalty = sampling.repetition_penalty
+        config.ignore_eos = sampling.ignore_eos
         if asked.schema:
             import openvino_genai
 

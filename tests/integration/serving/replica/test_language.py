@@ -24,9 +24,11 @@ from modelyard.serving.language.generation import (
 )
 from modelyard.serving.language.model import SIGNATURE, TextModel
 from modelyard.serving.replica.channel import Terms
+from modelyard.serving.replica.endpoint import Endpoint
 from modelyard.serving.replica.frames import FrameReader, pack
 from modelyard.serving.replica.messages import (
     FROM_GATEWAY,
+    FROM_LANGUAGE_REPLICA,
     Answer,
     Call,
     Failure,
@@ -130,7 +132,6 @@ class Counter(TextModel):
 def replica() -> Iterator[socket.socket]:
     """The gateway's end of a channel to a real worker's endpoint, on threads of this process."""
     from modelyard.serving.replica import worker
-    from modelyard.serving.replica.endpoint import Endpoint
     from modelyard.serving.replica.reception import Work
 
     ours, theirs = socket.socketpair()
@@ -175,6 +176,27 @@ async def test_calls_run_beside_each_other_and_end_with_their_counts(
     assert ends == [Finish(Reason.STOP, 5, 3)] * 3
     assert {each.text for each in heard} == {"1 2 3 "}
     speaker.close()
+
+
+def test_what_one_step_gave_to_all_calls_goes_out_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    endpoint = Endpoint(theirs, lambda: None, lambda *_: None, lambda *_: None)
+    reader = FrameReader[Any](FROM_LANGUAGE_REPLICA, 0)
+    one, two = Call(1, ()), Call(2, ())
+
+    endpoint.say(one, Piece("a"))
+    endpoint.say(two, Piece("b"))
+    endpoint.tell()
+    endpoint.tell()
+    endpoint.say(two, Piece("c"))
+    endpoint.answer(one, {}, 0, written(Finish(Reason.STOP, 1, 1)))
+
+    step, rest, end = (frame.message for frame in reader.feed(ours.recv(65536)))
+    assert step == Pieces((Said(1, Piece("a")), Said(2, Piece("b"))))
+    assert rest == Pieces((Said(2, Piece("c")),))
+    assert end.id == 1
+    endpoint.close()
+    ours.close()
 
 
 @pytest.mark.asyncio

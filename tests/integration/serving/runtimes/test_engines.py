@@ -30,6 +30,12 @@ from tests import real_models
 
 CONTEXT = 512
 QUESTION = (Message(Role.USER, "What is the capital of France?"),)
+TEMPLATED = (
+    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+    "<|im_end|>\n<|im_start|>user\nWhat is the capital of France?<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
+"""The question as the model's own template writes it."""
 SCHEMA = (
     '{"type":"object","properties":{"city":{"type":"string","maxLength":12}},"required":["city"],'
     '"additionalProperties":false}'
@@ -82,6 +88,23 @@ class TestEveryEngine:
         assert text
         assert (finish.reason, finish.prompt, finish.completion) == (Reason.LENGTH, 37, 6)
         assert sum(piece.tokens for piece in pieces) == 6
+
+    def test_it_knows_what_the_model_knows(self, model: TextModel) -> None:
+        greedy = {"temperature": 0.0, "max_tokens": 4}
+        assert "Paris" in spoken(model, prompt="The capital of France is", sampling=greedy)[0]
+
+    def test_the_template_is_applied_once(self, model: TextModel) -> None:
+        greedy = {"temperature": 0.0, "max_tokens": 8}
+        text, finish, _ = spoken(model, messages=QUESTION, sampling=greedy)
+        assert spoken(model, prompt=TEMPLATED, sampling=greedy)[:2] == (text, finish)
+
+    def test_it_goes_on_where_the_model_would_end(self, model: TextModel) -> None:
+        ended = TEMPLATED + "The capital of France is Paris."
+        sampling = {"temperature": 0.0, "max_tokens": 12}
+        _, finish, _ = spoken(model, prompt=ended, sampling=sampling)
+        assert finish.reason is Reason.STOP
+        _, finish, _ = spoken(model, prompt=ended, sampling=sampling | {"ignore_eos": True})
+        assert (finish.reason, finish.completion) == (Reason.LENGTH, 12)
 
     def test_a_seed_repeats_what_was_said(self, model: TextModel) -> None:
         sampling = {"seed": 7, "max_tokens": 8, "temperature": 1.5}

@@ -17,6 +17,7 @@ from modelyard.serving.language.relayed import Capability, Relayed
 _SAMPLING: Final = frozenset(
     {
         "frequency_penalty",
+        "ignore_eos",
         "logit_bias",
         "logprobs",
         "max_tokens",

@@ -47,6 +47,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     repetition_penalty: float | None = None
+    ignore_eos: bool | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
@@ -79,6 +80,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
             "repetition_penalty": self.repetition_penalty,
+            "ignore_eos": self.ignore_eos,
             "seed": None if self.seed is None else self.seed % (1 << 32),
             "stop": stop,
             **more,
