@@ -49,7 +49,9 @@ class Reply:
         self.end()
 
     def write(self, data: bytes) -> None:
-        """More of it; not empty."""
+        """More of it, if it is anything: an empty chunk would be the end of a body."""
+        if not data:
+            return
         self.written += len(data)
         if self._all_sent and self._push(data):
             return

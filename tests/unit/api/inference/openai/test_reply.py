@@ -50,6 +50,7 @@ async def test_what_follows_the_beginning_is_pushed() -> None:
     assert client.got == []
     await settled()
     reply.write(b"2")
+    reply.write(b"")
     reply.write(b"3")
     reply.write(b"4")
     reply.end()
