@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -58,9 +59,11 @@ def sample_for(algorithm: Algorithm, task: TaskKind) -> Sample:
 
 def quick_parameters(algorithm: Algorithm) -> dict[str, Any]:
     """What makes the algorithm quick on such data, and leaves it what it is."""
+    if algorithm.name in _QUICK:
+        return dict(_QUICK[algorithm.name])
     if algorithm.reads in (Reads.TEXT, Reads.SEQUENCE) and algorithm.library == "torch":
         return {"epochs": 8, "max_length": 50, "learning_rate": 0.01}
-    return dict(_QUICK.get(algorithm.name, {}))
+    return {}
 
 
 _QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -69,6 +72,14 @@ _QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "neural_network": {"epochs": 12},
     "cnn": {"epochs": 8, "conv_channels": [8], "batch_size": 32, "learning_rate": 0.01},
     "word2vec_linear": {"C": 100.0},
+    "seq2seq": {
+        "embedding_dim": 32,
+        "hidden_size": 48,
+        "epochs": 12,
+        "learning_rate": 0.01,
+        "batch_size": 32,
+        "min_count": 1,
+    },
 }
 
 
@@ -124,6 +135,15 @@ def _names() -> Sample:
     return Sample("names", pl.DataFrame(rows, schema=["text", "tags"], orient="row"), "tags")
 
 
+def _days() -> Sample:
+    """Days of four years as people write them, and by their numbers."""
+    import polars as pl
+
+    days = [date(2023, 1, 1) + timedelta(at) for at in range(0, 1461, 2)]
+    rows = [(f"{day:%B} {day.day}, {day.year}", f"{day:y%Y m%m d%d}") for day in days]
+    return Sample("days", pl.DataFrame(rows, schema=["day", "numbers"], orient="row"), "numbers")
+
+
 def _digits() -> Sample:
     """500 of the handwritten digits that come with scikit-learn, as pictures of 16 x 16."""
     import numpy as np
@@ -154,4 +174,5 @@ _SAMPLES: Final[Mapping[tuple[Reads, TaskKind], Callable[[], Sample]]] = {
     (Reads.SEQUENCE, TaskKind.CLASSIFICATION): lambda: _news("about"),
     (Reads.SEQUENCE, TaskKind.REGRESSION): lambda: _news("words"),
     (Reads.SEQUENCE, TaskKind.TAGGING): _names,
+    (Reads.TEXT, TaskKind.TRANSLATION): _days,
 }

@@ -30,7 +30,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     dataset: str,
     target: str | None = None,
     algorithm: str = "auto",
-    task: Literal["classification", "regression", "clustering", "anomaly_detection", "tagging"]
+    task: Literal[
+        "classification", "regression", "clustering", "anomaly_detection", "tagging", "translation"
+    ]
     | None = None,
     metric: str | None = None,
     param: _Many = None,

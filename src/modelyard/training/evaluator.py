@@ -6,7 +6,7 @@ Metrics of classes and numbers are defined in `evaluation.metrics`, those of clu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ from modelyard.training.evaluation.bootstrap import intervals
 from modelyard.training.evaluation.details import confusion, details
 from modelyard.training.evaluation.metrics import CLASSES, NUMBERS, OF_PROBABILITIES, values
 from modelyard.training.evaluation.prediction import Classified, Predicted, ask
+from modelyard.training.likeness import measure_texts
 from modelyard.training.rows import Array, Rows
 from modelyard.training.spec import TaskKind
 
@@ -29,7 +30,13 @@ METRICS: Final[Mapping[TaskKind, tuple[str, ...]]] = {
     TaskKind.CLUSTERING: ("silhouette", "davies_bouldin"),
     TaskKind.ANOMALY_DETECTION: ("flagged",),
     TaskKind.TAGGING: ("f1", "precision", "recall", "accuracy"),
+    TaskKind.TRANSLATION: ("exact_match", "similarity"),
 }
+_WRITTEN: Final[Mapping[TaskKind, Callable[[Array, Array], dict[str, float]]]] = {
+    TaskKind.TAGGING: measure_tags,
+    TaskKind.TRANSLATION: measure_texts,
+}
+"""What is measured of texts that a model writes, against those that are right."""
 IMBALANCE: Final = 3.0
 """The largest class outnumbers the smallest so many times before accuracy misleads."""
 MAX_SILHOUETTE: Final = 2000
@@ -68,8 +75,8 @@ def choose_metric(asked: str | None, task: TaskKind, target: Array) -> str:
 
 def evaluate(task: TaskKind, model: Any, rows: Rows, seed: int = 0) -> Evaluated:
     """Every metric of the task. One that is not defined on these rows is left out."""
-    if task is TaskKind.TAGGING:
-        return Evaluated(measure_tags(rows.target, model.predict(rows.features)))
+    if task in _WRITTEN:
+        return Evaluated(_WRITTEN[task](rows.target, model.predict(rows.features)))
     if not task.supervised:
         return Evaluated(_without_target(task, model, rows))
     found = ask(model, rows, task)
@@ -85,8 +92,8 @@ def evaluate(task: TaskKind, model: Any, rows: Rows, seed: int = 0) -> Evaluated
 
 def score(metric: str, task: TaskKind, model: Any, rows: Rows) -> float:
     """One metric. Raises Invalid when it is not defined for this model on these rows."""
-    if task is TaskKind.TAGGING:
-        metrics = measure_tags(rows.target, model.predict(rows.features))
+    if task in _WRITTEN:
+        metrics = _WRITTEN[task](rows.target, model.predict(rows.features))
     elif task.supervised:
         found = ask(model, rows, task, likely=metric in OF_PROBABILITIES)
         metrics = values(found, (metric,))

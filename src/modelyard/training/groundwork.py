@@ -103,6 +103,8 @@ def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[
     elif problem.task is TaskKind.TAGGING:
         check_tags(table, problem)
         return table, ()
+    elif problem.task is TaskKind.TRANSLATION:
+        return table, ()
     else:
         kept = table.filter(pl.len().over(target) >= 2)
         what = "a class that no other row has"

@@ -43,6 +43,9 @@ def compare(
     if problem.task is TaskKind.TAGGING:
         return _compare_tags(pipeline.predict(rows), served, signature)
     outputs = [np.concatenate([part[spec.name] for part in served]) for spec in signature.outputs]
+    if problem.task is TaskKind.TRANSLATION:
+        same = np.asarray(pipeline.predict(rows) == outputs[0])
+        return verdict(float(same.mean()), None, len(same))
     if problem.task is TaskKind.REGRESSION:
         return _compare_numbers(pipeline.predict(rows), outputs[0])
     if problem.task is TaskKind.CLUSTERING:

@@ -185,6 +185,9 @@ def _check_target(target: Column, rows: int, task: TaskKind) -> None:
     if task is TaskKind.TAGGING:
         if target.type is not ColumnType.STRING:
             raise Invalid(f"target '{target.name}' holds {target.type}s; tagging needs tags")
+    elif task is TaskKind.TRANSLATION:
+        if target.type is not ColumnType.STRING:
+            raise Invalid(f"target '{target.name}' holds {target.type}s; translation needs texts")
     elif task is TaskKind.REGRESSION:
         if target.type is ColumnType.STRING:
             raise Invalid(f"target '{target.name}' holds strings; regression needs numbers")

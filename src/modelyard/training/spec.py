@@ -27,8 +27,9 @@ _ColumnName = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class TaskKind(StrEnum):
-    """What is learned: a class or a number that rows are known to have, or a tag for each token of
-    a text; or else, with no target, which rows belong together or which stand apart.
+    """What is learned: a class or a number that rows are known to have, a tag for each token of a
+    text, or what text another becomes; or else, with no target, which rows belong together or which
+    stand apart.
     """
 
     CLASSIFICATION = "classification"
@@ -36,11 +37,12 @@ class TaskKind(StrEnum):
     CLUSTERING = "clustering"
     ANOMALY_DETECTION = "anomaly_detection"
     TAGGING = "tagging"
+    TRANSLATION = "translation"
 
     @property
     def supervised(self) -> bool:
         """Whether there is a target."""
-        return self in (TaskKind.CLASSIFICATION, TaskKind.REGRESSION, TaskKind.TAGGING)
+        return self not in (TaskKind.CLUSTERING, TaskKind.ANOMALY_DETECTION)
 
 
 class TextTokens(StrEnum):

@@ -24,7 +24,7 @@ class GraphBuilder:
         self._constants: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
-        self._names = 0
+        self._names = self._inner = 0
 
     def name(self) -> str:
         """A name that nothing else has."""
@@ -101,15 +101,27 @@ class GraphBuilder:
             self._nodes.append(twin)
         return [inner[value.name] for value in graph.output]
 
+    def inner(self) -> GraphBuilder:
+        """A builder of a graph within this one, which may use what this one has by its names."""
+        builder = GraphBuilder(())
+        self._inner += 1
+        builder.prefix = f"{self.prefix}inner.{self._inner}."
+        return builder
+
+    def graph(self) -> onnx.GraphProto:
+        """What has been collected, as a graph."""
+        from onnx import helper
+
+        return helper.make_graph(
+            self._nodes, "modelyard", self._inputs, self._outputs, self._constants
+        )
+
     def model(self, opsets: Sequence[onnx.OperatorSetIdProto], ir_version: int) -> onnx.ModelProto:
         """The finished, checked model."""
         import onnx
         from onnx import helper
 
-        graph = helper.make_graph(
-            self._nodes, "modelyard", self._inputs, self._outputs, self._constants
-        )
-        model = helper.make_model(graph, opset_imports=list(opsets), producer_name=PRODUCER)
+        model = helper.make_model(self.graph(), opset_imports=list(opsets), producer_name=PRODUCER)
         model.ir_version = ir_version
         onnx.checker.check_model(model)
         return model

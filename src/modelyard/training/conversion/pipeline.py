@@ -38,7 +38,7 @@ ML: Final = "ai.onnx.ml"
 FEATURES: Final = "features"
 """The single input of a model whose features are all numbers."""
 
-_NETWORKS: Final = frozenset({"NetworkClassifier", "NetworkRegressor", "Tagger"})
+_NETWORKS: Final = frozenset({"NetworkClassifier", "NetworkRegressor", "Tagger", "Translator"})
 _UNSEEN: Final = "\x00never seen in training\x00"
 
 
@@ -72,6 +72,8 @@ def _inputs(problem: Problem) -> tuple[TensorSpec, ...]:
 def _outputs(pipeline: Any, problem: Problem) -> tuple[TensorSpec, ...]:
     if problem.task is TaskKind.TAGGING:
         return (TensorSpec(_free("tags", problem), Datatype.BYTES, (-1, -1)),)
+    if problem.task is TaskKind.TRANSLATION:
+        return (TensorSpec(_free("translation", problem), Datatype.BYTES, (-1,)),)
     if problem.task is TaskKind.REGRESSION:
         return (TensorSpec(_free("prediction", problem), Datatype.FP32, (-1,)),)
     if problem.task is TaskKind.CLUSTERING:
@@ -272,6 +274,11 @@ def predict(
 
         from modelyard.training.conversion import network_graph, sequence_graph
 
+        if hasattr(estimator, "steps_"):
+            from modelyard.training.conversion import translator_graph
+
+            said = translator_graph.texts(builder, estimator, matrix)
+            return [said], [helper.make_opsetid("", translator_graph.OPSET)]
         if hasattr(estimator, "tags_"):
             tags = sequence_graph.tags(builder, estimator, matrix)
             return [tags], [helper.make_opsetid("", OPSET)]

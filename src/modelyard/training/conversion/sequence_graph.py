@@ -132,16 +132,16 @@ _GATES: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
 def _recurrent(builder: GraphBuilder, layer: RecurrentLayer, steps: Steps) -> str:
     found = _recurrent_states(builder, layer, steps)
     if layer.pooling != "last" or layer.width == layer.hidden_size:
-        return _pooled(builder, found, steps.mask, layer.pooling)
+        return pooled(builder, found, steps.mask, layer.pooling)
     split = builder.constant([layer.hidden_size] * 2, np.int64)
     there, back = builder.node_of(2, "Split", found, split, axis=2)
-    there = _pooled(builder, there, steps.mask, layer.pooling)
+    there = pooled(builder, there, steps.mask, layer.pooling)
     back = builder.node("Gather", back, builder.constant([0], np.int64), axis=1)
     back = builder.node("Squeeze", back, builder.constant([1], np.int64))
     return builder.node("Concat", there, back, axis=1)
 
 
-def _pooled(builder: GraphBuilder, found: str, mask: str, pooling: str) -> str:
+def pooled(builder: GraphBuilder, found: str, mask: str, pooling: str) -> str:
     """As `neural/pooling.py` does it."""
     one, two = (builder.constant([axis], np.int64) for axis in (1, 2))
     if pooling == "max":
@@ -176,17 +176,17 @@ def _convolutions(builder: GraphBuilder, layer: ConvolutionLayer, steps: Steps) 
         parts = (weight(builder, each.weight), weight(builder, each.bias))
         wide = builder.node("Conv", turned, *parts, pads=list(reach(each)))
         back = builder.node("Transpose", builder.node("Relu", wide), perm=[0, 2, 1])
-        found.append(_pooled(builder, back, steps.mask, "max"))
+        found.append(pooled(builder, back, steps.mask, "max"))
     return builder.node("Concat", *found, axis=1)
 
 
 def _mean(builder: GraphBuilder, layer: MeanLayer, steps: Steps) -> str:
-    return write(builder, layer.dense, _pooled(builder, steps.vectors, steps.mask, "mean"))
+    return write(builder, layer.dense, pooled(builder, steps.vectors, steps.mask, "mean"))
 
 
 def _encoder(builder: GraphBuilder, layer: EncoderLayers, steps: Steps) -> str:
     found = _encoder_states(builder, layer, steps)
-    return _pooled(builder, found, steps.mask, layer.pooling)
+    return pooled(builder, found, steps.mask, layer.pooling)
 
 
 def _encoder_states(builder: GraphBuilder, layer: Any, steps: Steps) -> str:

@@ -21,6 +21,7 @@ from modelyard.training.trainers.linear import (
 from modelyard.training.trainers.mlp import MLP
 from modelyard.training.trainers.neighbours import NEAREST_NEIGHBOURS
 from modelyard.training.trainers.network import NEURAL_NETWORK
+from modelyard.training.trainers.seq2seq import SEQ2SEQ
 from modelyard.training.trainers.sequence_networks import SEQUENCE_NETWORKS
 from modelyard.training.trainers.svm import SVM
 from modelyard.training.trainers.trees import DECISION_TREE, GRADIENT_BOOSTING, RANDOM_FOREST
@@ -50,6 +51,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         ISOLATION_FOREST,
         WORD2VEC_LINEAR,
         *SEQUENCE_NETWORKS,
+        SEQ2SEQ,
     )
 }
 
