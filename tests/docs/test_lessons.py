@@ -59,6 +59,11 @@ def test_the_tutorial(newcomer: Reader) -> None:
 
 
 @pytest.mark.slow
+def test_the_tutorial_on_linear_regression(resident: Reader) -> None:
+    _follow(ROOT / "docs/tutorial/linear-regression.md", resident)
+
+
+@pytest.mark.slow
 def test_the_lesson_on_texts(resident: Reader) -> None:
     real_models.film_sentences()  # Where the package cannot be had, this says so.
     _follow(ROOT / "docs/tutorial/classify-texts.md", resident)
