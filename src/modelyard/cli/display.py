@@ -24,6 +24,8 @@ Json = Annotated[
 
 _PIPE_WIDTH: Final = 200
 _CELL: Final = 120
+_FACT: Final = 400
+"""A fact has a line of its own, and may take several."""
 
 
 def print_json(value: Any) -> None:
@@ -76,11 +78,16 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
     made.add_column(overflow="fold")
     for name, value in pairs:
         if value not in (None, "", [], {}):
-            made.add_row(name, text(value))
+            made.add_row(name, text(value, _FACT))
     return made
 
 
-def text(value: Any) -> str:
+def prose(said: str) -> str:
+    """A text of several lines, whole: printable but for the ends of its lines."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in said)
+
+
+def text(value: Any, most: int = _CELL) -> str:
     """A value as a cell shows it: printable, on one line, not endless."""
     if value is None:
         return "-"
@@ -91,7 +98,7 @@ def text(value: Any) -> str:
     if isinstance(value, Decimal):
         return f"{value:f}"
     line = "".join(c if c.isprintable() else " " for c in str(value))
-    return line if len(line) <= _CELL else line[: _CELL - 1] + "…"
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def size(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelyard.cli.card import card_of
-from modelyard.cli.display import Json, print_json, terminal, text
+from modelyard.cli.display import Json, print_json, prose, terminal, text
 from modelyard.cli.evaluation import evaluation_of
 from modelyard.cli.models import name_of, number_of
 from modelyard_client import Client
@@ -34,7 +34,7 @@ def card(
                 terminal().print(text(str(path)))
             return
         if markdown:
-            terminal().print(text(client.models.card_markdown(name, number)), soft_wrap=True)
+            terminal().print(prose(client.models.card_markdown(name, number)), soft_wrap=True)
             return
         if json:
             print_json(client.models.card(name, number))
@@ -44,7 +44,7 @@ def card(
         use = client.models.get(name).intended_use
     out = terminal()
     if use:
-        out.print(text(use))
+        out.print(prose(use))
         out.print()
     out.print(card_of(version))
     out.print(evaluation_of(evaluation, version.card.metric))

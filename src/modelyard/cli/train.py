@@ -9,7 +9,7 @@ import msgspec
 from cyclopts import Parameter
 
 from modelyard.cli.card import card_of, leaderboard
-from modelyard.cli.display import Json, parse_size, print_json, terminal, text
+from modelyard.cli.display import Json, parse_size, print_json, prose, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.job_view import watched
 from modelyard.cli.jobs import require_success
@@ -216,7 +216,7 @@ def follow(client: Client, job: Job, out: Console) -> ModelVersion:
     require_success(ended)
     result = ended.result or {}
     for objection in result.get("objections", ()):
-        out.print(text(f"the alias stays where it is: {objection}"))
+        out.print(prose(f"the alias stays where it is: {objection}"), soft_wrap=True)
     return client.models.version(str(result["model"]), int(result["version"]))
 
 

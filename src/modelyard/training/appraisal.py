@@ -87,7 +87,7 @@ class Appraisal(msgspec.Struct, frozen=True):
     def _slices(self, evaluated: Evaluated) -> tuple[Slice, ...]:
         if evaluated.found is None or not self.spec.slices:
             return ()
-        columns = self._held_out.select(dict.fromkeys(self.spec.slices))
+        columns = self._held_out.select(list(dict.fromkeys(self.spec.slices)))
         names = METRICS[self.problem.task]
         return slices(evaluated.found, columns, names, self.metric, self.spec.seed)
 
