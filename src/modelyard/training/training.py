@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,7 +107,7 @@ def train(
         profile=form.profile,
         seed=spec.seed,
         parameters=_plain(fitted.pipeline.named_steps["model"].get_params()),
-        libraries=libraries(),
+        libraries=libraries(algorithm),
     )
 
 
@@ -167,6 +167,7 @@ def _bare(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def libraries() -> dict[str, str]:
+def libraries(algorithm: Algorithm) -> dict[str, str]:
     """The libraries that had a part in it, with their versions."""
-    return {name: version(name) for name in LIBRARIES}
+    own = packages_distributions().get(algorithm.library, ())
+    return {name: version(name) for name in (*LIBRARIES, *own)}

@@ -201,3 +201,4 @@ def test_networks_predict_numbers_and_begin_at_word_vectors(tmp_path: Path, algo
     assert run.result.parity.agreed, run.result.parity.reason
     assert run.result.card.metrics["r2"] > 0.4
     assert run.result.parameters["embedding"] == "word2vec"
+    assert "torch" in run.result.libraries
