@@ -128,6 +128,7 @@ async def make_everything(yard: Yard) -> Ids:
             "dataset": "rows",
             "model": "churn",
             "alias": "champion",
+            "plot": "roc",
             "number": "1",
             "deployment": "shop",
             "name": "shop",
@@ -155,6 +156,7 @@ def nobodys(number: int) -> Ids:
             "dataset": f"rows-{number}",
             "model": f"churn-{number}",
             "alias": f"champion-{number}",
+            "plot": f"roc-{number}",
             "number": "1",
             "deployment": f"shop-{number}",
             "name": f"shop-{number}",
@@ -172,6 +174,7 @@ def body_of(case: Case, ids: Ids) -> Any:
     return {
         ("POST", "/models/{model}/versions"): {"upload": names["digest"], "filename": "m.onnx"},
         ("PUT", "/models/{model}/aliases/{alias}"): {"version": 1},
+        ("PUT", "/models/{model}/intended-use"): {"text": "orders"},
         ("PUT", "/deployments/{name}"): {"model": f"{names['model']}:1"},
         ("PUT", "/providers/{name}"): PROVIDER,
         ("PUT", "/members/{name}"): {"role": "auditor"},
