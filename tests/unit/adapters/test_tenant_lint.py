@@ -32,6 +32,7 @@ OWNERS = {
     "prices.prices_of": "the ledger prices what all tenants have used",
     "providers.OF_ALL": "a gateway asks the providers of all tenants",
     "queue.SqlQueue": "a worker takes jobs of all tenants",
+    "queue._next": "what a worker takes has the tenant whose turn it is",
     "queue._turns": "tenants take turns in the queue",
     "quotas.SqlBudgets": "the controller keeps the budgets of all tenants",
     "quotas._LATEST": "part of a statement that has its tenant",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from modelyard.adapters.store.jobs import JOB, job_values
 from modelyard.adapters.store.schema import job_events, jobs
@@ -42,7 +42,29 @@ def _turns() -> Select[tuple[str]]:
     )
 
 
+def _next() -> Select[Any]:
+    """A tenant's oldest job of the highest priority: both by the index alone."""
+    other = jobs.alias()
+    highest = (
+        select(func.max(other.c.priority))
+        .where(other.c.state == JobState.QUEUED, other.c.tenant_id == bindparam("tenant_id"))
+        .scalar_subquery()
+    )
+    return (
+        select(*JOB)
+        .where(
+            jobs.c.state == JobState.QUEUED,
+            jobs.c.tenant_id == bindparam("tenant_id"),
+            jobs.c.priority == highest,
+        )
+        .order_by(jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=jobs)
+    )
+
+
 _TURNS: Final = _turns()
+_NEXT: Final = _next()
 
 
 class SqlQueue:
@@ -54,13 +76,7 @@ class SqlQueue:
     def claim(self, worker_id: str, now: datetime) -> Job | None:
         for tenant_id in self._connection.execute(_TURNS).scalars().all():
             # SKIP LOCKED: two workers never wait for, nor get, the same job.
-            row = self._connection.execute(
-                select(*JOB)
-                .where(jobs.c.state == JobState.QUEUED, jobs.c.tenant_id == tenant_id)
-                .order_by(jobs.c.priority.desc(), jobs.c.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            ).one_or_none()
+            row = self._connection.execute(_NEXT, {"tenant_id": tenant_id}).one_or_none()
             if row is not None:
                 return self._save(Job(*row).claimed(worker_id, now))
         return None
