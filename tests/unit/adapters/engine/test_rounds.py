@@ -96,10 +96,12 @@ def test_each_round_keeps_its_own_pace() -> None:
 def test_a_signal_stops_them_wherever_they_are() -> None:
     rounds = make(Round("r", 0, lambda: None))
     before = signal.signal(signal.SIGUSR1, lambda *_: rounds.stop())
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
     try:
-        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
-        timer.start()
         rounds.run()
-        timer.join()
     finally:
+        # The signal would end the tests if it came after this.
+        timer.cancel()
+        timer.join()
         signal.signal(signal.SIGUSR1, before)
