@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -28,6 +29,18 @@ GUIDES = sorted(
 
 def _follow(path: Path, reader: Reader) -> None:
     walk(read(path).blocks, reader.folder, reader.environ, reader.replaced)
+
+
+NAMED = re.compile(r"^modelyard (datasets add|train|models import) (\S+)", re.MULTILINE)
+
+
+def test_pages_that_share_a_server_make_things_of_names_of_their_own() -> None:
+    lessons = sorted((ROOT / "docs/tutorial").glob("*.md"))
+    made: dict[str, Path] = {}
+    for path in [*GUIDES, *lessons]:
+        for step in steps(read(path).blocks):
+            for name in {found[1] for found in NAMED.findall(step.block.text)}:
+                assert made.setdefault(name, path) == path, name
 
 
 @pytest.mark.slow
