@@ -111,7 +111,8 @@ class Replica:
     @property
     def state(self) -> State:
         """Where it is in its life."""
-        if self.draining is not None or self._ends.done():
+        over = self._control is not None and self._control.closed
+        if self.draining is not None or self._ends.done() or over:
             return State.DRAINING
         return State.LOADING if self.profile is None else State.READY
 
@@ -130,13 +131,19 @@ class Replica:
         self.began_at = self._loop.time()
         self._task = self._loop.create_task(self._live(files, launcher, memory))
 
-    def serve(self) -> int:
-        """A new channel to it: the descriptor of the gateway's end, which is the caller's."""
+    def serve(self) -> int | None:
+        """A new channel to it: the descriptor of the gateway's end, which is the caller's.
+
+        None if its process has ended, which its gateways may have seen before its host.
+        """
         ours, theirs = socket.socketpair()
         if self._control is None:
             theirs.close()
         else:
             self._control.send(Serve(), theirs.detach())
+        if not self.ready:
+            ours.close()
+            return None
         return ours.detach()
 
     def kill(self, end: End) -> None:

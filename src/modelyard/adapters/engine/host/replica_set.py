@@ -208,9 +208,9 @@ class ReplicaSet:
         for one in self.asked:
             late = now - one.since >= _PATIENCE
             fitting = [each for each in ready if late or each.id not in one.peer.channels]
-            if fitting:
-                self._connect(one, fitting[0])
-            elif self.recovery.reason and now < self.recovery.not_before:
+            if fitting and self._connect(one, fitting[0]):
+                continue
+            if self.recovery.reason and now < self.recovery.not_before:
                 after = self.recovery.not_before - now
                 refused = Refused(one.request, self.spec.key, self.recovery.reason, after)
                 one.peer.send(refused)
@@ -218,14 +218,20 @@ class ReplicaSet:
                 waiting.append(one)
         self.asked = waiting
 
-    def _connect(self, asked: Asked, replica: Replica) -> None:
+    def _connect(self, asked: Asked, replica: Replica) -> bool:
+        """Give a channel to who has asked for one; whether there is one to be had."""
+        channel = replica.serve()
+        if channel is None:
+            return False
         asked.peer.channels.add(replica.id)
-        message = Connected(asked.request, self.spec.key, replica.id)
-        asked.peer.send(message, replica.serve())
+        asked.peer.send(Connected(asked.request, self.spec.key, replica.id), channel)
+        return True
 
     def _offer(self, peer: Peer, replica: Replica) -> None:
-        peer.channels.add(replica.id)
-        peer.send(Offer(self.spec.key, replica.id), replica.serve())
+        channel = replica.serve()
+        if channel is not None:
+            peer.channels.add(replica.id)
+            peer.send(Offer(self.spec.key, replica.id), channel)
 
     def _tell(self, message: Prepared | Failed) -> None:
         if message != self._told:
