@@ -41,9 +41,14 @@ format: setup ## Format the code and apply the safe fixes of the linter
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A test that cannot be interrupted ends its worker and shows where it stood, and a worker that died
+# ends the run: xdist waits for ever after one (its issue 1378).
+ALL_TESTS := --numprocesses=auto --dist=loadscope --no-loadscope-reorder --max-worker-restart=0 \
+    -o faulthandler_timeout=1000 -o faulthandler_exit_on_timeout=true
+
 .PHONY: test
 test: setup system clients ## Run the tests; ARGS="-k name" chooses some
-	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses=auto --dist=loadscope --no-loadscope-reorder)
+	$(BIN)/python -m pytest $(or $(ARGS),$(ALL_TESTS))
 
 .PHONY: quickstart
 quickstart: setup ## Follow the README line by line in a new environment; downloads packages
