@@ -1,7 +1,8 @@
 """The reconciler: brings what is observed to what is desired, one look at a time.
 
 Each pass reads everything and decides from that alone, so a controller that died in the middle
-of one leaves nothing to clean up.
+of one leaves nothing to clean up. Only what references mean is remembered from pass to pass, and
+only while the revision stays: what moves them, raises it.
 """
 
 from __future__ import annotations
@@ -41,11 +42,16 @@ class Reconciler:
     def __init__(self, store: Store[DeploymentTransaction], clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._revision = -1
+        self._meant: dict[tuple[str, str], Target | str] = {}
 
     def reconcile(self) -> int:
         """Bring every deployment's target and status up to date; return how many changed."""
         now = self._clock.now()
         with self._store.read() as tx:
+            if (revision := tx.revision()) != self._revision:
+                self._revision = revision
+                self._meant.clear()
             board = tx.board()
             gateways = board.gateways(now - ALIVE)
             reports = {(r.deployment_id, r.version_id, r.gateway_id): r for r in board.reports()}
@@ -70,16 +76,11 @@ class Reconciler:
         gateways: list[str],
         reports: dict[tuple[str, str, str], ReplicaReport],
     ) -> DeploymentStatus:
-        present = deployment.status
-        try:
-            version = resolve(
-                tx.models(deployment.tenant_id), Reference.parse(deployment.spec.model)
-            )
-            target = target_of(version)
-        except ModelyardError as error:
+        target = self._target(tx, deployment)
+        if isinstance(target, str):
             # What served before goes on serving: a broken wish is no reason to stop.
             return DeploymentStatus(
-                DeploymentState.FAILED, error.message, deployment.generation, present.target
+                DeploymentState.FAILED, target, deployment.generation, deployment.status.target
             )
         mine = [
             report
@@ -89,6 +90,17 @@ class Reconciler:
             and report.generation == deployment.generation
         ]
         return _observe(deployment.generation, target, mine, len(gateways))
+
+    def _target(self, tx: DeploymentTransaction, deployment: Deployment) -> Target | str:
+        """What the deployment's reference means now, or why it means nothing that can be served."""
+        wish = (deployment.tenant_id, deployment.spec.model)
+        if wish not in self._meant:
+            try:
+                version = resolve(tx.models(deployment.tenant_id), Reference.parse(wish[1]))
+                self._meant[wish] = target_of(version)
+            except ModelyardError as error:
+                self._meant[wish] = error.message
+        return self._meant[wish]
 
     def _write(self, observed: Iterable[tuple[Deployment, DeploymentStatus]]) -> None:
         with self._store.begin() as tx:

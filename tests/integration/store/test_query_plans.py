@@ -14,8 +14,9 @@ from modelyard.adapters.store import SqlControlPlane, SqlStore, open_store, sqli
 from modelyard.billing.usage import UsageBy, UsageQuery
 from modelyard.core.clock import ManualClock
 from modelyard.core.pages import PageRequest
+from modelyard.deployment.reconciler import Reconciler
 from modelyard.tenancy.tenant import Tenant
-from tests.conformance.samples import OURS, a_job
+from tests.conformance.samples import OURS, a_deployment, a_job, a_version
 
 NOW = ManualClock().now()
 SCAN = re.compile(r"\bSCAN (?!CONSTANT ROW)(\w+)")
@@ -121,6 +122,33 @@ def test_what_gateways_want_is_found_by_what_is_in_force(store: SqlStore) -> Non
     assert SCAN.findall(routes) == ["deployments"]
     # So are all quotas, of which there are few; what was spent of each is looked up.
     assert SCAN.findall(others[-1]) == ["quotas"]
+
+
+def test_what_the_controller_does_five_times_a_second_looks_at_no_model_without_news(
+    store: SqlStore,
+) -> None:
+    with store.begin() as tx:
+        tx.tenants().add(Tenant(OURS, "ours", NOW))
+        tx.models(OURS).ensure("churn", NOW)
+        tx.models(OURS).add_version("churn", a_version(), NOW)
+        tx.models(OURS).set_alias("churn", "champion", 1, NOW)
+        for number in range(3):
+            tx.deployments(OURS).put(a_deployment(f"churn-{number}"))
+        tx.bump()
+    reconciler = Reconciler(store, ManualClock())
+    reconciler.reconcile()
+    reconciler.reconcile()
+    passed = plans(store, reconciler.reconcile)
+    assert [SCAN.findall(plan) for plan in passed] == [
+        ["revision"],
+        ["gateways"],
+        ["replicas"],
+        ["deployments"],
+    ]
+    with store.begin() as tx:
+        tx.bump()
+    looked_up = [plan for plan in plans(store, reconciler.reconcile) if "model_versions" in plan]
+    assert len(looked_up) == 1
 
 
 def test_a_scan_would_be_seen(store: SqlStore) -> None:

@@ -99,6 +99,10 @@ class MemoryTransaction:
     def idempotency(self, tenant_id: str) -> MemoryIdempotency:
         return MemoryIdempotency(self.state, tenant_id)
 
+    def revision(self) -> int:
+        """How often what gateways and controller follow has changed."""
+        return self.state.revision
+
     def bump(self) -> None:
         """Raise the revision, once, when this commits."""
         if not self._bumped:

@@ -23,11 +23,10 @@ from modelyard.adapters.store.schema import (
     model_versions,
     models,
     replicas,
-    revision,
     tenants,
 )
 from modelyard.adapters.store.tenant_rows import upsert
-from modelyard.adapters.store.transaction import SqlStore
+from modelyard.adapters.store.transaction import REVISION, SqlStore
 from modelyard.core.clock import Clock
 from modelyard.core.quotas import Measure
 from modelyard.deployment.deployment import ReplicaState
@@ -35,8 +34,6 @@ from modelyard.registry.provider import Provider
 from modelyard.registry.version import ModelVersion
 from modelyard.serving.ports import ReplicaOutcome, Wanted, WantedName
 from modelyard.tenancy.key import ApiKey
-
-NUMBER: Final = select(revision.c.number)
 
 KEYS: Final = select(*KEY).where(api_keys.c.revoked_at.is_(None))
 
@@ -77,14 +74,14 @@ class SqlControlPlane:
 
     def revision(self) -> int:
         with self._store.connection(writes=False) as connection:
-            number: int = connection.execute(NUMBER).scalar_one()
+            number: int = connection.execute(REVISION).scalar_one()
             return number
 
     def wanted(self) -> Wanted:
         now = self._clock.now()
         in_force = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
         with self._store.connection(writes=False) as connection:
-            number = connection.execute(NUMBER).scalar_one()
+            number = connection.execute(REVISION).scalar_one()
             keys = connection.execute(KEYS.where(in_force)).all()
             routes = connection.execute(ROUTES).all()
             providers: defaultdict[str, list[Provider]] = defaultdict(list)

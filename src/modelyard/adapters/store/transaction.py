@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import (
     DataError,
     IntegrityError,
@@ -39,6 +40,8 @@ from modelyard.adapters.store.usage import SqlUsage
 from modelyard.core.errors import Conflict, Invalid, Unavailable
 
 _log = logging.getLogger(__name__)
+
+REVISION: Final = select(revision.c.number)
 
 
 class SqlTransaction:
@@ -129,6 +132,11 @@ class SqlTransaction:
 
     def idempotency(self, tenant_id: str) -> SqlIdempotency:
         return SqlIdempotency(self._connection, tenant_id, writes=self._writes)
+
+    def revision(self) -> int:
+        """How often what gateways and controller follow has changed."""
+        number: int = self._connection.execute(REVISION).scalar_one()
+        return number
 
     def bump(self) -> None:
         """Raise the revision when this commits."""
