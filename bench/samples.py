@@ -83,7 +83,7 @@ _QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def _bundled(name: str, target: str | None) -> Sample:
+def bundled(name: str, target: str | None) -> Sample:
     """One of the sets that come with scikit-learn."""
     import polars as pl
     from sklearn import datasets
@@ -164,10 +164,10 @@ def _digits() -> Sample:
 
 
 _SAMPLES: Final[Mapping[tuple[Reads, TaskKind], Callable[[], Sample]]] = {
-    (Reads.TABLE, TaskKind.CLASSIFICATION): lambda: _bundled("breast_cancer", "diagnosis"),
-    (Reads.TABLE, TaskKind.REGRESSION): lambda: _bundled("diabetes", "progression"),
-    (Reads.TABLE, TaskKind.CLUSTERING): lambda: _bundled("iris", None),
-    (Reads.TABLE, TaskKind.ANOMALY_DETECTION): lambda: _bundled("wine", None),
+    (Reads.TABLE, TaskKind.CLASSIFICATION): lambda: bundled("breast_cancer", "diagnosis"),
+    (Reads.TABLE, TaskKind.REGRESSION): lambda: bundled("diabetes", "progression"),
+    (Reads.TABLE, TaskKind.CLUSTERING): lambda: bundled("iris", None),
+    (Reads.TABLE, TaskKind.ANOMALY_DETECTION): lambda: bundled("wine", None),
     (Reads.IMAGE, TaskKind.CLASSIFICATION): _digits,
     (Reads.TEXT, TaskKind.CLASSIFICATION): lambda: _news("about"),
     (Reads.TEXT, TaskKind.REGRESSION): lambda: _news("words"),

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bench.samples import Sample, quick_parameters, sample_for
+from bench.samples import Sample, bundled, quick_parameters, sample_for
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import ALGORITHMS
@@ -102,6 +102,34 @@ def test_an_algorithm_is_trained_served_and_asked(yard: Yard, algorithm: Algorit
     assert len(by_v1) == ROWS
     if name not in NEEDS_MORE:
         _check(task_of(algorithm), by_v1, rows, sample)
+
+
+def test_an_ensemble_is_trained_served_and_asked(yard: Yard, tmp_path: Path) -> None:
+    sample = bundled("iris", "species")
+    yard.client.datasets.add(sample.name, sample.write(tmp_path))
+    job = yard.client.jobs.submit_train(
+        "together",
+        dataset=sample.name,
+        target=sample.target,
+        metric="log_loss",
+        folds=2,
+        ensemble="voting",
+    )
+    ended = yard.client.jobs.wait(job.id, timeout=500)
+    assert ended.state == "succeeded", ended.failure
+    version = yard.client.models.version("together", 1)
+    assert version.card.algorithm == "voting"
+    assert version.card.ensemble is not None
+    assert len(version.card.ensemble.members) == 3
+    assert version.parity is not None
+    assert version.parity.agreed, version.parity.reason
+    yard.client.deployments.put("together", "together:1")
+    yard.client.deployments.wait_ready("together")
+    rows = sample.table.sample(ROWS, seed=3)
+    with Caller(yard.url, yard.key) as calls:
+        by_v1 = _ask_v1(calls, "together", rows, sample)
+        assert by_v1 == _ask_v2(calls, "together", rows, sample, version.signature)
+    _check(TaskKind.CLASSIFICATION, by_v1, rows, sample)
 
 
 def _ask_v1(calls: Caller, name: str, rows: pl.DataFrame, sample: Sample) -> list[Any]:

@@ -11,6 +11,7 @@ from modelyard_client.models import (
     Card,
     Confusion,
     EngineTrial,
+    Ensemble,
     ModelVersion,
     Parity,
     TensorSpec,
@@ -65,6 +66,7 @@ def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
         ("task", card.task),
         ("algorithm", card.algorithm),
         ("tuned", _tuned(card) if card.tuning else None),
+        ("made of", _members(card.ensemble) if card.ensemble else None),
         ("target", card.target),
         ("dataset", f"{dataset} version {lineage.get('dataset_version')}" if dataset else None),
         (
@@ -96,6 +98,13 @@ def _tuned(card: Card) -> str:
         return ""
     before = "" if found.first is None else f", {found.first:.4f} before"
     return f"{card.metric} {found.score:.4f} in cross-validation{before}; {found.trials} trials"
+
+
+def _members(ensemble: Ensemble) -> str:
+    return ", ".join(
+        one.algorithm if one.weight is None else f"{one.algorithm} (weight {one.weight:.2f})"
+        for one in ensemble.members
+    )
 
 
 def _tensor(spec: TensorSpec) -> str:

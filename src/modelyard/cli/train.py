@@ -52,6 +52,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     workers: int | None = None,
     image_size: int | None = None,
     image_grey: Annotated[bool | None, Parameter(negative="--image-colour")] = None,
+    ensemble: Literal["voting", "stacking"] | None = None,
+    ensemble_size: int | None = None,
     slice: _Many = None,
     threshold: str | None = None,
     seed: int | None = None,
@@ -92,6 +94,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         workers: Run so many trials at once, each in a process of its own.
         image_size: Bring pictures to a longer side of so many pixels, 4 to 512.
         image_grey: Learn from shades of grey, or from colours, whatever the pictures are.
+        ensemble: Let the best algorithms that auto finds vote, or a linear head weigh what they
+            say, where cross-validation finds that better than the best alone.
+        ensemble_size: How many of them, 2 to 10; 3 if not given.
         slice: Measure the result apart for each value of this column too; may be given again.
         threshold: Choose a threshold of probability for two classes: "f1", "precision >= 0.9",
             "recall >= 0.9", or "cost 1:5" for a false alarm and a miss.
@@ -132,6 +137,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             workers=workers,
             image_size=image_size,
             image_grey=image_grey,
+            ensemble=ensemble,
+            ensemble_size=ensemble_size,
             slices=slice,
             threshold=threshold,
             seed=seed,

@@ -39,6 +39,28 @@ class Tuning(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
 
 
+class Member(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One candidate in an ensemble: its `parameters` as far as they were tuned, its score in
+    cross-validation, and for numbers its `weight` in the head.
+    """
+
+    algorithm: str
+    score: float
+    parameters: dict[str, Any] = {}
+    weight: float | None = None
+
+
+class Ensemble(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model that is several is made of. The head of a `stacking` has learned from what the
+    members said of `rows` rows in `folds` folds, each of those that it was not trained on.
+    """
+
+    method: str
+    members: tuple[Member, ...]
+    folds: int
+    rows: int
+
+
 class Confusion(msgspec.Struct, frozen=True):
     """Counts by true class (rows) and predicted class (columns)."""
 
@@ -96,6 +118,7 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     confusion: Confusion | None = None
     leaderboard: tuple[Candidate, ...] = ()
     tuning: Tuning | None = None
+    ensemble: Ensemble | None = None
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     description: str = ""

@@ -42,6 +42,8 @@ def _intended_use(document: CardDocument) -> list[str]:
 def _model(document: CardDocument) -> list[str]:
     card, parity = document.card, document.parity
     rows = [("task", card.task), ("algorithm", card.algorithm), ("target", card.target)]
+    if card.ensemble is not None:
+        rows.insert(2, ("made of", ", ".join(one.algorithm for one in card.ensemble.members)))
     named = ", ".join(card.features[:MAX_COLUMNS])
     more = len(card.features) - MAX_COLUMNS
     rows.append(("learned from", f"{named} and {more} more" if more > 0 else named))

@@ -93,12 +93,18 @@ def evaluate(task: TaskKind, model: Any, rows: Rows, seed: int = 0) -> Evaluated
 def score(metric: str, task: TaskKind, model: Any, rows: Rows) -> float:
     """One metric. Raises Invalid when it is not defined for this model on these rows."""
     if task in _WRITTEN:
-        metrics = _WRITTEN[task](rows.target, model.predict(rows.features))
-    elif task.supervised:
-        found = ask(model, rows, task, likely=metric in OF_PROBABILITIES)
-        metrics = values(found, (metric,))
-    else:
-        metrics = _without_target(task, model, rows)
+        return _defined(metric, _WRITTEN[task](rows.target, model.predict(rows.features)))
+    if task.supervised:
+        return score_of(metric, ask(model, rows, task, likely=metric in OF_PROBABILITIES))
+    return _defined(metric, _without_target(task, model, rows))
+
+
+def score_of(metric: str, found: Predicted) -> float:
+    """One metric of what a model said. Raises Invalid when it is not defined for that."""
+    return _defined(metric, values(found, (metric,)))
+
+
+def _defined(metric: str, metrics: Mapping[str, float]) -> float:
     if metric not in metrics:
         raise Invalid(
             f"{metric} is not defined here: the model gives no probabilities, or a fold "

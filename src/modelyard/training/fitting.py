@@ -22,11 +22,14 @@ from modelyard.training.watch import Watch
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """A fitted pipeline. `rows` is how many rows it was trained on."""
+    """A fitted pipeline. `rows` is how many rows it was trained on, `parameters` are all that its
+    estimator has, the defaults among them.
+    """
 
     pipeline: Any
     algorithm: str
     rows: int
+    parameters: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
 
@@ -72,7 +75,7 @@ def fit(
         notes.append(f"{algorithm.name} stopped before it converged; more iterations may help")
     between = [("select", select)] if select is not None else []
     pipeline = Pipeline([("prepare", prepare), *between, ("model", estimator)])
-    return Fitted(pipeline, algorithm.name, len(target), tuple(notes))
+    return Fitted(pipeline, algorithm.name, len(target), estimator.get_params(), tuple(notes))
 
 
 def _selection(problem: Problem, matrix: Any, target: Any, seed: int) -> Any:

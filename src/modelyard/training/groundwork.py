@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from modelyard.core.errors import Invalid
+from modelyard.training.combination import check_ensemble
 from modelyard.training.evaluation.slices import check_slices
 from modelyard.training.evaluation.threshold import check_threshold
 from modelyard.training.evaluator import check_metric, choose_metric
@@ -62,6 +63,7 @@ def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
     check_metric(spec.metric, problem.task)
     check_slices(table.columns, spec.slices)
     check_threshold(spec.threshold, problem, columns)
+    check_ensemble(spec, problem, columns)
     parameters = _parameters(algorithms, spec)
     table, undivided = divisible(table, division)
     table, dropped = _usable(table, problem)

@@ -16,6 +16,7 @@ from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
 from modelyard.registry.gate import MAX_GATES, Gate
+from modelyard.training.combination import check_ensemble
 from modelyard.training.dataset import DatasetVersion
 from modelyard.training.evaluation.slices import check_slices
 from modelyard.training.evaluation.threshold import check_threshold
@@ -213,6 +214,7 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
     if not task.window:
         check_slices([column.name for column in columns], task.slices)
     check_threshold(task.threshold, problem, columns)
+    check_ensemble(task, problem, columns)
     algorithms = candidates(task.algorithm, problem.task, images=problem.picture is not None)
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:

@@ -14,7 +14,8 @@ from modelyard.core.tensors import Signature, Tensor
 from modelyard.registry.parity import Parity
 from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
 from modelyard.serving.runtimes.text import TextFeatures
-from modelyard.training.conversion.pipeline import FEATURES, Converted, signature_of
+from modelyard.training.conversion.pipeline import Converted, signature_of
+from modelyard.training.conversion.preparation import FEATURES
 from modelyard.training.problem import Problem, Role
 from modelyard.training.spec import TaskKind
 

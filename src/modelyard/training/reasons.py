@@ -6,6 +6,7 @@ import numpy as np
 
 from modelyard.registry.card import Tuning
 from modelyard.registry.gate import SMALLER_IS_BETTER
+from modelyard.training.combination import Combination
 from modelyard.training.evaluator import IMBALANCE
 from modelyard.training.problem import Problem
 from modelyard.training.rows import Rows
@@ -13,23 +14,9 @@ from modelyard.training.selection import Comparison, Rules
 from modelyard.training.spec import TaskKind, TrainSpec
 
 
-def reasons(
-    problem: Problem,
-    spec: TrainSpec,
-    rules: Rules,
-    inside: Rows,
-    comparison: Comparison,
-    tuning: Tuning | None,
-) -> tuple[str, ...]:
-    """Why this task, this metric, this algorithm and these parameters."""
-    said = [*problem.notes, _metric(problem, spec, rules, inside)]
-    if comparison.leaderboard:
-        said += [choice(comparison, rules), *_others(comparison)]
-    else:
-        said.append(f"the algorithm {spec.algorithm}, as asked")
-    if tuning is not None:
-        said.append(_tuned(tuning, rules))
-    return tuple(said)
+def premises(problem: Problem, spec: TrainSpec, rules: Rules, inside: Rows) -> tuple[str, ...]:
+    """Why this task and this metric."""
+    return (*problem.notes, _metric(problem, spec, rules, inside))
 
 
 def choice(comparison: Comparison, rules: Rules) -> str:
@@ -67,17 +54,31 @@ def _metric(problem: Problem, spec: TrainSpec, rules: Rules, inside: Rows) -> st
     )
 
 
-def _others(comparison: Comparison) -> list[str]:
-    return [
+def failures(comparison: Comparison) -> tuple[str, ...]:
+    """Which candidates could not be trained, and why."""
+    return tuple(
         f"{one.algorithm} could not be trained: {one.error}"
         for one in comparison.leaderboard
         if one.score is None
-    ]
+    )
 
 
-def _tuned(tuning: Tuning, rules: Rules) -> str:
+def tuned(tuning: Tuning, rules: Rules) -> str:
+    """What tuning was worth."""
     said = f"{tuning.trials} trials of parameters: the best has a {rules.metric} of "
     said += f"{tuning.score:.4f} in cross-validation"
     if tuning.first is not None:
         said += f", the parameters as they are {tuning.first:.4f}"
     return said
+
+
+def combined(found: Combination, alone: str, best: float, rules: Rules) -> str:
+    """Whether several together are taken, against the one that is best alone, and why."""
+    members = ", ".join(one.algorithm.name for one in found.crossed) or "none"
+    done, metric = found.candidate, rules.metric
+    if done.score is None:
+        return f"{done.algorithm} of {members} was not possible: {done.error}"
+    said = f"{done.algorithm} of {members}: {metric} {done.score:.4f} in cross-validation"
+    if found.better_than(best, metric):
+        return f"{said}, {alone} alone {best:.4f}: they answer together"
+    return f"{said}, no better than {alone} alone with {best:.4f}: it stays alone"

@@ -18,6 +18,8 @@ from modelyard.training.treatment import FeatureSelection, Treatment
 AUTO: Final = "auto"
 MAX_PARAMETERS: Final = 32
 MAX_WORKERS: Final = 64
+MAX_MEMBERS: Final = 10
+"""Of an ensemble."""
 MAX_SLICED: Final = 10
 """Columns."""
 
@@ -54,6 +56,15 @@ class TextTokens(StrEnum):
     JIEBA = "jieba"
 
 
+class Ensembling(StrEnum):
+    """How several candidates become one model: the mean of what they say, or a linear model of it
+    that has learned from the folds that each of them was not trained on.
+    """
+
+    VOTING = "voting"
+    STACKING = "stacking"
+
+
 class InspectSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Read `file` in the scratch folder; `filename` is what its owner calls it."""
 
@@ -84,7 +95,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `task`, `metric` and `include` (the features) are chosen from the data where they are None.
     Clustering and anomaly detection have no target. `tokens` is how texts are split. With
     `trials` the algorithm's parameters are tuned in so many trials, or in as many as begin within
-    `tune_seconds`; `workers` of them run at once, each in a process of its own.
+    `tune_seconds`; `workers` of them run at once, each in a process of its own. With an `ensemble`
+    the best `ensemble_size` candidates of `auto` are combined, where that is better than the best.
 
     Pictures are brought to a longer side of `image_size` pixels, and to shades of grey or to
     colours with `image_grey`.
@@ -123,6 +135,8 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 1
     image_size: Annotated[int, Meta(ge=4, le=512)] | None = None
     image_grey: bool | None = None
+    ensemble: Ensembling | None = None
+    ensemble_size: Annotated[int, Meta(ge=2, le=MAX_MEMBERS)] = 3
     slices: Annotated[tuple[_ColumnName, ...], Meta(max_length=MAX_SLICED)] = ()
     threshold: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     preprocessing: Annotated[dict[_ColumnName, Treatment], Meta(max_length=10_000)] = {}

@@ -80,6 +80,8 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "window": 0,
         "horizon": 1,
         "series_column": None,
+        "ensemble": None,
+        "ensemble_size": 3,
         "slices": [],
         "threshold": None,
         "workers": 1,
@@ -134,6 +136,7 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"priority": 101}, "priority"),
         ({"gates": ["good"], "alias": "champion"}, "gate 'good' is not understood"),
         ({"parameters": {"depth": 3}}, "belong to one algorithm"),
+        ({"algorithm": "svm", "ensemble": "voting"}, "'svm' stands alone"),
     ],
 )
 def test_a_bad_spec_is_refused_before_it_is_queued(

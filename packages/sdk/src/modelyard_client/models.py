@@ -97,6 +97,28 @@ class Tuning(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+class Member(msgspec.Struct, frozen=True):
+    """One algorithm in an ensemble: its parameters as far as they were tuned, its score in
+    cross-validation, and for numbers its weight in a `stacking`.
+    """
+
+    algorithm: str
+    score: float
+    parameters: dict[str, Any] = {}
+    weight: float | None = None
+
+
+class Ensemble(msgspec.Struct, frozen=True):
+    """What a version that is several algorithms is made of: `method` is `voting` or `stacking`,
+    whose head has learned from `rows` rows in `folds` folds.
+    """
+
+    method: str
+    members: list[Member]
+    folds: int
+    rows: int
+
+
 class Confusion(msgspec.Struct, frozen=True):
     """Counts by true class (rows) and predicted class (columns)."""
 
@@ -152,6 +174,7 @@ class Card(msgspec.Struct, frozen=True):
     confusion: Confusion | None = None
     leaderboard: list[Candidate] = []
     tuning: Tuning | None = None
+    ensemble: Ensemble | None = None
     reasons: list[str] = []
     warnings: list[str] = []
     description: str = ""

@@ -32,10 +32,11 @@ class GraphBuilder:
         return f"{self.prefix}{self._names}"
 
     def input(self, name: str, element: int, shape: Sequence[int | str]) -> str:
-        """Declare an input; `element` is an ONNX element type."""
+        """Declare an input, if it is not declared yet; `element` is an ONNX element type."""
         from onnx import helper
 
-        self._inputs.append(helper.make_tensor_value_info(name, element, list(shape)))
+        if all(one.name != name for one in self._inputs):
+            self._inputs.append(helper.make_tensor_value_info(name, element, list(shape)))
         return name
 
     def output(self, name: str, source: str, element: int, shape: Sequence[int | str]) -> None:

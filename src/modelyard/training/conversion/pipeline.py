@@ -1,7 +1,7 @@
-"""A fitted pipeline as one ONNX graph.
+"""A fitted pipeline, or an ensemble of them, as one ONNX graph.
 
-The preprocessing is written here, operator by operator; skl2onnx converts the final estimator.
-Tokenisation stays outside (`serving/runtimes/text.py`): the graph begins at counts.
+The preprocessing is written operator by operator (`preparation.py`); skl2onnx converts the final
+estimator. Tokenisation stays outside (`serving/runtimes/text.py`): the graph begins at counts.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ import msgspec
 import numpy as np
 
 from modelyard.core.tensors import Datatype, Signature, TensorSpec
-from modelyard.serving.runtimes.dates import PARTS, DateInput
-from modelyard.serving.runtimes.text import TextInput, TextSpec
+from modelyard.serving.runtimes.text import TextSpec
 from modelyard.training.conversion import boosted, isolation_trees, neighbours, word_vectors
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.grown import ensemble_of
-from modelyard.training.conversion.vectorizer import text_input, weighted_counts
-from modelyard.training.feature_selection import kept
-from modelyard.training.preprocessing import CATEGORY, DATE, MISSING, NUMBERS, TEXT
+from modelyard.training.conversion.preparation import FEATURES, ML, Preparation
+from modelyard.training.conversion.trees import likeliest
+from modelyard.training.ensemble import ClassifierEnsemble, Ensemble
 from modelyard.training.problem import Problem, Role
-from modelyard.training.sequences import TENSOR, TokenSequences
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.labelled import LabelledClassifier
 
@@ -34,12 +32,8 @@ OPSET: Final = 18
 LEAST_OPSET: Final = 13
 ML_OPSET: Final = 3
 IR_VERSION: Final = 8
-ML: Final = "ai.onnx.ml"
-FEATURES: Final = "features"
-"""The single input of a model whose features are all numbers."""
 
 _NETWORKS: Final = frozenset({"NetworkClassifier", "NetworkRegressor", "Tagger", "Translator"})
-_UNSEEN: Final = "\x00never seen in training\x00"
 
 
 class Converted(msgspec.Struct, frozen=True):
@@ -105,145 +99,53 @@ def convert(pipeline: Any, problem: Problem) -> Converted:
 
     Raises whatever the converter raises for an estimator that it does not know.
     """
-    prepare, model = pipeline.named_steps["prepare"], pipeline.named_steps["model"]
     signature = signature_of(pipeline, problem)
     names = [spec.name for spec in (*signature.inputs, *signature.outputs)]
     builder = GraphBuilder([*problem.features, *names])
-    matrix, before = _preprocess(builder, prepare, problem)
-    select = pipeline.named_steps.get("select")
-    if select is not None:
-        places = builder.constant(kept(select), np.int64)
-        matrix = builder.node("Gather", matrix, places, axis=1)
-    inner, rescale = _target_scale(model)
-    outputs, opsets = predict(builder, inner, matrix)
-    _give(builder, outputs, signature, rescale)
+    preparation = Preparation(builder, problem)
+    if isinstance(pipeline, Ensemble):
+        outputs, opsets = _combined(builder, preparation, pipeline)
+    else:
+        outputs, opsets = _answers(builder, preparation, pipeline)
+    _give(builder, outputs, signature)
     graph = builder.model(_opsets(opsets), IR_VERSION)
-    return Converted(graph.SerializeToString(), before)
+    return Converted(graph.SerializeToString(), preparation.before)
 
 
-def _preprocess(
-    builder: GraphBuilder, prepare: Any, problem: Problem
-) -> tuple[str, TextSpec | None]:
-    """The matrix that the estimator takes, and what is made ready before the graph, if anything."""
-    if isinstance(prepare, TokenSequences):
-        return _sequence(builder, prepare)
-    blocks: list[str] = []
-    numbers = _Numbers(builder, problem)
-    texts: list[TextInput] = []
-    dates: list[DateInput] = []
-    for part, transformer, columns in prepare.transformers_:
-        if part.startswith(NUMBERS):
-            blocks.append(_filled(builder, transformer, numbers.matrix(columns)))
-        elif part == MISSING:
-            blocks.append(_flags(builder, numbers.matrix(columns)))
-        elif part.startswith(CATEGORY):
-            blocks.append(_category(builder, transformer, columns[0]))
-        elif part.startswith(DATE):
-            date = DateInput(columns, f"{builder.prefix}date.{len(dates)}")
-            dates.append(date)
-            blocks.append(_date(builder, transformer, date))
-        elif part.startswith(TEXT):
-            text = text_input(transformer, columns, f"{builder.prefix}counts.{len(texts)}")
-            texts.append(text)
-            blocks.append(weighted_counts(builder, transformer, text))
-    matrix = blocks[0] if len(blocks) == 1 else builder.node("Concat", *blocks, axis=1)
-    before = TextSpec(tuple(texts), tuple(dates)) if texts or dates else None
-    return matrix, before
+def _answers(
+    builder: GraphBuilder, preparation: Preparation, pipeline: Any
+) -> tuple[list[str], Sequence[onnx.OperatorSetIdProto]]:
+    """What one pipeline answers, and the operator sets that it needs."""
+    model, rescale = _target_scale(pipeline.named_steps["model"])
+    outputs, opsets = predict(builder, model, preparation.matrix(pipeline))
+    if rescale is not None:
+        scale, mean = rescale
+        scaled = builder.node("Mul", outputs[0], builder.constant(scale))
+        outputs = [builder.node("Add", scaled, builder.constant(mean))]
+    return outputs, opsets
 
 
-def _sequence(builder: GraphBuilder, prepare: TokenSequences) -> tuple[str, TextSpec]:
-    """The numbers of a text's tokens, [n, tokens of the longest]."""
-    from onnx import TensorProto
-
-    text = msgspec.structs.replace(prepare.spec_, tensor=builder.prefix + TENSOR)
-    numbers = builder.input(text.tensor, TensorProto.INT64, ("rows", "tokens"))
-    return numbers, TextSpec((), (), (text,))
-
-
-class _Numbers:
-    """The inputs that are numbers, each declared once."""
-
-    def __init__(self, builder: GraphBuilder, problem: Problem) -> None:
-        self._builder = builder
-        self._problem = problem
-        self._declared: dict[str, str] = {}
-
-    def matrix(self, columns: list[str]) -> str:
-        """These columns: [n, k]."""
-        if not self._problem.numeric:
-            separate = [self._column(name) for name in columns]
-            return self._builder.node("Concat", *separate, axis=1)
-        every = list(self._problem.features)
-        if not self._declared:
-            self._declared[FEATURES] = self._input(FEATURES, ("rows", len(every)))
-        if columns == every:
-            return FEATURES
-        places = [every.index(name) for name in columns]
-        wanted = self._builder.constant(places, np.int64)
-        return self._builder.node("Gather", FEATURES, wanted, axis=1)
-
-    def _column(self, name: str) -> str:
-        if name not in self._declared:
-            values, axis = self._input(name, ("rows",)), self._builder.constant([1], np.int64)
-            self._declared[name] = self._builder.node("Unsqueeze", values, axis)
-        return self._declared[name]
-
-    def _input(self, name: str, shape: tuple[int | str, ...]) -> str:
-        from onnx import TensorProto
-
-        return self._builder.input(name, TensorProto.FLOAT, shape)
-
-
-def _flags(builder: GraphBuilder, values: str) -> str:
-    """1 where the number is missing, else 0."""
-    from onnx import TensorProto
-
-    return builder.node("Cast", builder.node("IsNaN", values), to=TensorProto.FLOAT)
-
-
-def _date(builder: GraphBuilder, transformer: Any, date: DateInput) -> str:
-    """The parts of a date, as numbers are: [n, 7]."""
-    from onnx import TensorProto
-
-    values = builder.input(date.tensor, TensorProto.FLOAT, ("rows", len(PARTS)))
-    return _filled(builder, transformer, values)
-
-
-def _filled(builder: GraphBuilder, transformer: Any, values: str) -> str:
-    fill = builder.constant(transformer.named_steps["impute"].statistics_)
-    values = builder.node("Where", builder.node("IsNaN", values), fill, values)
-    scaler = transformer.named_steps.get("scale")
-    if scaler is None:
-        return values
-    if hasattr(scaler, "min_"):
-        grown = builder.node("Mul", values, builder.constant(scaler.scale_))
-        return builder.node("Add", grown, builder.constant(scaler.min_))
-    middle = scaler.center_ if hasattr(scaler, "center_") else scaler.mean_
-    centred = builder.node("Sub", values, builder.constant(middle))
-    return builder.node("Div", centred, builder.constant(scaler.scale_))
-
-
-def _category(builder: GraphBuilder, encoder: Any, column: str) -> str:
-    """Each category's row of a table, found by its name: [n, width]."""
-    import polars as pl
-    from onnx import TensorProto
-
-    seen = [str(category) for category in encoder.categories_[0]]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        rows = encoder.transform(pl.DataFrame({column: [*seen, _UNSEEN]}))
-    rows = rows if isinstance(rows, np.ndarray) else rows.toarray()
-    table, places = np.unique(rows, axis=0, return_inverse=True)
-    names = builder.input(column, TensorProto.STRING, ("rows",))
-    found = builder.node(
-        "LabelEncoder",
-        names,
-        domain=ML,
-        keys_strings=seen,
-        values_int64s=[int(place) for place in places[:-1]],
-        default_int64=int(places[-1]),
-    )
-    return builder.node("Gather", builder.constant(table), found, axis=0)
+def _combined(
+    builder: GraphBuilder, preparation: Preparation, ensemble: Ensemble
+) -> tuple[list[str], Sequence[onnx.OperatorSetIdProto]]:
+    """What the members answer together, as the ensemble itself combines it."""
+    classes = list(ensemble.classes_) if isinstance(ensemble, ClassifierEnsemble) else []
+    shape = builder.constant([-1, len(classes) or 1], np.int64)
+    said: list[str] = []
+    opsets: list[onnx.OperatorSetIdProto] = []
+    for member in ensemble.members:
+        outputs, needed = _answers(builder, preparation, member)
+        said.append(builder.node("Reshape", outputs[1 if classes else 0], shape))
+        opsets += needed
+    if ensemble.head is not None:
+        matrix = builder.node("Concat", *said, axis=1)
+        outputs, needed = predict(builder, ensemble.head, matrix)
+        return outputs, [*opsets, *needed]
+    mean = builder.node("Mean", *said)
+    if not classes:
+        return [mean], opsets
+    label = boosted.labelled(builder, likeliest(builder, mean), classes)
+    return [label, mean], opsets
 
 
 def _target_scale(model: Any) -> tuple[Any, tuple[float, float] | None]:
@@ -312,12 +214,7 @@ def _convert_estimator(estimator: Any, width: int) -> onnx.ModelProto:
     return converted
 
 
-def _give(
-    builder: GraphBuilder,
-    outputs: list[str],
-    signature: Signature,
-    rescale: tuple[float, float] | None,
-) -> None:
+def _give(builder: GraphBuilder, outputs: Sequence[str], signature: Signature) -> None:
     from onnx import TensorProto
 
     elements = {
@@ -327,9 +224,6 @@ def _give(
     }
     for spec, output in zip(signature.outputs, outputs, strict=False):
         source = output
-        if rescale is not None:
-            scaled = builder.node("Mul", source, builder.constant(rescale[0]))
-            source = builder.node("Add", scaled, builder.constant(rescale[1]))
         if len(spec.shape) == 1:
             source = builder.node("Reshape", source, builder.constant([-1], np.int64))
         shape = ["tokens" if size == -1 else size for size in spec.shape[1:]]
