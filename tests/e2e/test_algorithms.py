@@ -104,6 +104,7 @@ def test_an_algorithm_is_trained_served_and_asked(yard: Yard, algorithm: Algorit
         _check(task_of(algorithm), by_v1, rows, sample)
 
 
+@pytest.mark.timeout(600)
 def test_an_ensemble_is_trained_served_and_asked(yard: Yard, tmp_path: Path) -> None:
     sample = bundled("iris", "species")
     yard.client.datasets.add(sample.name, sample.write(tmp_path))
