@@ -1,4 +1,4 @@
-"""A server that all how-to guides share, as their reader has one running."""
+"""A server that the pages of a module share, as their reader has one running."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.docs.markdown import read
+from tests.docs.walk import walk
 from tests.e2e.conftest import start_server, stop_server
 
 # What the pages print for a server that is left at its defaults.
@@ -22,6 +24,10 @@ class Reader(NamedTuple):
     folder: Path
     environ: dict[str, str]
     replaced: dict[str, str]
+
+    def follow(self, page: Path) -> None:
+        """Do what the page says, and hold it to what it prints."""
+        walk(read(page).blocks, self.folder, self.environ, self.replaced)
 
 
 def free_port() -> int:
@@ -45,7 +51,7 @@ def newcomer(tmp_path: Path) -> Reader:
     return Reader(tmp_path / "folder", environ, replaced)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_home(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, dict[str, str]]]:
