@@ -114,6 +114,19 @@ def _news(target: str) -> Sample:
     return Sample(f"news-{target}", pl.DataFrame({"text": texts, target: truth}), target)
 
 
+def _openings(target: str) -> Sample:
+    """The first thirty words of the same texts, for what reads them slowly."""
+    import polars as pl
+
+    whole = _news(target).table
+    words = pl.col("text").str.split(" ").list.head(30).list.join(" ")
+    table = whole.with_columns(words.alias("text"))
+    if target == "words":
+        longest = pl.col("text").str.split(" ").list.eval(pl.element().str.len_chars()).list.mean()
+        table = table.with_columns(longest.alias("words"))
+    return Sample(f"openings-{target}", table, target)
+
+
 def _names() -> Sample:
     """The first forty words of the same texts, tagged by whether they are written with a capital
     letter within a sentence, as names are in English.
@@ -171,6 +184,8 @@ _SAMPLES: Final[Mapping[tuple[Reads, TaskKind], Callable[[], Sample]]] = {
     (Reads.IMAGE, TaskKind.CLASSIFICATION): _digits,
     (Reads.TEXT, TaskKind.CLASSIFICATION): lambda: _news("about"),
     (Reads.TEXT, TaskKind.REGRESSION): lambda: _news("words"),
+    (Reads.SENTENCE, TaskKind.CLASSIFICATION): lambda: _openings("about"),
+    (Reads.SENTENCE, TaskKind.REGRESSION): lambda: _openings("words"),
     (Reads.SEQUENCE, TaskKind.CLASSIFICATION): lambda: _news("about"),
     (Reads.SEQUENCE, TaskKind.REGRESSION): lambda: _news("words"),
     (Reads.SEQUENCE, TaskKind.TAGGING): _names,

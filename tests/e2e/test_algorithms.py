@@ -17,13 +17,15 @@ import pytest
 
 from bench.samples import Sample, bundled, quick_parameters, sample_for
 from modelyard.training.spec import TaskKind
-from modelyard.training.trainers.algorithm import Algorithm
+from modelyard.training.trainers.algorithm import Algorithm, Reads
 from modelyard.training.trainers.catalogue import ALGORITHMS
 from modelyard_client import Client
+from tests import real_models
 from tests.e2e.calls import Caller
 from tests.e2e.conftest import start_server, stop_server
 
 ROWS = 32
+EMBEDDER = "minilm"
 AVAILABLE = [algorithm for algorithm in ALGORITHMS.values() if algorithm.available]
 LEAST = {TaskKind.CLASSIFICATION: 0.75, TaskKind.REGRESSION: 0.0, TaskKind.TRANSLATION: 0.75}
 """Accuracy, R2, and the share of texts that are right, that every algorithm reaches on rows of the
@@ -53,6 +55,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     server = start_server(folder / "home", "--workers", "1", MODELYARD_JOB_WORKERS="2")
     try:
         with Client(server.url, server.admin_key) as client:
+            client.models.import_model(EMBEDDER, real_models.embedder())
             jobs = {one.name: job for one in AVAILABLE if (job := _submit(client, one, folder))}
             yield Yard(client, server.url, client.keys.create("app").key, jobs)
     finally:
@@ -75,6 +78,7 @@ def _submit(client: Client, algorithm: Algorithm, folder: Path) -> str | None:
         task=str(task),
         algorithm=algorithm.name,
         parameters=quick_parameters(algorithm),
+        embedder=EMBEDDER if algorithm.reads is Reads.SENTENCE else None,
     )
     return job.id
 
@@ -91,7 +95,7 @@ def test_an_algorithm_is_trained_served_and_asked(yard: Yard, algorithm: Algorit
     assert version.parity is not None
     assert version.parity.agreed, version.parity.reason
     forms = {artifact.format for artifact in version.artifacts}
-    assert forms & {"onnx", "image_classifier"}
+    assert forms & {"onnx", "image_classifier", "text_classifier"}
     yard.client.deployments.put(name, f"{name}:1")
     yard.client.deployments.wait_ready(name)
     rows = sample.table.sample(ROWS, seed=3)

@@ -52,6 +52,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     workers: int | None = None,
     image_size: int | None = None,
     image_grey: Annotated[bool | None, Parameter(negative="--image-colour")] = None,
+    embedder: str | None = None,
     ensemble: Literal["voting", "stacking"] | None = None,
     ensemble_size: int | None = None,
     slice: _Many = None,
@@ -94,6 +95,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         workers: Run so many trials at once, each in a process of its own.
         image_size: Bring pictures to a longer side of so many pixels, 4 to 512.
         image_grey: Learn from shades of grey, or from colours, whatever the pictures are.
+        embedder: The registered sentence embedder that embedding_linear reads texts with, as
+            MODEL, MODEL:VERSION or MODEL@ALIAS.
         ensemble: Let the best algorithms that auto finds vote, or a linear head weigh what they
             say, where cross-validation finds that better than the best alone.
         ensemble_size: How many of them, 2 to 10; 3 if not given.
@@ -137,6 +140,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             workers=workers,
             image_size=image_size,
             image_grey=image_grey,
+            embedder=embedder,
             ensemble=ensemble,
             ensemble_size=ensemble_size,
             slices=slice,

@@ -58,8 +58,8 @@ class Appraisal(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(evaluated, details=details), notes
 
     def _importances(self, pipeline: Any) -> tuple[Importance, ...]:
-        if self.problem.picture is not None:
-            # It is all that there is, and stands in two columns: files and pixels.
+        if self.problem.picture is not None or self.problem.embedded:
+            # It is all that there is, and stands in two columns: as it came, and what is learned.
             return ()
         outside, metric = self.held.outside, self.metric
         return importances(pipeline, outside, self.problem.task, metric, self.spec.seed)

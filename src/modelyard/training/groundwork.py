@@ -5,17 +5,20 @@ Every process that has a part in a training lays it for itself, and comes to the
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from modelyard.core.errors import Invalid
+from modelyard.core.tasks import Report
 from modelyard.training.combination import check_ensemble
+from modelyard.training.embedding import vectors_of
 from modelyard.training.evaluation.slices import check_slices
 from modelyard.training.evaluation.threshold import check_threshold
 from modelyard.training.evaluator import check_metric, choose_metric
 from modelyard.training.inspection import describe
-from modelyard.training.preprocessing import features_of, target_of
+from modelyard.training.preprocessing import VECTORS, features_of, target_of
 from modelyard.training.problem import MIN_ROWS, Problem, define
 from modelyard.training.rows import Rows
 from modelyard.training.selection import Rules
@@ -24,6 +27,7 @@ from modelyard.training.split import Held, divisible, division_of, hold_out, wit
 from modelyard.training.tagging import check_tags
 from modelyard.training.trainers.algorithm import Algorithm
 from modelyard.training.trainers.catalogue import candidates, check_algorithm
+from modelyard.training.watch import Watch
 from modelyard.training.windows import plan_of, problem_of, windows
 
 if TYPE_CHECKING:
@@ -45,8 +49,16 @@ class Groundwork(msgspec.Struct, frozen=True):
     rules: Rules
 
 
-def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
+def lay(
+    table: pl.DataFrame,
+    spec: TrainSpec,
+    folder: Path | None = None,
+    report: Report = Watch().report,  # noqa: B008 - frozen
+) -> Groundwork:
     """Decide all that can be decided before anything is fitted.
+
+    In the `folder` is what the specification does not say: the embedder, if texts are to be
+    embedded, of which `report` is told.
 
     Raises:
         Invalid: the specification does not fit the table; the message says what would.
@@ -67,7 +79,10 @@ def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
     parameters = _parameters(algorithms, spec)
     table, undivided = divisible(table, division)
     table, dropped = _usable(table, problem)
-    rows = Rows(features_of(table, problem), target_of(table, problem))
+    features = features_of(table, problem)
+    if problem.embedded:
+        features = _with_vectors(features, problem, folder, report)
+    rows = Rows(features, target_of(table, problem))
     held = hold_out(with_keys(rows, table, division), problem.task, division)
     metric = choose_metric(spec.metric, problem.task, held.inside.target)
     return Groundwork(
@@ -79,6 +94,18 @@ def lay(table: pl.DataFrame, spec: TrainSpec) -> Groundwork:
         held=held,
         rules=Rules(metric, spec.folds, spec.seed),
     )
+
+
+def _with_vectors(
+    features: pl.DataFrame, problem: Problem, folder: Path | None, report: Report
+) -> pl.DataFrame:
+    import polars as pl
+
+    (column,) = problem.features
+    if folder is None:
+        raise Invalid("there is no folder with an embedder to read the texts with")
+    vectors = vectors_of(features.get_column(column), folder, report)
+    return features.with_columns(pl.Series(VECTORS, vectors))
 
 
 def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str, Any]:

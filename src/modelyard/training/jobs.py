@@ -15,14 +15,18 @@ from modelyard.core.jobs import MAX_ATTEMPTS, MAX_PRIORITY, Job, JobEvent
 from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
 from modelyard.core.ports import Store
+from modelyard.registry.artifact import Format
 from modelyard.registry.gate import MAX_GATES, Gate
+from modelyard.registry.model import Reference
+from modelyard.registry.service import resolve
+from modelyard.registry.version import check_ready
 from modelyard.training.combination import check_ensemble
 from modelyard.training.dataset import DatasetVersion
 from modelyard.training.evaluation.slices import check_slices
 from modelyard.training.evaluation.threshold import check_threshold
 from modelyard.training.evaluator import check_metric
 from modelyard.training.ports import TrainingTransaction
-from modelyard.training.problem import define
+from modelyard.training.problem import define, embeds
 from modelyard.training.spec import AUTO, TrainSpec
 from modelyard.training.split import division_of
 from modelyard.training.tasks import TABLE_FILE
@@ -40,6 +44,7 @@ RESUMED_ATTEMPTS: Final = 10
 class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a training job is to make, and from what: the part of its spec that is no task's.
 
+    `embedder` is the model that texts are embedded by, for an algorithm that learns from that.
     The alias moves only if the version passes all `gates`. `max_seconds` and `max_memory_bytes`
     bound each attempt. Of a tenant's queued jobs those with the higher `priority` come first.
     """
@@ -49,6 +54,7 @@ class TrainOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     dataset_version: Annotated[int, Meta(ge=1, le=999_999_999)] | None = None
     alias: str | None = None
     gates: Annotated[tuple[str, ...], Meta(max_length=MAX_GATES)] = ()
+    embedder: Annotated[str, Meta(max_length=200)] | None = None
     max_seconds: Annotated[float, Meta(gt=0, le=10_000_000)] | None = None
     max_memory_bytes: Annotated[int, Meta(ge=LEAST_MEMORY, le=1 << 50)] | None = None
     priority: Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
@@ -192,10 +198,31 @@ def _check_train(
         Gate.parse(gate)
     dataset = tx.datasets(tenant_id).version(order.dataset, order.dataset_version)
     _check_fit(dataset, task)
-    order = msgspec.structs.replace(order, dataset_version=dataset.number)
+    order = msgspec.structs.replace(
+        order, dataset_version=dataset.number, embedder=_embedder(tx, tenant_id, order, task)
+    )
     kept = {**_plain(task), **_plain(order)}
     del kept["table"]
     return kept
+
+
+def _embedder(
+    tx: TrainingTransaction, tenant_id: str, order: TrainOrder, task: TrainSpec
+) -> str | None:
+    """The embedder with its version, so that the job is the same whenever it runs."""
+    if not embeds(task.algorithm):
+        if order.embedder is not None:
+            raise Invalid(f"spec.embedder: algorithm '{task.algorithm}' does not embed texts")
+        return None
+    if order.embedder is None:
+        raise Invalid(
+            f"algorithm '{task.algorithm}' reads texts by a registered sentence embedder: name it "
+            "as spec.embedder, such as minilm@champion"
+        )
+    version = check_ready(resolve(tx.models(tenant_id), Reference.parse(order.embedder)))
+    if not any(one.format is Format.EMBEDDER for one in version.artifacts):
+        raise Invalid(f"spec.embedder: {order.embedder} is no sentence embedder")
+    return str(Reference(version.model, version=version.number))
 
 
 def _plain(part: msgspec.Struct) -> dict[str, Any]:

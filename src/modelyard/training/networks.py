@@ -27,6 +27,10 @@ _LIBRARIES: Final[Mapping[Format, tuple[str, ...]]] = {
 }
 
 
+def _task(format_: Format, kind: str) -> str:
+    return "text-regression" if kind == "text regressor" else TASKS[format_]
+
+
 def examine_network(folder: Path, format_: Format, manifest: RuntimeManifest) -> Examined:
     """Load the network with what is beside it, and measure it.
 
@@ -40,7 +44,11 @@ def examine_network(folder: Path, format_: Format, manifest: RuntimeManifest) ->
             raise Invalid("it does not tell what it takes")
         return Examined(
             signature=model.signature,
-            card=Card(task=TASKS[format_], algorithm=model.kind, description=" ".join(model.notes)),
+            card=Card(
+                task=_task(format_, model.kind),
+                algorithm=model.kind,
+                description=" ".join(model.notes),
+            ),
             profile=Profile(
                 model.memory_bytes, model.call_seconds, model.row_seconds, model.stackable
             ),

@@ -38,6 +38,8 @@ DATE: Final = "date "
 TEXT: Final = "text "
 PIXELS: Final = "pixels"
 """The part, and the column that pictures' pixels are in beside their files."""
+VECTORS: Final = "\x00vectors"
+"""The same of the vectors of texts."""
 
 Transformer = Any
 """A scikit-learn transformer: the library ships no types."""
@@ -95,6 +97,9 @@ def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> T
     if problem.picture is not None:
         pixels = FunctionTransformer(_pixels, kw_args={"scaled": scaled})
         return ColumnTransformer([(PIXELS, pixels, PIXELS)], sparse_threshold=0.0)
+    if problem.embedded:
+        vectors = FunctionTransformer(_vectors)
+        return ColumnTransformer([(VECTORS, vectors, VECTORS)], sparse_threshold=0.0)
     parts: list[tuple[str, Transformer, Any]] = []
     for treatment, names in _alike(problem):
         place = f"{NUMBERS}{len(parts)}" if parts else NUMBERS
@@ -179,6 +184,10 @@ def _pixels(rows: pl.Series, *, scaled: bool) -> np.ndarray[Any, Any]:
     """UINT8, or for algorithms that want inputs of like size FP32 from 0 to 1."""
     pixels = rows.to_numpy()
     return pixels / np.float32(255) if scaled else pixels
+
+
+def _vectors(rows: pl.Series) -> np.ndarray[Any, Any]:
+    return rows.to_numpy()
 
 
 def _dates(name: str, treatment: Treatment, *, scaled: bool) -> Transformer:

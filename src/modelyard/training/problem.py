@@ -47,7 +47,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     `target` is empty where there is none. `tokens` is how texts are to be split. `picture` is what
     pictures are brought to, if it is them that are learned from: then there is no other feature.
-    The features of a window are those of so many `steps`, one after the other.
+    The features of a window are those of so many `steps`, one after the other. The one text is
+    `embedded` if it is its vector by an embedder that is learned from.
     """
 
     task: TaskKind
@@ -61,6 +62,7 @@ class Problem(msgspec.Struct, frozen=True):
     steps: int = 0
     treatments: Mapping[str, Treatment] = {}
     selection: FeatureSelection | None = None
+    embedded: bool = False
 
     def treatment(self, name: str) -> Treatment:
         """How the feature is to be treated."""
@@ -115,6 +117,7 @@ def define(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Problem:
         (note,),
         (*warnings, *alone),
         picture,
+        embedded=embeds(spec.algorithm),
     )
     return _treated(problem, spec)
 
@@ -231,11 +234,19 @@ def _features(
     return features, warnings
 
 
+def embeds(algorithm: str) -> bool:
+    """Whether the algorithm of this name learns from an embedder's vectors."""
+    known = ALGORITHMS.get(algorithm)
+    return known is not None and known.reads is Reads.SENTENCE
+
+
 def _reads_text(spec: TrainSpec) -> bool:
     algorithm = ALGORITHMS.get(spec.algorithm)
     if algorithm is None:
         return False
-    return algorithm.reads is Reads.TEXT or (algorithm.reads is Reads.SEQUENCE and not spec.window)
+    if algorithm.reads is Reads.SEQUENCE:
+        return not spec.window
+    return algorithm.reads in (Reads.TEXT, Reads.SENTENCE)
 
 
 def _one_text(

@@ -45,10 +45,12 @@ def served_form(
     A model of a table that has no ONNX form is a result, not a failure.
 
     Raises:
-        Invalid: a model of pictures cannot be served.
+        Invalid: a model of pictures, or of an embedder's vectors, cannot be served.
     """
     if problem.picture is not None:
         form = _of_pictures(pipeline, problem, held_out, folder)
+    elif problem.embedded:
+        form = _of_texts(pipeline, problem, held_out, folder)
     else:
         form = _of_table(pipeline, problem, held_out, folder)
     import joblib
@@ -92,6 +94,20 @@ def _of_pictures(
         reason = _first_line(error)
         raise Invalid(f"this model of pictures cannot be served: {reason}") from error
     archive = Produced(MODEL_FILE, Format.IMAGE_CLASSIFIER)
+    return ServedForm(served.signature, served.parity, (archive,), served.profile)
+
+
+def _of_texts(pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path) -> ServedForm:
+    # Its runtime needs tokenizers.
+    from modelyard.training.served_texts import MODEL_FILE, serve_texts
+
+    try:
+        served = serve_texts(pipeline, problem, held_out, folder)
+    except Exception as error:
+        _log.warning("conversion failed", exc_info=True)
+        reason = _first_line(error)
+        raise Invalid(f"this model of texts cannot be served: {reason}") from error
+    archive = Produced(MODEL_FILE, Format.TEXT_CLASSIFIER)
     return ServedForm(served.signature, served.parity, (archive,), served.profile)
 
 

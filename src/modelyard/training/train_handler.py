@@ -18,11 +18,13 @@ from modelyard.registry.artifact import Artifact, Format
 from modelyard.registry.card import Card
 from modelyard.registry.evaluation import Evaluation
 from modelyard.registry.gate import Gate
+from modelyard.registry.model import Reference
 from modelyard.registry.ports import ModelRepository
-from modelyard.registry.service import RegistryService
+from modelyard.registry.service import RegistryService, resolve
 from modelyard.registry.version import TRAINING, Lineage, ModelVersion, NewVersion
 from modelyard.training.attempt import Completion
 from modelyard.training.dataset import DatasetVersion
+from modelyard.training.embedding import EMBEDDER_FILE
 from modelyard.training.evaluation.rivals import Rival, write_rivals
 from modelyard.training.jobs import TrainOrder, read_train_spec
 from modelyard.training.outcomes import left_file, read_result
@@ -62,6 +64,8 @@ class TrainHandler:
         order, spec = read_train_spec(job.spec)
         dataset = self._dataset(job, order)
         self._blobs.fetch(dataset.table, scratch / spec.table)
+        if order.embedder is not None:
+            self._fetch_embedder(job, order.embedder, scratch)
         write_rivals(self._rivals(job, order, dataset, scratch), scratch)
         (scratch / SPEC_FILE).write_bytes(msgspec.json.encode(spec))
         if spec.trials and job.attempt > 1:
@@ -69,6 +73,12 @@ class TrainHandler:
         return Limits(
             order.max_memory_bytes, order.max_seconds or self._most_seconds, _processes(spec)
         )
+
+    def _fetch_embedder(self, job: Job, reference: str, scratch: Path) -> None:
+        with self._store.read() as tx:
+            version = resolve(tx.models(job.tenant_id), Reference.parse(reference))
+        archive = next(one for one in version.artifacts if one.format is Format.EMBEDDER)
+        self._blobs.fetch(archive.digest, scratch / EMBEDDER_FILE)
 
     def _rivals(
         self, job: Job, order: TrainOrder, dataset: DatasetVersion, scratch: Path
@@ -118,7 +128,7 @@ class TrainHandler:
         new = NewVersion(
             signature=trained.signature,
             artifacts=tuple(artifacts),
-            lineage=_lineage(job, dataset, trained),
+            lineage=_lineage(job, order, dataset, trained),
             card=trained.card,
             parity=trained.parity,
             profile=trained.profile,
@@ -212,7 +222,8 @@ def _rival(
     )
 
 
-def _lineage(job: Job, dataset: DatasetVersion, trained: Trained) -> Lineage:
+def _lineage(job: Job, order: TrainOrder, dataset: DatasetVersion, trained: Trained) -> Lineage:
+    embedder = {} if order.embedder is None else {"embedder": order.embedder}
     return Lineage(
         source=TRAINING,
         code_version=modelyard.__version__,
@@ -221,6 +232,6 @@ def _lineage(job: Job, dataset: DatasetVersion, trained: Trained) -> Lineage:
         dataset_digest=dataset.digest,
         job_id=job.id,
         seed=trained.seed,
-        parameters=trained.parameters,
+        parameters={**trained.parameters, **embedder},
         libraries=trained.libraries,
     )

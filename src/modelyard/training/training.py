@@ -43,7 +43,7 @@ LIBRARIES: Final = (
     "optuna",
 )
 
-_CHOSEN, _FITTED, _EVALUATED = 0.75, 0.9, 0.93
+_EMBEDDED, _CHOSEN, _FITTED, _EVALUATED = 0.5, 0.75, 0.9, 0.93
 """How far a training has come after each of its steps."""
 
 
@@ -63,10 +63,12 @@ def train(
     Raises:
         Invalid: the specification does not fit the table; the message says what would.
     """
-    ground = lay(table, spec)
+    ground = lay(table, spec, folder, portion(report, 0.0, _EMBEDDED))
     problem, inside, rules = ground.problem, ground.held.inside, ground.rules
-    report(Progress(problem.notes[0], 0.0))
-    chosen = choose(ground, spec, past, processes, portion(report, 0.0, _CHOSEN))
+    begun = _EMBEDDED if problem.embedded else 0.0
+    report(Progress(problem.notes[0], begun))
+    line = portion(report, begun, _CHOSEN - begun)
+    chosen = choose(ground, spec, past, processes, line)
     report(Progress(f"training {chosen.name} on {len(inside)} rows", _CHOSEN))
     watch = Watch(portion(report, _CHOSEN, _FITTED - _CHOSEN), folder / CHECKPOINT_FILE)
     fitted = chosen.fit(inside, watch)

@@ -31,17 +31,21 @@ def _serve(scratch: Path, answers: int) -> None:
     import polars as pl
 
     from modelyard.training.groundwork import lay
+    from modelyard.training.problem import embeds
     from modelyard.training.search import Search, Searcher
     from modelyard.training.spec import TrainSpec, read_spec
     from modelyard.training.trainers.catalogue import ALGORITHMS
 
     spec = read_spec(scratch, TrainSpec)
-    ground = lay(pl.read_parquet(scratch / spec.table), spec)
+    table = pl.read_parquet(scratch / spec.table)
+    # Vectors of texts are made by who gives the orders, and are there when the first one comes.
+    ground = None if embeds(spec.algorithm) else lay(table, spec, scratch)
     known: list[Trial] = []
     searcher = None
     for line in sys.stdin.buffer:
         order = msgspec.json.decode(line, type=TrialOrder)
         if searcher is None:
+            ground = ground or lay(table, spec, scratch)
             algorithm = ALGORITHMS[order.algorithm]
             search = Search(algorithm, ground.problem, ground.rules, ground.parameters)
             searcher = Searcher(search, ground.held.inside)

@@ -137,6 +137,7 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"gates": ["good"], "alias": "champion"}, "gate 'good' is not understood"),
         ({"parameters": {"depth": 3}}, "belong to one algorithm"),
         ({"algorithm": "svm", "ensemble": "voting"}, "'svm' stands alone"),
+        ({"embedder": "minilm"}, "spec.embedder: algorithm 'auto' does not embed texts"),
     ],
 )
 def test_a_bad_spec_is_refused_before_it_is_queued(

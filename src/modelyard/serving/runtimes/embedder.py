@@ -15,7 +15,7 @@ from modelyard.serving.runtimes.contract import CannotLoad, RuntimeManifest
 from modelyard.serving.runtimes.function import FunctionModel
 from modelyard.serving.runtimes.labels import ID2LABEL, LABELS_FILE
 from modelyard.serving.runtimes.measuring import resident_bytes
-from modelyard.serving.runtimes.pooling import normalised, normalises, read_pooling
+from modelyard.serving.runtimes.pooling import normalised, normalises, pooling_by, pooling_mode
 from modelyard.serving.runtimes.text_network import TextNetwork
 from modelyard.serving.runtimes.tokenization import Tokenization
 from modelyard.serving.stopping import StopSignal
@@ -38,7 +38,7 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     """
     before = resident_bytes()
     with open_bundle(folder, manifest) as bundle:
-        embedder = _Embedder(bundle)
+        embedder = Embedder(bundle)
         signature = embedder.signature()
     width = signature.outputs[0].shape[-1]
     length = " of length one" if embedder.unit else ""
@@ -52,33 +52,37 @@ def load(folder: Path, manifest: RuntimeManifest) -> FunctionModel:
     )
 
 
-class _Embedder:
-    """Texts to vectors. `unit`: they are of length one."""
+class Embedder:
+    """Texts to vectors. With `cutting`, longer texts lose their ends; else they are refused.
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._tokenization = Tokenization(bundle)
+    `output` is what the graph gives: vectors of tokens, which become one by the `pooling`, or
+    without one those of texts. `unit`: they are of length one.
+    """
+
+    def __init__(self, bundle: Bundle, *, cutting: bool = False) -> None:
+        self._tokenization = Tokenization(bundle, cutting=cutting)
         network = bundle.network()
         self._network = TextNetwork(network, self._tokenization.padding, _KIND)
-        self._output, shape = next((name, each.shape) for name, each in network.outputs.items())
+        self.output, shape = next((name, each.shape) for name, each in network.outputs.items())
         if _POOLED in network.outputs and len(network.outputs[_POOLED].shape) == 2:
-            self._output, shape = _POOLED, [0, 0]
+            self.output, shape = _POOLED, [0, 0]
         if len(shape) not in (2, 3):
             raise CannotLoad(
                 f"{_KIND}'s graph gives vectors, [batch, tokens, width] or [batch, width], but "
-                f"this one gives '{self._output[:80]}' of {len(shape)} dimensions"
+                f"this one gives '{self.output[:80]}' of {len(shape)} dimensions"
             )
-        if self._output == _LOGITS:
+        if self.output == _LOGITS:
             raise CannotLoad(
                 f"the graph gives '{_LOGITS}', so it is no {_KIND[2:]} but a text classifier, "
                 f"which needs labels: add {LABELS_FILE} with a label a line, or {ID2LABEL} in "
                 "config.json"
             )
-        self._pooling = read_pooling(bundle) if len(shape) == 3 else None
+        self.pooling = pooling_mode(bundle) if len(shape) == 3 else None
         self.unit = normalises(bundle)
 
     def signature(self) -> Signature:
         """As the graph shows it in a trial."""
-        width = self._embedded(["one"])[EMBEDDING].shape[1]
+        width = self.embed(["one"])[0].shape[1]
         return Signature(
             (TensorSpec(TEXT, Datatype.BYTES, (-1,)),),
             (
@@ -95,21 +99,28 @@ class _Embedder:
         Raises:
             Invalid: a text is longer than the model can look at, or has no token.
         """
-        return self._embedded(inputs[TEXT].tolist(), stop)
+        vectors, counts = self.embed(inputs[TEXT].tolist(), stop)
+        return {EMBEDDING: vectors, TOKENS: counts}
 
-    def _embedded(self, texts: Sequence[str], stop: StopSignal | None = None) -> dict[str, Tensor]:
+    def embed(self, texts: Sequence[str], stop: StopSignal | None = None) -> tuple[Tensor, Tensor]:
+        """The vectors of the texts, FP32 [texts, width], and how many tokens each has.
+
+        Raises:
+            Invalid: as `answer` does.
+        """
         encoded = self._tokenization.encode(texts)
         counts = np.array([len(one) for one in encoded], dtype=np.int64)
         self._check(counts)
         vectors: Tensor = np.empty(0)
-        for places, output, mask in self._network.read(encoded, self._output, stop):
+        pooling = None if self.pooling is None else pooling_by(self.pooling)
+        for places, output, mask in self._network.read(encoded, self.output, stop):
             found = output.astype(np.float32, copy=False)
-            if self._pooling is not None:
-                found = self._pooling(found, mask)
+            if pooling is not None:
+                found = pooling(found, mask)
             if not len(vectors):
                 vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
             vectors[places] = normalised(found) if self.unit else found
-        return {EMBEDDING: vectors, TOKENS: counts}
+        return vectors, counts
 
     def _check(self, counts: Tensor) -> None:
         length = self._tokenization.length

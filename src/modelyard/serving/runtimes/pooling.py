@@ -16,6 +16,7 @@ POOLING_FILE: Final = "1_Pooling/config.json"
 MODULES_FILE: Final = "modules.json"
 
 _MODE: Final = "pooling_mode_"
+_MEAN: Final = "mean"
 _DONE: Final = ("Transformer", "Pooling", "Normalize")
 
 Pooling = Callable[[Tensor, Tensor], Tensor]
@@ -26,8 +27,9 @@ class _Module(msgspec.Struct):
     type: str
 
 
-def read_pooling(bundle: Bundle) -> Pooling:
-    """How the tokens' vectors become one: by their mean, unless `1_Pooling/config.json` says else.
+def pooling_mode(bundle: Bundle) -> str:
+    """How the tokens' vectors become one: by their `mean`, unless `1_Pooling/config.json` says
+    else.
 
     Raises:
         CannotLoad: it asks for several ways at once, or for one that is not known here.
@@ -35,12 +37,17 @@ def read_pooling(bundle: Bundle) -> Pooling:
     config = bundle.settings(POOLING_FILE)
     asked = _asked(config)
     if not asked:
-        return _mean
+        return _MEAN
     if len(asked) > 1 or asked[0] not in _POOLINGS:
         raise CannotLoad(
             f"{POOLING_FILE} asks for {', '.join(asked)}; one of {', '.join(_POOLINGS)} is done"
         )
-    return _POOLINGS[asked[0]]
+    return asked[0]
+
+
+def pooling_by(mode: str) -> Pooling:
+    """The pooling of this name."""
+    return _POOLINGS[mode]
 
 
 def normalises(bundle: Bundle) -> bool:
@@ -110,7 +117,7 @@ def _greatest(vectors: Tensor, mask: Tensor) -> Tensor:
 
 
 _POOLINGS: Final[Mapping[str, Pooling]] = {
-    "mean": _mean,
+    _MEAN: _mean,
     "cls": _first,
     "max": _greatest,
     "mean_sqrt_len": _mean_by_root,

@@ -12,6 +12,8 @@ from modelyard.serving.runtimes.bundle import Network
 from modelyard.serving.runtimes.contract import CannotLoad
 
 PROBLEM: Final = "problem_type"
+REGRESSION: Final = "regression"
+"""A number of no class; only of texts."""
 _LOGITS: Final = "logits"
 
 Scores = Callable[[Tensor], Tensor]

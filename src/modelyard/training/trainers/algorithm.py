@@ -96,12 +96,14 @@ def flag() -> Parameter:
 
 
 class Reads(StrEnum):
-    """What an algorithm learns from: the matrix of all features, the tokens of one text, any
-    sequence (the steps of a window are one too), or one picture as such.
+    """What an algorithm learns from: the matrix of all features, the tokens of one text, the vector
+    that an embedder gives of it, any sequence (the steps of a window are one too), or one picture
+    as such.
     """
 
     TABLE = "table"
     TEXT = "text"
+    SENTENCE = "sentence"
     IMAGE = "image"
     SEQUENCE = "sequence"
 

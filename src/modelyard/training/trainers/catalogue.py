@@ -11,6 +11,7 @@ from modelyard.training.trainers.algorithm import Algorithm, Reads
 from modelyard.training.trainers.bayes import NAIVE_BAYES
 from modelyard.training.trainers.boosting import LIGHTGBM, XGBOOST
 from modelyard.training.trainers.cnn import CNN
+from modelyard.training.trainers.embedding_linear import EMBEDDING_LINEAR
 from modelyard.training.trainers.linear import (
     ELASTIC_NET,
     LASSO,
@@ -50,6 +51,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         K_MEANS,
         ISOLATION_FOREST,
         WORD2VEC_LINEAR,
+        EMBEDDING_LINEAR,
         *SEQUENCE_NETWORKS,
         SEQ2SEQ,
     )
