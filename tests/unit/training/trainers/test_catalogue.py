@@ -124,7 +124,7 @@ def test_every_parameter_is_one_of_the_estimator_s(name: str, task: TaskKind) ->
             Fit(task, rows=100, width=4, seed=7, rarest=20, sparse=sparse, picture=PICTURE)
         ).get_params()
     }
-    if algorithm.reads in (Reads.TEXT, Reads.SEQUENCE):
+    if algorithm.reads in (Reads.TEXT, Reads.SEQUENCE, Reads.SENTENCE):
         # Those of the preparation, and how strong a linear model is held back, either way.
         known |= {*READING, "C", "target_tokens"}
     only_of_the_other_task = {"class_weight", "epsilon"}
