@@ -63,11 +63,11 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins, so that in the end no worker is left alone with it."""
-    slow = {
-        item.path for item in items if item.get_closest_marker("slow") or "e2e" in item.path.parts
-    }
-    items.sort(key=lambda item: item.path not in slow)
+    """What takes long begins, so that in the end no worker is left alone with it; first of all what
+    shares a whole server, which then stops.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: ("e2e" not in item.path.parts, item.path not in slow))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""One real server for all tests of a session, as a user starts it."""
+"""One real server for all tests of this folder, as a user starts it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def kill_server(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Do not stop or break this one: it is everybody's."""
     started = start_server(tmp_path_factory.mktemp("server") / "home")
@@ -92,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert code == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clients_key(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     """One that may infer, once the models that the published clients call are served."""
     folder = tmp_path_factory.mktemp("graphs")
