@@ -1,9 +1,8 @@
-"""A worker process over SQLite with small tasks, and the parts that its tests share with it.
+"""A worker process over SQLite with the small tasks of `word.py`, and what its tests share with it.
 
 Time runs five times as fast, so that leases run out in three seconds.
 """
 
-import os
 import signal
 import sys
 import time
@@ -11,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from modelyard.adapters.engine import child
 from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
@@ -19,7 +17,7 @@ from modelyard.adapters.store import SqlStore, make_engine, sqlite_url
 from modelyard.core.errors import Invalid
 from modelyard.core.jobs import Job
 from modelyard.core.stopping import StopFlag
-from modelyard.core.tasks import Limits, Progress, Report
+from modelyard.core.tasks import Limits
 from modelyard.registry.card import Card
 from modelyard.registry.version import Lineage, NewVersion
 from modelyard.training.attempt import Completion, Pace
@@ -28,6 +26,7 @@ from modelyard.training.ports import TrainingTransaction
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.worker import Worker
 
+TASK = str(Path(__file__).with_name("word.py"))
 SPEED = 5
 PACE = Pace(poll=0.05, story=0.1, heartbeat=0.3, reap=0.2, retry=0.05, retry_most=0.5)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,21 +70,10 @@ class MakesVersion:
         return complete
 
 
-def word(scratch: Path, report: Report) -> None:
-    report(Progress(f"pid {os.getpid()}", 0.5))
-    how = (scratch / "how").read_text()
-    if how == "abort":
-        os.abort()
-    if how == "badly":
-        raise Invalid("the word is bad")
-    time.sleep(float((scratch / "seconds").read_text()))
-    (scratch / "word").write_text("yes")
-
-
 def worker(home: Path, worker_id: str) -> Worker:
     return Worker(
         store=store_at(home),
-        runner=ProcessTaskRunner(Sandbox(detect()), __file__, 2 << 30),
+        runner=ProcessTaskRunner(Sandbox(detect()), TASK, 2 << 30),
         handlers={"word": MakesVersion()},
         scratch=ScratchRoot(home / "scratch"),
         checkpoints=Checkpoints(home / "checkpoints"),
@@ -100,8 +88,6 @@ def store_at(home: Path) -> SqlStore:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "task":
-        sys.exit(child.main({"word": word}, sys.argv[1:]))
     stop = StopFlag()
     stop.on([signal.SIGTERM])
     worker(Path(sys.argv[1]), sys.argv[2]).run(stop)
