@@ -39,7 +39,7 @@ class Tuning(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
 
 
-class Member(msgspec.Struct, frozen=True, omit_defaults=True):
+class EnsembleMember(msgspec.Struct, frozen=True, omit_defaults=True):
     """One candidate in an ensemble: its `parameters` as far as they were tuned, its score in
     cross-validation, and for numbers its `weight` in the head.
     """
@@ -56,7 +56,7 @@ class Ensemble(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     method: str
-    members: tuple[Member, ...]
+    members: tuple[EnsembleMember, ...]
     folds: int
     rows: int
 

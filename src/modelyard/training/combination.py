@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from modelyard.core.errors import Invalid
-from modelyard.registry.card import Candidate, Ensemble, Member
+from modelyard.registry.card import Candidate, Ensemble, EnsembleMember
 from modelyard.registry.gate import SMALLER_IS_BETTER
 from modelyard.training.dataset import Column
 from modelyard.training.ensemble import Head, combine, ensemble, learn_head
@@ -60,7 +60,7 @@ class Combination(msgspec.Struct, frozen=True):
         weights = getattr(self.head, "coef_", None)
         shown = weights if weights is not None and np.ndim(weights) == 1 else None
         members = [
-            Member(
+            EnsembleMember(
                 one.candidate.algorithm,
                 one.candidate.score or 0.0,
                 dict(one.parameters),
