@@ -72,23 +72,44 @@ class NobodyAsked:
         return Probe("" if key is not None else "no key", 1.5, ("gpt",))
 
 
-class Yard:
-    """An installation with two tenants, and clients that come in with a grant of their choice."""
+class Clock(ManualClock):
+    """One that can be set back."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
+    def begin(self) -> None:
+        """Show the time of a new clock."""
+        super().__init__()
+
+
+class Yard:
+    """An installation with two tenants, and clients that come in with a grant of their choice.
+
+    To put the application together takes longer than most tests, so that those of a module share
+    it, and a loop with it; what it keeps is new for each of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._database = folder / "yard.db"
         self.uploads = folder / "uploads"
-        for part in (self.uploads, folder / "blobs", folder / "scratch"):
-            part.mkdir()
-        self.clock = ManualClock()
-        self.store = SqlStore(make_engine(sqlite_url(database)))
+        self._make_folders()
+        self.clock = Clock()
+        self.store = SqlStore(make_engine(sqlite_url(self._database)))
+        self.services = self._services(folder)
+        self.app = make_management_app(self.services)
+
+    def begin(self, empty_database: Path) -> None:
+        """Forget everything."""
+        self.store.close()
+        shutil.rmtree(self._folder)
+        self._make_folders()
+        shutil.copy(empty_database, self._database)
+        self.clock.begin()
         self.tenant, self.other = ids.new_id(ids.TENANT), ids.new_id(ids.TENANT)
         with self.store.begin() as tx:
             for number, tenant_id in enumerate((self.tenant, self.other)):
                 tx.tenants().add(
                     Tenant(tenant_id, "default" if number == 0 else "other", self.clock.now())
                 )
-        self.services = self._services(folder)
-        self.app = make_management_app(self.services)
 
     def client(
         self, scope: str | None = Scope.MANAGE, *, other: bool = False, app: App | None = None
@@ -122,6 +143,10 @@ class Yard:
         new = NewDatasetVersion(f"{name}.csv", 10, "0" * 64, "0" * 64, inspection)
         with self.store.begin() as tx:
             return tx.datasets(self.tenant).add_version(name, new, self.clock.now())
+
+    def _make_folders(self) -> None:
+        for part in ("uploads", "blobs", "scratch"):
+            (self._folder / part).mkdir(parents=True)
 
     def _services(self, folder: Path) -> ManagementServices:
         store, clock, blobs = self.store, self.clock, local_blobs(folder / "blobs")
@@ -185,10 +210,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def yard(tmp_path: Path, empty_database: Path) -> Iterator[Yard]:
-    database = tmp_path / "yard.db"
-    shutil.copy(empty_database, database)
-    yard = Yard(tmp_path, database)
+@pytest.fixture(scope="module")
+def shared_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    yard = Yard(tmp_path_factory.mktemp("yard"))
     yield yard
     yard.store.close()
+
+
+@pytest.fixture
+def yard(shared_yard: Yard, empty_database: Path) -> Yard:
+    """With nothing in it yet."""
+    shared_yard.begin(empty_database)
+    return shared_yard

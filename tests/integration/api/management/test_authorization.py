@@ -15,7 +15,7 @@ from modelyard.core.access import Permission, Scope, permissions_of
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _OF_ONES_OWN = {
     "/api/v1/tenants",

@@ -19,7 +19,7 @@ from modelyard.core.events import PredictionMade
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def _use(yard: Yard, requests: int, rows: int) -> None:

@@ -11,7 +11,7 @@ from modelyard.registry.evaluation import ClassScore, Curve, Evaluation
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def measured(yard: Yard) -> str:

@@ -17,7 +17,7 @@ from modelyard.core.access import Scope
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STATIC = Path(modelyard.api.management.__file__).parent / "static"
 
@@ -83,7 +83,7 @@ async def test_every_reference_leads_somewhere_and_names_no_module(yard: Yard) -
     schemas = description["components"]["schemas"]
     found = set(re.findall(r"#/components/schemas/([^'\"]+)", str(description)))
     assert found <= set(schemas)
-    assert all(re.fullmatch(r"[A-Za-z]+", name) for name in schemas)
+    assert [name for name in schemas if not re.fullmatch(r"[A-Za-z]+", name)] == []
     assert description["security"] == [{"key": []}]
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FILE = b"age,plan,left\n1,basic,no\n"
 MADE_UP = "0" * 32

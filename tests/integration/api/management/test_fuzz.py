@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,9 +55,8 @@ def fuzzed(
     """One installation for all requests of this module, and its routes."""
     from tests.integration.api.management.conftest import Yard
 
-    folder = tmp_path_factory.mktemp("fuzz")
-    database = Path(shutil.copy(empty_database, folder / "yard.db"))
-    yard = Yard(folder, database)
+    yard = Yard(tmp_path_factory.mktemp("fuzz"))
+    yard.begin(empty_database)
     yard.version("churn")
     yard.dataset("churn")
     routes = [

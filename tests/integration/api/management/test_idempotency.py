@@ -25,7 +25,7 @@ from modelyard.core.idempotency import ABANDONED
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRICE = {"deployment": "shop", "unit": "row", "amount": "1"}
 

@@ -11,7 +11,7 @@ from modelyard.core.access import Scope
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_key_is_shown_once_and_no_answer_holds_a_hash(yard: Yard) -> None:

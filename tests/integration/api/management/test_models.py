@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_version_is_shown_with_its_signature_and_card(yard: Yard) -> None:

@@ -14,7 +14,7 @@ from modelyard.api.management import make_management_app
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JSON = {"content-type": "application/json"}
 

@@ -13,7 +13,7 @@ from modelyard.core.errors import Conflict
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY = "sk-canary-0123456789"
 URL = "https://api.example.com/v1"
 

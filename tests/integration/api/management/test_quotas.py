@@ -11,7 +11,7 @@ from modelyard.core.access import Scope
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT = {"measure": "requests", "period": "minute", "amount": "600"}
 

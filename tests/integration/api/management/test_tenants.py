@@ -11,7 +11,7 @@ from modelyard.core.access import Scope
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_the_operator_opens_a_tenant_and_makes_its_first_key(yard: Yard) -> None:

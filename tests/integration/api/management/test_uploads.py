@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.api.management.conftest import Yard
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CSV = b"age,plan,left\n" + b"".join(
     b"%d,%s,%s\n" % (20 + n, (b"basic", b"pro")[n % 2], (b"no", b"yes")[n % 3 == 0])
