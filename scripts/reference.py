@@ -146,6 +146,8 @@ def algorithms() -> str:
         parts.append(f"\n### {algorithm.name}\n\n{tasks.capitalize()}.\n")
         rows = [(f"`{name}`", one.expected) for name, one in sorted(algorithm.parameters.items())]
         parts.append(_table(("parameter", "values"), rows) if rows else "\nNo parameters.\n")
+        if algorithm.streaming is not None:
+            parts.append("\nLearns from a stream, too.\n")
         sought = [f"`{name}` {_sought(axis)}" for name, axis in sorted(algorithm.space.items())]
         if sought:
             parts.append(f"\nTuning looks for {'; '.join(sought)}.\n")

@@ -85,7 +85,7 @@ def _heading(version: ModelVersion) -> list[tuple[str, Any]]:
 
 def _chosen(card: Card) -> str:
     split = card.split
-    if split is None or split.method == "ratio":
+    if split is None or split.method in ("ratio", "hash"):
         return ""
     if split.method == "time":
         return f": those with '{split.column}' from {split.boundary} on"

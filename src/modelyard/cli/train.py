@@ -55,6 +55,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     embedder: str | None = None,
     ensemble: Literal["voting", "stacking"] | None = None,
     ensemble_size: int | None = None,
+    stream: bool = False,
     slice: _Many = None,
     threshold: str | None = None,
     seed: int | None = None,
@@ -100,6 +101,8 @@ def train(  # noqa: PLR0913  (one parameter for each option)
         ensemble: Let the best algorithms that auto finds vote, or a linear head weigh what they
             say, where cross-validation finds that better than the best alone.
         ensemble_size: How many of them, 2 to 10; 3 if not given.
+        stream: Read the table in parts, so that it may be larger than memory; for algorithms that
+            learn so.
         slice: Measure the result apart for each value of this column too; may be given again.
         threshold: Choose a threshold of probability for two classes: "f1", "precision >= 0.9",
             "recall >= 0.9", or "cost 1:5" for a false alarm and a miss.
@@ -143,6 +146,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             embedder=embedder,
             ensemble=ensemble,
             ensemble_size=ensemble_size,
+            stream=stream or None,
             slices=slice,
             threshold=threshold,
             seed=seed,

@@ -71,8 +71,9 @@ class Confusion(msgspec.Struct, frozen=True):
 class Split(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the held-out rows were chosen: enough to choose them again.
 
-    `method` is `ratio` (at random), `time` (the latest by `column`, from `boundary` on) or `group`
-    (whole groups by `column`). `stratified` rows are chosen class by class.
+    `method` is `ratio` (at random), `hash` (by the row's number, of a table in parts), `time` (the
+    latest by `column`, from `boundary` on) or `group` (whole groups by `column`). `stratified` rows
+    are chosen class by class.
     """
 
     method: str

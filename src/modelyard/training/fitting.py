@@ -70,7 +70,7 @@ def fit(
             estimator = algorithm.build(replace(purpose, vocabulary=vocabulary, watch=watch))
             estimator.fit(matrix, target)
         except (ValueError, ArithmeticError) as error:
-            raise Invalid(f"{algorithm.name} cannot be trained: {_first_line(error)}") from error
+            raise Invalid(f"{algorithm.name} cannot be trained: {first_line(error)}") from error
     if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
         notes.append(f"{algorithm.name} stopped before it converged; more iterations may help")
     between = [("select", select)] if select is not None else []
@@ -129,5 +129,6 @@ def _purpose(
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a library says, without what may follow."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]

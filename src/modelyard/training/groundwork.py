@@ -78,7 +78,7 @@ def lay(
     check_ensemble(spec, problem, columns)
     parameters = _parameters(algorithms, spec)
     table, undivided = divisible(table, division)
-    table, dropped = _usable(table, problem)
+    table, dropped = usable(table, problem)
     features = features_of(table, problem)
     if problem.embedded:
         features = _with_vectors(features, problem, folder, report)
@@ -118,7 +118,7 @@ def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str,
     return algorithms[0].check(spec.parameters)
 
 
-def _usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The rows whose target is a finite number or a class of at least two rows."""
     import polars as pl
 

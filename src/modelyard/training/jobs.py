@@ -29,6 +29,7 @@ from modelyard.training.ports import TrainingTransaction
 from modelyard.training.problem import define, embeds
 from modelyard.training.spec import AUTO, TrainSpec
 from modelyard.training.split import division_of
+from modelyard.training.streaming import check_stream
 from modelyard.training.tasks import TABLE_FILE
 from modelyard.training.trainers.catalogue import ALGORITHMS, candidates
 from modelyard.training.windows import problem_of
@@ -242,6 +243,7 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
         check_slices([column.name for column in columns], task.slices)
     check_threshold(task.threshold, problem, columns)
     check_ensemble(task, problem, columns)
+    check_stream(task, dataset.inspection.rows, len(columns))
     algorithms = candidates(task.algorithm, problem.task, images=problem.picture is not None)
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:

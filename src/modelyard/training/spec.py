@@ -109,6 +109,9 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `preprocessing` says how columns are treated, by name or `*` for all of them, and `selection`
     which columns of the prepared matrix are kept.
 
+    As a `stream` the table is read in parts, of algorithms that can learn so: it may be larger than
+    memory.
+
     With a `window` the rows are steps of one time series, or of one for each `series_column`: from
     so many steps the target `horizon` steps later is predicted.
     """
@@ -137,6 +140,7 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image_grey: bool | None = None
     ensemble: Ensembling | None = None
     ensemble_size: Annotated[int, Meta(ge=2, le=MAX_MEMBERS)] = 3
+    stream: bool = False
     slices: Annotated[tuple[_ColumnName, ...], Meta(max_length=MAX_SLICED)] = ()
     threshold: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     preprocessing: Annotated[dict[_ColumnName, Treatment], Meta(max_length=10_000)] = {}

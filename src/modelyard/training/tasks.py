@@ -13,6 +13,8 @@ from modelyard.training.spec import ExamineSpec, InspectSpec, TrainSpec, read_sp
 
 TABLE_FILE: Final = "table.parquet"
 PROFILE_FILE: Final = "profile.json"
+GROUP_CELLS: Final = 1_000_000
+"""Of a row group of the table."""
 
 
 def train(scratch: Path, report: Report) -> None:
@@ -20,10 +22,14 @@ def train(scratch: Path, report: Report) -> None:
     import polars as pl
 
     from modelyard.training.training import train as train_on
+    from modelyard.training.training import train_stream
     from modelyard.training.trial import read_trials
     from modelyard.training.trial_processes import TrialProcesses
 
     spec = read_spec(scratch, TrainSpec)
+    if spec.stream:
+        _write(scratch, train_stream(scratch / spec.table, spec, scratch, report))
+        return
     with ExitStack() as stack:
         processes = None
         if spec.trials and spec.workers > 1:
@@ -49,7 +55,9 @@ def inspect_dataset(scratch: Path, report: Report) -> None:
     inspection = Inspection(
         table.format, rows, describe(table.frame), preview(table.frame), table.warnings
     )
-    table.frame.write_parquet(scratch / TABLE_FILE)
+    # In groups that can be read one at a time, however wide the table is.
+    group = max(1000, min(GROUP_CELLS // max(columns, 1), 1 << 18))
+    table.frame.write_parquet(scratch / TABLE_FILE, row_group_size=group)
     (scratch / PROFILE_FILE).write_bytes(msgspec.json.encode(profile(table.frame)))
     _write(scratch, inspection)
 

@@ -12,7 +12,7 @@ import msgspec
 from modelyard.core.tasks import Progress, Report
 from modelyard.registry.card import Card
 from modelyard.training.appraisal import Appraisal
-from modelyard.training.choosing import choose
+from modelyard.training.choosing import Choice, choose
 from modelyard.training.evaluator import Evaluated
 from modelyard.training.fitting import Fitted
 from modelyard.training.groundwork import lay
@@ -23,6 +23,7 @@ from modelyard.training.selection import Rules
 from modelyard.training.served_form import served_form
 from modelyard.training.spec import TrainSpec
 from modelyard.training.split import Held
+from modelyard.training.streaming import fit_stream, lay_stream
 from modelyard.training.suspicion import suspicions
 from modelyard.training.trained import Trained
 from modelyard.training.trainers.algorithm import Algorithm
@@ -43,7 +44,7 @@ LIBRARIES: Final = (
     "optuna",
 )
 
-_EMBEDDED, _CHOSEN, _FITTED, _EVALUATED = 0.5, 0.75, 0.9, 0.93
+_LOOKED, _EMBEDDED, _CHOSEN, _FITTED, _EVALUATED = 0.2, 0.5, 0.75, 0.9, 0.93
 """How far a training has come after each of its steps."""
 
 
@@ -64,7 +65,7 @@ def train(
         Invalid: the specification does not fit the table; the message says what would.
     """
     ground = lay(table, spec, folder, portion(report, 0.0, _EMBEDDED))
-    problem, inside, rules = ground.problem, ground.held.inside, ground.rules
+    problem, inside = ground.problem, ground.held.inside
     begun = _EMBEDDED if problem.embedded else 0.0
     report(Progress(problem.notes[0], begun))
     line = portion(report, begun, _CHOSEN - begun)
@@ -73,6 +74,31 @@ def train(
     watch = Watch(portion(report, _CHOSEN, _FITTED - _CHOSEN), folder / CHECKPOINT_FILE)
     fitted = chosen.fit(inside, watch)
     report(Progress("evaluating on the held-out rows", _FITTED))
+    return _finished(chosen, fitted, spec, folder, report)
+
+
+def train_stream(table: Path, spec: TrainSpec, folder: Path, report: Report) -> Trained:
+    """Train on a canonical table that is read in parts, and write the model's files to `folder`.
+
+    Raises:
+        Invalid: the specification does not fit the table; the message says what would.
+    """
+    laid = lay_stream(table, spec, portion(report, 0.0, _LOOKED))
+    ground = laid.ground
+    report(Progress(ground.problem.notes[0], _LOOKED))
+    fitted = fit_stream(laid, portion(report, _LOOKED, _FITTED - _LOOKED))
+    as_asked = f"the algorithm {spec.algorithm}, as asked"
+    chosen = Choice(ground, ground.algorithms[0], ground.parameters, reasons=(as_asked,))
+    report(Progress("evaluating on the held-out rows", _FITTED))
+    return _finished(chosen, fitted, spec, folder, report)
+
+
+def _finished(
+    chosen: Choice, fitted: Fitted, spec: TrainSpec, folder: Path, report: Report
+) -> Trained:
+    """Evaluate, convert and write down."""
+    ground = chosen.ground
+    problem, inside, rules = ground.problem, ground.held.inside, ground.rules
     appraisal = Appraisal(problem, spec, ground.held, ground.table, rules.metric, folder)
     evaluated, unmeasured = appraisal.appraise(
         fitted.pipeline, lambda rows: chosen.refit(rows).pipeline

@@ -82,6 +82,7 @@ def test_a_job_is_kept_with_everything_that_was_decided_for_it(jobs: JobService)
         "series_column": None,
         "ensemble": None,
         "ensemble_size": 3,
+        "stream": False,
         "slices": [],
         "threshold": None,
         "workers": 1,
@@ -137,6 +138,8 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"gates": ["good"], "alias": "champion"}, "gate 'good' is not understood"),
         ({"parameters": {"depth": 3}}, "belong to one algorithm"),
         ({"algorithm": "svm", "ensemble": "voting"}, "'svm' stands alone"),
+        ({"algorithm": "svm", "stream": True}, "100 rows of 4 columns, about 0 MiB .* stream: lin"),
+        ({"algorithm": "ridge", "stream": True, "trials": 3}, "trials needs the whole table"),
         ({"embedder": "minilm"}, "spec.embedder: algorithm 'auto' does not embed texts"),
     ],
 )

@@ -82,8 +82,8 @@ class Jobs:
         those of the API: `dataset_version`, `algorithm`, `task`, `parameters`, `test_fraction`,
         `folds`, `seed`, `metric`, `include`, `exclude`, `tokens`, `trials`, `tune_seconds`,
         `workers`, `time_column`, `group_column`, `window`, `horizon`, `series_column`,
-        `image_size`, `image_grey`, `ensemble`, `ensemble_size`, `embedder`, `slices`, `threshold`,
-        `alias`, `gates`, `preprocessing`, `selection`, `priority`, `max_seconds`,
+        `image_size`, `image_grey`, `ensemble`, `ensemble_size`, `embedder`, `stream`, `slices`,
+        `threshold`, `alias`, `gates`, `preprocessing`, `selection`, `priority`, `max_seconds`,
         `max_memory_bytes`. None is the server's default.
         """
         spec = {"model": model, "dataset": dataset, "target": target}

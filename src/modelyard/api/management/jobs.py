@@ -37,12 +37,13 @@ Each of these has a default: `dataset_version` (the newest), `algorithm` (`auto`
 `metric` (the task's), `parameters` (the algorithm's), `include` and `exclude` (columns to learn
 from), `trials` (0: no tuning), `tune_seconds` (after which no trial begins), `workers` (trials at
 once; 1), `ensemble` (`voting` or `stacking` of the best `ensemble_size`, 3, that `auto` finds,
-where that is better), `embedder` (a registered sentence embedder, for `embedding_linear`), `alias`
-(to point at the new version), `gates` (what the version must reach for that), `preprocessing` (by
-column's name, or `*` for all: `role`, `impute`, `fill`, `indicator`, `scale`, `encode`),
-`selection` (`method`: `k_best` with `k`, `variance` with `threshold`, `l1` with `alpha`),
-`priority` (-100 to 100; of a tenant's queued jobs the highest comes first; 0), `max_seconds` and
-`max_memory_bytes` (of each attempt; as much as the server allows)."""
+where that is better), `embedder` (a registered sentence embedder, for `embedding_linear`), `stream`
+(the table is read in parts), `alias` (to point at the new version), `gates` (what the version must
+reach for that), `preprocessing` (by column's name, or `*` for all: `role`, `impute`, `fill`,
+`indicator`, `scale`, `encode`), `selection` (`method`: `k_best` with `k`, `variance` with
+`threshold`, `l1` with `alpha`), `priority` (-100 to 100; of a tenant's queued jobs the highest
+comes first; 0), `max_seconds` and `max_memory_bytes` (of each attempt; as much as the server
+allows)."""
 _TRAIN: Final = {"model": "churn", "dataset": "churn", "target": "left", "algorithm": "auto"}
 
 

@@ -125,7 +125,8 @@ class Axis:
 class Fit:
     """What an estimator is built for. `rarest` is the size of the smallest class; `vocabulary` how
     many different numbers stand for the tokens of a text, `steps` how many steps a window has;
-    `watch` is for those that tell how they come along; `picture` says what rows of pixels are.
+    `watch` is for those that tell how they come along; `picture` says what rows of pixels are;
+    `squared_norm` is what the squared length of nearly all rows stays below, for a stream.
     """
 
     task: TaskKind
@@ -136,9 +137,21 @@ class Fit:
     rarest: int = 0
     vocabulary: int = 0
     steps: int = 0
+    squared_norm: float = 0.0
     parameters: Mapping[str, Any] = field(default_factory=dict)
     watch: Watch = field(default_factory=Watch)
     picture: PictureSize | None = None
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """How an algorithm learns from parts of a table, with `partial_fit`: in at most so many
+    `passes` over it, or more where these are fewer than `steps` rows in all.
+    """
+
+    build: Callable[[Fit], Estimator]
+    passes: int = 1
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,8 @@ class Algorithm:
     needs and that may be absent; `extra` brings it, and has its name if it is empty. One that
     `resumes` goes on from its last checkpoint when its process was killed. `reads` is what it
     learns from; one that reads tables takes pixels for columns as well, and `auto` tries those that
-    are said to suit images. `space` is where tuning looks, for each parameter that matters.
+    are said to suit images. `streaming` is for those that can learn from a table in parts. `space`
+    is where tuning looks, for each parameter that matters.
     """
 
     name: str
@@ -168,6 +182,7 @@ class Algorithm:
     resumes: bool = False
     reads: Reads = Reads.TABLE
     suits_images: bool = False
+    streaming: Streaming | None = None
     space: Mapping[str, Axis] = field(default_factory=dict)
 
     @property

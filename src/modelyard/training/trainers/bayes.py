@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from modelyard.training.spec import TaskKind
-from modelyard.training.trainers.algorithm import Algorithm, Axis, Estimator, Fit, flag, real
+from modelyard.training.trainers.algorithm import (
+    Algorithm,
+    Axis,
+    Estimator,
+    Fit,
+    Streaming,
+    flag,
+    real,
+)
 
 
 def _naive_bayes(fit: Fit) -> Estimator:
@@ -30,6 +38,7 @@ NAIVE_BAYES: Final = Algorithm(
         "var_smoothing": real(0, 1),
     },
     build=_naive_bayes,
+    streaming=Streaming(_naive_bayes),
     scaled=True,
     max_rows=1_000_000,
     space={"var_smoothing": Axis(1e-12, 1, log=True)},

@@ -16,6 +16,7 @@ from modelyard.training.trainers.algorithm import (
     real,
     whole,
 )
+from modelyard.training.trainers.descent import logistic, squares
 
 
 def _least_squares(fit: Fit) -> Estimator:
@@ -72,6 +73,7 @@ LINEAR: Final = Algorithm(
     tasks=frozenset({TaskKind.REGRESSION}),
     parameters={"fit_intercept": flag(), "positive": flag()},
     build=_least_squares,
+    streaming=squares(None),
     scaled=True,
     max_rows=1_000_000,
 )
@@ -85,6 +87,7 @@ RIDGE: Final = Algorithm(
         "max_iter": whole(1, 100_000, optional=True),
     },
     build=_ridge,
+    streaming=squares("l2"),
     scaled=True,
     max_rows=1_000_000,
     space={"alpha": Axis(1e-4, 1e4, log=True)},
@@ -103,6 +106,7 @@ LASSO: Final = Algorithm(
     tasks=frozenset({TaskKind.REGRESSION}),
     parameters=_SHRUNK,
     build=_lasso,
+    streaming=squares("l1"),
     scaled=True,
     max_rows=1_000_000,
     tried=False,
@@ -114,6 +118,7 @@ ELASTIC_NET: Final = Algorithm(
     tasks=frozenset({TaskKind.REGRESSION}),
     parameters={**_SHRUNK, "l1_ratio": real(0, 1)},
     build=_elastic_net,
+    streaming=squares("elasticnet"),
     scaled=True,
     max_rows=1_000_000,
     space={"alpha": Axis(1e-5, 10, log=True), "l1_ratio": Axis(0, 1)},
@@ -131,6 +136,7 @@ LOGISTIC_REGRESSION: Final = Algorithm(
         "tol": real(1e-12, 1),
     },
     build=_logistic_regression,
+    streaming=logistic(),
     suits_images=True,
     scaled=True,
     max_rows=500_000,

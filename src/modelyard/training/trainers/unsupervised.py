@@ -10,6 +10,7 @@ from modelyard.training.trainers.algorithm import (
     Axis,
     Estimator,
     Fit,
+    Streaming,
     choice,
     real,
     whole,
@@ -21,6 +22,14 @@ def _k_means(fit: Fit) -> Estimator:
 
     settings = {"n_clusters": min(8, fit.rows), "n_init": 10, **fit.parameters}
     return KMeans(random_state=fit.seed, **settings)
+
+
+def _k_means_in_parts(fit: Fit) -> Estimator:
+    """Sculley (2010)."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    clusters = fit.parameters.get("n_clusters", min(8, fit.rows))
+    return MiniBatchKMeans(clusters, random_state=fit.seed, n_init=3)
 
 
 def _isolation_forest(fit: Fit) -> Estimator:
@@ -40,6 +49,7 @@ K_MEANS: Final = Algorithm(
         "init": choice("k-means++", "random"),
     },
     build=_k_means,
+    streaming=Streaming(_k_means_in_parts, 3),
     scaled=True,
     max_rows=500_000,
     space={"n_clusters": Axis(2, 20, whole=True)},
