@@ -15,6 +15,7 @@ from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.core.errors import Invalid
 from modelyard.core.tasks import SPEC_FILE, Limits, Progress
+from modelyard.core.tensors import Datatype
 from modelyard.training.outcomes import read_result
 from modelyard.training.stream import HELD_ROWS, TableStream
 from modelyard.training.tasks import TABLE_FILE
@@ -31,34 +32,45 @@ def _quiet(_: Progress) -> None:
     """How far a passage is is of no interest here."""
 
 
+def goodness(run: Run, fresh: pl.DataFrame) -> float:
+    """R2 or accuracy of the served form on rows that no model has seen."""
+    inputs: dict[str, Any] = {}
+    for spec in run.result.signature.inputs:
+        values = fresh.get_column(spec.name)
+        text = spec.datatype is Datatype.BYTES
+        filled = values.fill_null("") if text else values.cast(pl.Float32).fill_null(np.nan)
+        inputs[spec.name] = filled.to_list()
+    answer, truth = run.predict(**inputs), fresh.get_column("target").to_numpy()
+    if "prediction" in answer:
+        errors = np.sum((truth - np.array(answer["prediction"])) ** 2)
+        return float(1 - errors / np.sum((truth - truth.mean()) ** 2))
+    return float(np.mean(np.where(truth, "true", "false") == np.array(answer["label"])))
+
+
 @pytest.mark.parametrize(
-    ("algorithm", "frame", "metric", "behind"),
-    [
-        ("linear", customers(5000, number=True), "r2", 0.02),
-        ("ridge", customers(5000, number=True), "r2", 0.02),
-        ("lasso", customers(5000, number=True), "r2", 0.02),
-        ("elastic_net", customers(5000, number=True), "r2", 0.02),
-        ("logistic_regression", customers(5000), "accuracy", 0.03),
-        ("naive_bayes", customers(5000), "accuracy", 0.03),
-    ],
+    "algorithm",
+    ["linear", "ridge", "lasso", "elastic_net", "logistic_regression", "naive_bayes"],
 )
-def test_a_stream_teaches_as_much_as_the_whole_table(
-    tmp_path: Path, algorithm: str, frame: pl.DataFrame, metric: str, behind: float
-) -> None:
-    whole = Run(tmp_path / "whole", frame, algorithm=algorithm).result
-    parts = Run(tmp_path / "parts", frame, algorithm=algorithm, stream=True).result
-    assert parts.parity.agreed, parts.parity.reason
-    assert parts.card.metrics[metric] >= whole.card.metrics[metric] - behind
-    assert parts.signature == whole.signature
-    split = parts.card.split
+def test_a_stream_teaches_as_much_as_the_whole_table(tmp_path: Path, algorithm: str) -> None:
+    number = algorithm not in ("logistic_regression", "naive_bayes")
+    frame, fresh = customers(5000, number=number), customers(4000, seed=1, number=number)
+    whole = Run(tmp_path / "whole", frame, algorithm=algorithm)
+    parts = Run(tmp_path / "parts", frame, algorithm=algorithm, stream=True)
+    result = parts.result
+    assert result.parity.agreed, result.parity.reason
+    assert goodness(parts, fresh) >= goodness(whole, fresh) - 0.01
+    assert result.signature == whole.result.signature
+    split = result.card.split
     assert split is not None
     assert (split.method, split.train_rows + split.test_rows) == ("hash", 5000)
     assert split.test_rows == pytest.approx(1000, abs=120)
-    assert any("learned from" in line and "as a stream" in line for line in parts.card.warnings)
+    assert any("learned from" in line and "as a stream" in line for line in result.card.warnings)
 
 
 def test_texts_and_clusters_are_learned_in_parts(tmp_path: Path) -> None:
-    texts = pl.concat([reviews()] * 20).drop("stars")
+    texts = pl.concat([reviews()] * 20).with_row_index("number")
+    told = pl.concat_str("review", pl.lit(" Review "), "number")
+    texts = texts.select(told.alias("review"), "verdict")
     spec: dict[str, Any] = {"target": "verdict", "algorithm": "logistic_regression"}
     run = Run(tmp_path / "texts", texts, stream=True, **spec)
     assert run.result.parity.agreed, run.result.parity.reason
@@ -88,6 +100,7 @@ def test_rare_classes_count_as_much_if_they_are_to(tmp_path: Path) -> None:
 
 def test_the_same_seed_makes_the_same_model(tmp_path: Path) -> None:
     spec: dict[str, Any] = {"algorithm": "logistic_regression", "stream": True}
+    spec["parameters"] = {"max_iter": 3}
     runs = [Run(tmp_path / str(n), customers(), seed=s, **spec) for n, s in enumerate((5, 5, 6))]
     graphs = [(run.folder / "model.onnx").read_bytes() for run in runs]
     assert graphs[0] == graphs[1] != graphs[2]
@@ -163,7 +176,8 @@ def _write_large(path: Path) -> int:
 @pytest.mark.timeout(300)
 def test_a_table_several_times_the_jobs_memory_is_learned(tmp_path: Path) -> None:
     assert _write_large(tmp_path / TABLE_FILE) > 2.7 * LIMIT
-    spec = {"table": TABLE_FILE, "target": "target", "algorithm": "logistic_regression"}
+    spec: dict[str, Any] = {"table": TABLE_FILE, "target": "target"}
+    spec["algorithm"] = "logistic_regression"
     spec |= {"stream": True, "parameters": {"max_iter": 1}}
     (tmp_path / SPEC_FILE).write_bytes(msgspec.json.encode(spec))
     runner = ProcessTaskRunner(Sandbox(detect()), "modelyard.bootstrap", MEMORY)
