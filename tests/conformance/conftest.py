@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,21 +9,14 @@ import pytest
 from sqlalchemy import insert, text
 
 from modelyard.adapters.memory import MemoryControlPlane, MemoryLease, MemoryStore
-from modelyard.adapters.store import Lease, SqlControlPlane, SqlStore, open_store, sqlite_url
+from modelyard.adapters.store import Lease, SqlControlPlane, SqlStore, open_store
 from modelyard.adapters.store.schema import metadata, revision
 from modelyard.core.clock import ManualClock
 from modelyard.tenancy.tenant import Tenant
 from tests.conformance.samples import OURS, THEIRS
 from tests.conformance.stores import AnyStore
+from tests.databases import store_at
 from tests.postgres import Server
-
-
-@pytest.fixture(scope="session")
-def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with the schema and nothing else, to copy from."""
-    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
-    open_store(sqlite_url(path)).close()
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +27,8 @@ def postgres_store(postgres_server: Server) -> Iterator[SqlStore]:
 
 
 @pytest.fixture
-def sqlite_store(empty_sqlite: Path, tmp_path: Path) -> Iterator[SqlStore]:
-    path = tmp_path / "modelyard.db"
-    shutil.copyfile(empty_sqlite, path)
-    store = open_store(sqlite_url(path))
+def sqlite_store(tmp_path: Path) -> Iterator[SqlStore]:
+    store = store_at(tmp_path / "modelyard.db")
     yield store
     store.close()
 

@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from modelyard.adapters.store import SqlStore, open_store, sqlite_url
+from modelyard.adapters.store import SqlStore
 from modelyard.core.ids import JOB, new_id
 from modelyard.core.jobs import Job, JobState
 from modelyard.tenancy.tenant import Tenant
+from tests.databases import store_at
 from tests.integration.engine.working import START, FastClock
 
 SCRIPT = Path(__file__).with_name("working.py")
@@ -25,7 +26,7 @@ SECONDS_TO_WAIT = 45
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
-    store = open_store(sqlite_url(tmp_path / "modelyard.db"))
+    store = store_at(tmp_path / "modelyard.db")
     with store.begin() as tx:
         tx.tenants().add(Tenant(TENANT, "default", START))
     yield store

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from modelyard.adapters.journal import JournalFiles
-from modelyard.adapters.store import SqlStore, open_store, sqlite_url
+from modelyard.adapters.store import SqlStore
 from modelyard.billing.ingest import Ingester
 from modelyard.billing.usage import UsageBy, UsageQuery
 from modelyard.core.journal import unframe
+from tests.databases import store_at
 
 PROCESSES = str(Path(__file__).with_name("journal_processes.py"))
 
@@ -55,7 +56,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path, sync: str
 
 def test_killed_writers_and_killed_ingesters_bill_each_record_once(tmp_path: Path) -> None:
     dice, database, folder = random.Random(11), tmp_path / "db", tmp_path / "journal"
-    store = open_store(sqlite_url(database))
+    store = store_at(database)
     acknowledged: list[str] = []
     folder.mkdir()
     for turn in range(6):

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from modelyard.adapters.store import SqlControlPlane, SqlStore, open_store, sqlite_url
+from modelyard.adapters.store import SqlControlPlane, SqlStore
 from modelyard.billing.usage import UsageBy, UsageQuery
 from modelyard.core.clock import ManualClock
 from modelyard.core.pages import PageRequest
 from modelyard.deployment.reconciler import Reconciler
 from modelyard.tenancy.tenant import Tenant
 from tests.conformance.samples import OURS, a_deployment, a_job, a_version
+from tests.databases import store_at
 
 NOW = ManualClock().now()
 SCAN = re.compile(r"\bSCAN (?!CONSTANT ROW)(\w+)")
@@ -24,7 +25,7 @@ SCAN = re.compile(r"\bSCAN (?!CONSTANT ROW)(\w+)")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
-    store = open_store(sqlite_url(tmp_path / "modelyard.db"))
+    store = store_at(tmp_path / "modelyard.db")
     yield store
     store.close()
 

@@ -6,7 +6,7 @@ from modelyard.adapters.blobs import BlobStore, local_blobs
 from modelyard.adapters.engine.runner import ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
-from modelyard.adapters.store import SqlStore, open_store, sqlite_url
+from modelyard.adapters.store import SqlStore
 from modelyard.core.clock import SystemClock
 from modelyard.core.sandboxing import Capabilities
 from modelyard.core.uploads import Upload
@@ -21,6 +21,7 @@ from modelyard.training.jobs import TRAIN, JobBounds, JobService
 from modelyard.training.scratch import ScratchRoot
 from modelyard.training.train_handler import TrainHandler
 from modelyard.training.worker import Worker
+from tests.databases import store_at
 
 OURS, THEIRS = "tnt_ours", "tnt_theirs"
 MEMORY = 8 << 30
@@ -34,7 +35,7 @@ class Room:
     ) -> None:
         self.home = home
         self.clock = SystemClock()
-        self.store: SqlStore = open_store(sqlite_url(home / "modelyard.db"))
+        self.store: SqlStore = store_at(home / "modelyard.db")
         self.blobs: BlobStore = local_blobs(home / "blobs")
         self.scratch = ScratchRoot(home / "scratch")
         self.registry = RegistryService(self.store, self.clock)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from modelyard.adapters.store import SqlStore, open_store, sqlite_url
+from modelyard.adapters.store import SqlStore
 from modelyard.billing.credit import CreditKind
 from modelyard.billing.invoice import Invoice, InvoiceState
 from modelyard.billing.invoicing import InvoicingService
@@ -27,6 +27,7 @@ from modelyard.core.errors import Conflict, Invalid, ModelyardError, NotFound
 from modelyard.core.events import PredictionMade
 from modelyard.core.pages import PageRequest
 from modelyard.tenancy.tenant import Tenant
+from tests.databases import store_at
 
 START = datetime(2026, 1, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -35,7 +36,7 @@ ISSUER, CUSTOMER, PUBLISHER = "tnt_issuer", "tnt_customer", "tnt_publisher"
 
 class World:
     def __init__(self, path: Path) -> None:
-        self.store: SqlStore = open_store(sqlite_url(path))
+        self.store: SqlStore = store_at(path)
         self.clock = ManualClock(START)
         self.billing = BillingService(self.store, self.clock, "EUR")
         self.invoicing = InvoicingService(self.store, self.clock, "EUR", "default")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.adapters.store import SqlStore, open_store, sqlite_url
+from modelyard.adapters.store import SqlStore
 from modelyard.billing.price import Price, PriceHistory
 from modelyard.billing.rate import Rate, Unit
 from modelyard.billing.service import BillingService, NewPrice
@@ -16,6 +16,7 @@ from modelyard.core.clock import ManualClock, microseconds
 from modelyard.core.errors import Conflict, Invalid
 from modelyard.core.events import GONE, PredictionMade
 from modelyard.tenancy.tenant import Tenant
+from tests.databases import store_at
 
 TENANT = "tnt_1"
 START = datetime(2026, 1, 1, 23, 59, 58, tzinfo=UTC)
@@ -24,7 +25,7 @@ START = datetime(2026, 1, 1, 23, 59, 58, tzinfo=UTC)
 class World:
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(START)
-        self.store: SqlStore = open_store(sqlite_url(folder / "db"))
+        self.store: SqlStore = store_at(folder / "db")
         self.billing = BillingService(self.store, self.clock, "USD")
         self._count = 0
         with self.store.begin() as tx:

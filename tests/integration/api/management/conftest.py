@@ -23,7 +23,6 @@ from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.adapters.passwords import Argon2Hasher
 from modelyard.adapters.secrets.sealing import AesGcmSealer
 from modelyard.adapters.store.engine import make_engine, sqlite_url
-from modelyard.adapters.store.migrate import migrate
 from modelyard.adapters.store.transaction import SqlStore
 from modelyard.api.asgi import App, Receive, Send
 from modelyard.api.asgi import Scope as AsgiScope
@@ -61,6 +60,7 @@ from modelyard.training.datasets import DatasetService
 from modelyard.training.importing import ImportService
 from modelyard.training.jobs import JobService
 from modelyard.training.scratch import ScratchRoot
+from tests.databases import store_at
 
 MAX_UPLOAD = 3 << 20
 
@@ -97,12 +97,12 @@ class Yard:
         self.services = self._services(folder)
         self.app = make_management_app(self.services)
 
-    def begin(self, empty_database: Path) -> None:
+    def begin(self) -> None:
         """Forget everything."""
         self.store.close()
         shutil.rmtree(self._folder)
         self._make_folders()
-        shutil.copy(empty_database, self._database)
+        store_at(self._database).close()
         self.clock.begin()
         self.tenant, self.other = ids.new_id(ids.TENANT), ids.new_id(ids.TENANT)
         with self.store.begin() as tx:
@@ -200,16 +200,6 @@ def admitting(app: App, grant: Grant | None) -> App:
     return front
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, to be copied."""
-    path = tmp_path_factory.mktemp("database") / "empty.db"
-    store = SqlStore(make_engine(sqlite_url(path)))
-    migrate(store)
-    store.close()
-    return path
-
-
 @pytest.fixture(scope="module")
 def shared_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     yard = Yard(tmp_path_factory.mktemp("yard"))
@@ -218,7 +208,7 @@ def shared_yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 
 @pytest.fixture
-def yard(shared_yard: Yard, empty_database: Path) -> Yard:
+def yard(shared_yard: Yard) -> Yard:
     """With nothing in it yet."""
-    shared_yard.begin(empty_database)
+    shared_yard.begin()
     return shared_yard

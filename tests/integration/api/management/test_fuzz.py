@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -50,13 +49,13 @@ ODD = settings(max_examples=150)
 
 @pytest.fixture(scope="module")
 def fuzzed(
-    tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Yard, list[tuple[str, str]]]]:
     """One installation for all requests of this module, and its routes."""
     from tests.integration.api.management.conftest import Yard
 
     yard = Yard(tmp_path_factory.mktemp("fuzz"))
-    yard.begin(empty_database)
+    yard.begin()
     yard.version("churn")
     yard.dataset("churn")
     routes = [
