@@ -14,7 +14,7 @@ import modelyard
 from modelyard.bootstrap.management import make_management
 from modelyard.bootstrap.parts import key_hasher, open_home, open_store, sealer
 from modelyard.bootstrap.upstreams import UpstreamClient
-from modelyard.core import ids
+from modelyard.core import collector, ids
 from modelyard.core.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     follower.start()
     # Until then the other gateways, or the socket's queue, take what comes.
     await asyncio.to_thread(follower.caught_up.wait, CATCH_UP_SECONDS)
+    collector.keep()
     grpc = asyncio.create_task(
         _serve_grpc(
             settings,

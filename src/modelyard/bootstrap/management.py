@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from modelyard.bootstrap.parts import open_sandbox, sealer, task_runner
+from modelyard.core import collector
 from modelyard.core.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def make_management(
             draining=lambda: service.draining,
         )
     )
+    # Its modules and models stay, as those of the gateway do.
+    collector.keep()
     return app if tracer is None else TracedApp(app, tracer)
 
 

@@ -1,8 +1,8 @@
 """The usage journal's writer: one file per gateway process, one write per event-loop tick.
 
 All requests that finish in the same tick share one `write`; their answers leave after it, so a
-killed process loses nothing that it acknowledged. The page cache is flushed on a timer, or
-before the answers when the journal is set to wait for it.
+killed process loses nothing that it acknowledged. The page cache is flushed a while after a write,
+or before the answers when the journal is set to wait for it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ROTATE: Final = 64 << 20
 class JournalWriter:
     """Appends events to files that no other process writes to.
 
-    Lives on one event loop. `sync_ms` is the time between two syncs; None makes every group of
-    events wait for its own.
+    Lives on one event loop. `sync_ms` is how long what was written may wait for its sync; None
+    makes every group of events wait for its own.
     """
 
     def __init__(self, folder: Path, sync_ms: int | None, *, rotate: int = ROTATE) -> None:
@@ -42,12 +42,8 @@ class JournalWriter:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failing = False
         self._file = JournalFile(folder)
-        self._each_group_syncs = sync_ms is None
-        self._timer = (
-            self._loop.create_task(self._sync_every(sync_ms / 1000))
-            if sync_ms is not None
-            else None
-        )
+        self._sync_seconds = None if sync_ms is None else sync_ms / 1000
+        self._timer: asyncio.TimerHandle | None = None
 
     def append(self, event: PredictionMade, recorded: Recorded) -> None:
         """Record the event; `recorded` is called when it may be acknowledged.
@@ -61,9 +57,9 @@ class JournalWriter:
 
     async def close(self) -> None:
         """Write and sync what is left, and let go of the file."""
+        self._flush()
         if self._timer is not None:
             self._timer.cancel()
-        self._flush()
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._end(self._file)
@@ -80,10 +76,12 @@ class JournalWriter:
         except OSError as error:
             self._fail(waiting, error)
             return
-        if self._each_group_syncs:
+        if self._sync_seconds is None:
             self._spawn(self._sync_for(waiting, self._file))
-        else:
-            self._acknowledge(waiting)
+            return
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._sync_seconds, self._sync_soon)
+        self._acknowledge(waiting)
 
     def _begin_file(self) -> None:
         try:
@@ -104,15 +102,16 @@ class JournalWriter:
         else:
             self._acknowledge(waiting)
 
-    async def _sync_every(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            file = self._file
-            if not file.broken:
-                try:
-                    await file.sync()
-                except OSError:
-                    _log.exception("the usage journal cannot be synced")
+    def _sync_soon(self) -> None:
+        self._timer = None
+        self._spawn(self._sync(self._file))
+
+    async def _sync(self, file: JournalFile) -> None:
+        if not file.broken:
+            try:
+                await file.sync()
+            except OSError:
+                _log.exception("the usage journal cannot be synced")
 
     async def _end(self, file: JournalFile) -> None:
         try:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from modelyard.core import collector
 from modelyard.core.errors import Invalid, ModelyardError
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Tensor
@@ -58,6 +59,7 @@ def run(control: socket.socket, load: Load) -> int:
     if isinstance(model, LanguageModel):
         reception.calls = Turns(model.concurrency, model.spare)
         model.after_step = reception.tell
+    collector.keep()
     reception.start()
     if isinstance(model, LanguageModel):
         # The engine makes its batches of calls that are there at once.
