@@ -134,29 +134,36 @@ class _Bottom:
         self._frames: list[Any] = []
         self._keys = np.empty(0)
         self._numbers = np.empty(0, np.uint64)
+        self._bound = 1.0
         self.seen = 0
 
     def add(self, part: pl.DataFrame, keys: Array, numbers: Array, wanted: Array) -> None:
         """Those of the part's rows that are `wanted` are seen."""
-        import polars as pl
-
         self.seen += int(wanted.sum())
-        full = len(self._keys) >= self._size
-        places = np.flatnonzero(wanted & (keys < self._keys.max()) if full else wanted)
+        places = np.flatnonzero(wanted & (keys < self._bound))
         if not len(places):
             return
         self._frames.append(part[places])
         self._keys = np.concatenate([self._keys, keys[places]])
         self._numbers = np.concatenate([self._numbers, numbers[places]])
+        if len(self._keys) > self._size * 3 // 2:
+            # Not for each part: what is over the bound never comes in, so this is seldom.
+            self._cut()
+
+    def _cut(self) -> None:
+        import polars as pl
+
         if len(self._keys) > self._size:
-            kept = np.sort(np.argsort(self._keys, kind="stable")[: self._size])
+            kept = np.sort(np.argpartition(self._keys, self._size)[: self._size])
             self._frames = [pl.concat(self._frames)[kept]]
             self._keys, self._numbers = self._keys[kept], self._numbers[kept]
+            self._bound = float(self._keys.max())
 
     def frame(self) -> pl.DataFrame:
         """The rows, in the table's order."""
         import polars as pl
 
+        self._cut()
         frames: list[pl.DataFrame] = self._frames
         return pl.concat(frames)[np.argsort(self._numbers, kind="stable")]
 
