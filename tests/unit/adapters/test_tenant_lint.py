@@ -19,7 +19,6 @@ OWNERS = {
     # Across tenants, for processes that act for all of them.
     "board.SqlBoard": "the controller reconciles all deployments",
     "control_plane.KEYS": "a gateway knows all keys",
-    "control_plane.NUMBER": "of no tenant",
     "control_plane.ROUTES": "a gateway serves all deployments",
     "control_plane.SUBSCRIPTIONS": "a gateway knows all names",
     "control_plane.SqlControlPlane": "of no tenant: gateways and their reports",
@@ -38,6 +37,7 @@ OWNERS = {
     "quotas._LATEST": "part of a statement that has its tenant",
     "quotas.rates_of_deployments": "a gateway knows the prices of all deployments",
     "quotas.with_latest_period": "begun for one tenant by SqlQuotas, for all by the control plane",
+    "transaction.REVISION": "of no tenant",
     "transaction.SqlTransaction": "of no tenant: the revision",
     # What is above tenants.
     "keys.SqlTenants": "the tenants themselves",
