@@ -243,7 +243,7 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
         check_slices([column.name for column in columns], task.slices)
     check_threshold(task.threshold, problem, columns)
     check_ensemble(task, problem, columns)
-    check_stream(task, dataset.inspection.rows, len(columns))
+    check_stream(task, problem, dataset.inspection.rows, len(columns))
     algorithms = candidates(task.algorithm, problem.task, images=problem.picture is not None)
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:

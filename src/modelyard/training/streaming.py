@@ -58,7 +58,7 @@ class StreamedGround(msgspec.Struct, frozen=True):
     train_rows: int
 
 
-def check_stream(spec: TrainSpec, rows: int, columns: int) -> None:
+def check_stream(spec: TrainSpec, problem: Problem, rows: int, columns: int) -> None:
     """Raises Invalid where the specification wants a stream, and something that cannot have one."""
     if not spec.stream:
         return
@@ -66,6 +66,8 @@ def check_stream(spec: TrainSpec, rows: int, columns: int) -> None:
     asked = [name for name in _WHOLE if getattr(spec, name) != getattr(default, name)]
     if asked:
         raise Invalid(f"a stream is read row by row; {', '.join(asked)} needs the whole table")
+    if problem.picture is not None:
+        raise Invalid("pictures are not read as a stream, but as a whole")
     algorithm = ALGORITHMS.get(spec.algorithm)
     if algorithm is None or algorithm.streaming is None:
         able = ", ".join(name for name, one in ALGORITHMS.items() if one.streaming)
@@ -87,8 +89,8 @@ def lay_stream(path: Path, spec: TrainSpec, report: Report) -> StreamedGround:
     stream = TableStream(path, spec.seed, spec.test_fraction)
     sampled = stream.sample(report)
     columns: tuple[Column, ...] = describe(pl.concat([sampled.train, sampled.held_out]))
-    check_stream(spec, sampled.train_rows + sampled.held_rows, len(columns))
     problem = define(columns, sampled.train.height + sampled.held_out.height, spec)
+    check_stream(spec, problem, sampled.train_rows + sampled.held_rows, len(columns))
     algorithms = candidates(spec.algorithm, problem.task)
     check_metric(spec.metric, problem.task)
     check_slices([column.name for column in columns], spec.slices)
