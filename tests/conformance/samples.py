@@ -22,7 +22,7 @@ from modelyard.deployment.deployment import (
     Target,
 )
 from modelyard.registry.artifact import Artifact, Format
-from modelyard.registry.card import Candidate, Card, Confusion
+from modelyard.registry.card import Candidate, Card, Confusion, Ensemble, EnsembleMember
 from modelyard.registry.parity import Parity
 from modelyard.registry.provider import Provider, ProviderSpec
 from modelyard.registry.version import Lineage, ModelVersion, NewVersion, VersionState
@@ -92,6 +92,9 @@ def a_version(job_id: str = "", *, parity: Parity | None = None) -> NewVersion:
             metrics={"accuracy": 0.1 + 0.2},
             confusion=Confusion(("yes", "nö\x00"), ((5, 1), (0, 7))),
             leaderboard=(Candidate("mlp", None, error="did not converge"),),
+            ensemble=Ensemble(
+                "stacking", (EnsembleMember("svm", 0.9, {"C": 2}, weight=0.7),), 5, 6
+            ),
         ),
         parity=parity,
     )

@@ -117,6 +117,12 @@ VERSION = {
         "metrics": {"f1": 0.91},
         "confusion": {"labels": ["no", "yes"], "counts": [[70, 1], [2, 40]]},
         "leaderboard": [CANDIDATE, {"algorithm": "svm", "score": None, "error": "too few rows"}],
+        "ensemble": {
+            "method": "stacking",
+            "members": [{"algorithm": "ridge", "score": 0.9, "weight": 0.25}],
+            "folds": 5,
+            "rows": 90,
+        },
     },
     "parity": {"agreed": False, "reason": "the difference is 0.5"},
 }
@@ -155,6 +161,7 @@ def test_a_file_gets_the_main_lines_and_the_card(run: Run, server: ScriptedServe
     assert ["svm", "-", "-", "0.0", "too", "few", "rows"] in said
     assert ["f1", "0.9100"] in said
     assert ["yes", "2", "40"] in said
+    assert ["made", "of", "ridge", "(weight", "0.25)"] in said
     assert "not served: the difference is 0.5" in ended.out
 
 
