@@ -2,13 +2,14 @@
 
 All have the same cores, the same file (SmolLM2), the same sampling and as many streams to give;
 each round asks one after the other, so that what else the machine does falls on all of them.
-Streams are of 64 tokens, their prompts of about 140, none like another. All slots have had a prompt
-before.
+Streams are of 64 tokens, their prompts of about 140, and none is asked twice: an engine that keeps
+prompts, also behind LiteLLM's proxy, would not compute them. All slots have had a prompt before.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -38,6 +39,10 @@ from modelyard_client import Client
 
 STREAMS: Final = (1, 4, 8, 16)
 PAGE: Final = ROOT / "docs/explanation/language-performance.md"
+_FIRST_NUMBER: Final = 20
+"""From here on, for more than a hundred runs, prompts are equally long: their numbers have five
+digits.
+"""
 _FIRST_TOKENS: Final = 30
 _TEXTS: Final = 256
 _BATCHES: Final = (1, 4, 8, 16, 32, 64)
@@ -90,14 +95,15 @@ def _measure(folder: Path, rounds: int, streams: Sequence[int], *, peers: bool) 
         *ours, embeds = stack.enter_context(our_server(folder, file, embedder, max(streams)))
         others = [stack.enter_context(litellm_proxy(folder, own))] if peers else []
         contenders = tuple(with_idle(each) for each in (own, *ours, *others))
-        for number in (1, 2):
+        numbers = itertools.count(_FIRST_NUMBER)
+        for _ in range(2):
             for each in contenders:
-                together(each, max(streams), number, tokens=1)
+                together(each, max(streams), next(numbers), tokens=1)
         table: Table = {(each.name, count): [] for each in contenders for count in streams}
-        for number in range(3, 3 + rounds):
+        for _ in range(rounds):
             for count in streams:
                 for each in contenders:
-                    table[each.name, count].append(together(each, count, number))
+                    table[each.name, count].append(together(each, count, next(numbers)))
         firsts = _first_tokens(contenders[0], contenders[1])
         return Results(contenders, streams, table, firsts, _embeddings(embeds, embedder))
 
@@ -107,7 +113,7 @@ def _first_tokens(own: Contender, ours: Contender) -> tuple[float, float]:
     theirs, longer = [], []
     for number in range(_FIRST_TOKENS):
         pair = (own, ours) if number % 2 else (ours, own)
-        first = {each.name: stream(each, 10_000 + number, SHORT, 2)[1] for each in pair}
+        first = {each.name: stream(each, 20_000 + number, SHORT, 2)[1] for each in pair}
         theirs.append(first[own.name])
         longer.append(first[ours.name] - first[own.name])
     return median(theirs), median(longer)

@@ -16,9 +16,9 @@ import msgspec
 
 TOKENS: Final = 64
 """Of each answer: what would end it earlier is not chosen."""
-LONG: Final = 28
+LONG: Final = 15
 SHORT: Final = 2
-"""Words of a prompt; the long ones come to about 140 tokens."""
+"""Words of a prompt; the long ones come to 141 tokens, template included."""
 SECONDS: Final = 600.0
 _SCHEDULED: Final = 2
 
