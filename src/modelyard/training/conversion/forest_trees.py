@@ -40,15 +40,17 @@ def ensemble_of(estimator: Any) -> Ensemble:
 
 def _nodes(tree: Any, share: float) -> list[Node]:
     """A leaf gives its share of the mean, for each class."""
+    # Element by element out of arrays, a forest would take as long as it took to grow.
+    rows = zip(
+        tree.feature.tolist(),
+        round_down(tree.threshold),
+        tree.children_left.tolist(),
+        tree.children_right.tolist(),
+        tree.missing_go_to_left.astype(bool).tolist(),
+        (tree.value[:, 0] * share).tolist(),
+        strict=True,
+    )
     return [
-        Node(values=tuple(float(one) * share for one in tree.value[place, 0]))
-        if tree.children_left[place] < 0
-        else Node(
-            int(tree.feature[place]),
-            round_down(float(tree.threshold[place])),
-            int(tree.children_left[place]),
-            int(tree.children_right[place]),
-            bool(tree.missing_go_to_left[place]),
-        )
-        for place in range(tree.node_count)
+        Node(values=tuple(values)) if yes < 0 else Node(feature, threshold, yes, no, missing_yes)
+        for feature, threshold, yes, no, missing_yes, values in rows
     ]

@@ -24,7 +24,7 @@ def ensemble_of(estimator: Any) -> Ensemble:
     columns = estimator.n_trees_per_iteration_
     grown = [predictor.nodes for one in rounds for predictor in one]
     check_size(sum(len(nodes) for nodes in grown))
-    trees = [[_node(row) for row in nodes] for nodes in grown]
+    trees = [_nodes(nodes) for nodes in grown]
     base = [float(one) for one in estimator._baseline_prediction.ravel()]
     targets = [place % columns for place in range(len(trees))]
     return Ensemble(trees, targets, base, LESS_OR_EQUAL, _link(estimator, columns))
@@ -38,15 +38,21 @@ def _link(estimator: Any, columns: int) -> str:
     return _REGRESSION[estimator.loss]
 
 
-def _node(row: Any) -> Node:
-    if row["is_leaf"]:
-        return Node(values=(float(row["value"]),))
-    if row["is_categorical"]:
+def _nodes(nodes: Any) -> list[Node]:
+    """`nodes` is a structured array with a row for each."""
+    if nodes["is_categorical"].any():
         raise NotConvertible("trees that split by category are not converted")
-    return Node(
-        int(row["feature_idx"]),
-        round_down(float(row["num_threshold"])),
-        int(row["left"]),
-        int(row["right"]),
-        bool(row["missing_go_to_left"]),
+    rows = zip(
+        nodes["feature_idx"].tolist(),
+        round_down(nodes["num_threshold"]),
+        nodes["left"].tolist(),
+        nodes["right"].tolist(),
+        nodes["missing_go_to_left"].astype(bool).tolist(),
+        nodes["is_leaf"].tolist(),
+        nodes["value"].tolist(),
+        strict=True,
     )
+    return [
+        Node(values=(value,)) if leaf else Node(feature, threshold, yes, no, missing_yes)
+        for feature, threshold, yes, no, missing_yes, leaf, value in rows
+    ]

@@ -54,14 +54,15 @@ def _trees(estimator: Any) -> list[list[Node]]:
 
 
 def _nodes(tree: Any, columns: Any, depths: Any) -> list[Node]:
+    rows = zip(
+        columns[tree.feature].tolist(),
+        round_down(tree.threshold),
+        tree.children_left.tolist(),
+        tree.children_right.tolist(),
+        depths.tolist(),
+        strict=True,
+    )
     return [
-        Node(values=(float(depths[place]),))
-        if tree.children_left[place] < 0
-        else Node(
-            int(columns[tree.feature[place]]),
-            round_down(float(tree.threshold[place])),
-            int(tree.children_left[place]),
-            int(tree.children_right[place]),
-        )
-        for place in range(tree.node_count)
+        Node(values=(depth,)) if yes < 0 else Node(feature, threshold, yes, no)
+        for feature, threshold, yes, no, depth in rows
     ]

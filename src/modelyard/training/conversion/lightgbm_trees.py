@@ -90,6 +90,7 @@ def _nodes(block: dict[str, str], scale: float) -> list[Node]:
         zip(
             map(int, block["split_feature"].split()),
             map(float, block["threshold"].split()),
+            round_down(block["threshold"].split()),
             map(int, block["left_child"].split()),
             map(int, block["right_child"].split()),
             map(int, block["decision_type"].split()),
@@ -101,8 +102,16 @@ def _nodes(block: dict[str, str], scale: float) -> list[Node]:
 
 
 def _split(
-    feature: int, threshold: float, left: int, right: int, decision: int, *, count: int
+    feature: int,
+    threshold: float,
+    narrow: float,
+    left: int,
+    right: int,
+    decision: int,
+    *,
+    count: int,
 ) -> Node:
+    """`narrow` is the threshold as FP32."""
     if decision & _CATEGORICAL:
         raise NotConvertible("trees that split by category are not converted")
     missing = decision >> _MISSING_SHIFT & 3
@@ -112,7 +121,7 @@ def _split(
         raise NotConvertible("trees that send zeros elsewhere than numbers like it")
     return Node(
         feature,
-        round_down(threshold),
+        narrow,
         _place(left, count),
         _place(right, count),
         default_left if missing == _NAN else zero_left,

@@ -16,7 +16,7 @@ LESS_OR_EQUAL: Final = "BRANCH_LEQ"
 _LEAF: Final = "LEAF"
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """A split: values that compare with `threshold` go to the `yes` node, others to the `no` one.
 
     A missing value goes to `yes` if `missing_yes`. A leaf has no children and gives `values`: one
@@ -52,50 +52,34 @@ class Ensemble(msgspec.Struct, frozen=True):
 
     def sums(self, builder: GraphBuilder, source: str) -> str:
         """The node that adds up the leaves: [n, number of columns]."""
-        nodes: dict[str, list[Any]] = {name: [] for name in _NODE_FIELDS}
-        leaves: dict[str, list[Any]] = {name: [] for name in _LEAF_FIELDS}
-        for place, (tree, target) in enumerate(zip(self.trees, self.targets, strict=True)):
-            for number, node in enumerate(tree):
-                row = (
-                    place,
-                    number,
-                    node.feature,
-                    _LEAF if node.leaf else self.mode,
-                    node.threshold,
-                    0 if node.leaf else node.yes,
-                    0 if node.leaf else node.no,
-                    int(node.missing_yes),
-                    1.0,
-                )
-                for name, value in zip(_NODE_FIELDS, row, strict=True):
-                    nodes[name].append(value)
-                for column, weight in enumerate(node.values, target):
-                    leaf = (place, number, column, weight)
-                    for name, value in zip(_LEAF_FIELDS, leaf, strict=True):
-                        leaves[name].append(value)
+        nodes = [node for tree in self.trees for node in tree]
+        trees = [place for place, tree in enumerate(self.trees) for _ in tree]
+        numbers = [number for tree in self.trees for number in range(len(tree))]
+        leaves = [
+            (tree, number, column, weight)
+            for tree, number, node in zip(trees, numbers, nodes, strict=True)
+            for column, weight in enumerate(node.values, self.targets[tree])
+        ]
         return builder.node(
             "TreeEnsembleRegressor",
             source,
             domain=ML,
             n_targets=len(self.base),
             base_values=[float(one) for one in self.base],
-            **nodes,
-            **leaves,
+            nodes_treeids=trees,
+            nodes_nodeids=numbers,
+            nodes_featureids=[node.feature for node in nodes],
+            nodes_modes=[_LEAF if node.leaf else self.mode for node in nodes],
+            nodes_values=[node.threshold for node in nodes],
+            nodes_truenodeids=[0 if node.leaf else node.yes for node in nodes],
+            nodes_falsenodeids=[0 if node.leaf else node.no for node in nodes],
+            nodes_missing_value_tracks_true=[int(node.missing_yes) for node in nodes],
+            nodes_hitrates=[1.0] * len(nodes),
+            target_treeids=[tree for tree, _, _, _ in leaves],
+            target_nodeids=[number for _, number, _, _ in leaves],
+            target_ids=[column for _, _, column, _ in leaves],
+            target_weights=[weight for _, _, _, weight in leaves],
         )
-
-
-_NODE_FIELDS: Final = (
-    "nodes_treeids",
-    "nodes_nodeids",
-    "nodes_featureids",
-    "nodes_modes",
-    "nodes_values",
-    "nodes_truenodeids",
-    "nodes_falsenodeids",
-    "nodes_missing_value_tracks_true",
-    "nodes_hitrates",
-)
-_LEAF_FIELDS: Final = ("target_treeids", "target_nodeids", "target_ids", "target_weights")
 
 
 def _sigmoid(builder: GraphBuilder, sums: str) -> str:
@@ -144,10 +128,11 @@ def likeliest(builder: GraphBuilder, probabilities: str) -> str:
     return builder.node("ArgMax", probabilities, axis=1, keepdims=0)
 
 
-def round_down(threshold: float) -> float:
-    """The largest FP32 that is no larger: for FP32 values, `<=` answers the same as before."""
+def round_down(thresholds: Any) -> list[float]:
+    """The largest FP32 that is no larger than each: for FP32 values, `<=` answers as before."""
+    wide = np.asarray(thresholds, np.float64)
     with np.errstate(over="ignore"):
-        narrow = np.float32(threshold)
-    if float(narrow) > threshold:
-        narrow = np.nextafter(narrow, np.float32(-np.inf))
-    return float(narrow)
+        narrow = wide.astype(np.float32)
+    below = np.nextafter(narrow, np.float32(-np.inf))
+    found: list[float] = np.where(narrow > wide, below, narrow).tolist()
+    return found

@@ -61,7 +61,7 @@ def test_labels_may_differ_only_where_two_classes_tie() -> None:
 
 @pytest.mark.parametrize("threshold", [0.1, -0.1, 1e300, -1e300, 0.0, 1 / 3, 5e-324, -5e-324])
 def test_a_threshold_rounded_down_decides_alike(threshold: float) -> None:
-    narrow = np.float32(round_down(threshold))
+    narrow = np.float32(*round_down([threshold]))
     with np.errstate(over="ignore"):
         near = np.float32(threshold)
     for value in (
