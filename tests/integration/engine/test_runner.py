@@ -14,6 +14,7 @@ from modelyard.adapters.engine.runner import ProcessTask, ProcessTaskRunner
 from modelyard.adapters.engine.sandbox.detection import detect
 from modelyard.adapters.engine.sandbox.sandbox import Sandbox
 from modelyard.core.tasks import Limits, Outcome, Progress
+from tests.integration.engine.living import alive
 
 SCRIPT = str(Path(__file__).with_name("misbehaving.py"))
 MEMORY = 1 << 30
@@ -57,7 +58,7 @@ def open_files() -> int:
 
 def gone(pid: int) -> bool:
     for _ in range(100):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        if not alive(pid):
             return True
         time.sleep(0.02)
     return False

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import pytest
 
 from modelyard.adapters.engine.supervisor import ChildSpec, Supervisor, listen
 from modelyard.core.errors import Invalid
+from tests.integration.engine.living import alive
 
 SCRIPT = Path(__file__).with_name("supervised.py")
 
@@ -51,10 +51,6 @@ def told(story: Path, word: str) -> list[list[str]]:
 
 def pids(story: Path) -> list[int]:
     return [int(pid) for _, _, pid in told(story, "started")]
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 def answer(port: int) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from modelyard.adapters.store import SqlStore
@@ -17,6 +16,7 @@ from modelyard.core.ids import JOB, new_id
 from modelyard.core.jobs import Job, JobState
 from modelyard.tenancy.tenant import Tenant
 from tests.databases import store_at
+from tests.integration.engine.living import alive
 from tests.integration.engine.working import START, FastClock
 
 SCRIPT = Path(__file__).with_name("working.py")
@@ -92,10 +92,6 @@ def pid_of_task(store: SqlStore, job_id: str) -> int:
     return int(lines[-1].removeprefix("pid "))
 
 
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
 def versions(store: SqlStore) -> int:
     with store.read() as tx:
         return tx.models(TENANT).get("words").latest
@@ -155,7 +151,7 @@ def test_a_cancelled_task_is_killed(store: SqlStore, workers: Workers) -> None:
         tx.jobs(TENANT).request_cancel(job_id, FastClock().now())
     until(lambda: job_of(store, job_id).state.final)
     assert job_of(store, job_id).state is JobState.CANCELLED
-    assert gone(task)
+    assert not alive(task)
 
 
 def test_a_stopped_worker_gives_its_job_back(store: SqlStore, workers: Workers) -> None:
@@ -164,7 +160,7 @@ def test_a_stopped_worker_gives_its_job_back(store: SqlStore, workers: Workers) 
     task = pid_of_task(store, job_id)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=5) == 0
-    assert gone(task)
+    assert not alive(task)
     job = job_of(store, job_id)
     # At once, not at the end of the lease, and the attempt does not count.
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
@@ -177,7 +173,7 @@ def test_a_killed_workers_job_is_taken_up_by_another(store: SqlStore, workers: W
     task = pid_of_task(store, job_id)
     workers.start()
     workers.kill(first)
-    until(lambda: gone(task))
+    until(lambda: not alive(task))
     until(lambda: job_of(store, job_id).state.final)
     job = job_of(store, job_id)
     assert (job.state, job.attempt, job.worker_id) == (JobState.SUCCEEDED, 2, "wrk_2")
@@ -198,7 +194,7 @@ def test_a_worker_that_was_paused_past_its_lease_changes_nothing(
     workers.start()
     until(lambda: job_of(store, job_id).state.final)
     first.send_signal(signal.SIGCONT)
-    until(lambda: gone(task))
+    until(lambda: not alive(task))
     time.sleep(0.5)
     job = job_of(store, job_id)
     assert (job.state, job.attempt, job.worker_id) == (JobState.SUCCEEDED, 2, "wrk_2")
@@ -219,7 +215,7 @@ def test_a_locked_database_stops_neither_the_task_nor_the_worker(
         tx.bump()
         # Longer than SQLite's own patience of five seconds, and than the lease.
         time.sleep(6)
-        assert gone(task)
+        assert not alive(task)
         assert process.poll() is None
     until(lambda: job_of(store, job_id).state.final)
     assert job_of(store, job_id).state is JobState.SUCCEEDED

@@ -49,6 +49,28 @@ class Tally:
     def said(self) -> Array:
         return self._by(self.found.predicted, self.weights)
 
+    @cached_property
+    def areas(self) -> tuple[Array, Array]:
+        """ROC AUC and average precision of each class against the rest, or of the second of two,
+        in the mean: both from one sorting of the rows, each [draws].
+        """
+        found = self.found
+        if found.probabilities is None or len(found.labels) < 2:
+            undefined = np.full(len(self.weights), np.nan)
+            return undefined, undefined
+        roc, precision = [], []
+        for label in [1] if len(found.labels) == 2 else range(len(found.labels)):
+            scores = found.probabilities[:, label]
+            order = np.argsort(scores, kind="stable")
+            starts = np.flatnonzero(np.diff(scores[order], prepend=-1.0))
+            weights = self.weights[:, order]
+            total = np.add.reduceat(weights, starts, axis=1)
+            weights *= found.truth[order] == label
+            hits = np.add.reduceat(weights, starts, axis=1)
+            roc.append(_roc(hits, total - hits))
+            precision.append(_average_precision(hits, total - hits))
+        return np.asarray(np.mean(roc, axis=0)), np.asarray(np.mean(precision, axis=0))
+
     def _by(self, codes: Array, weights: Array) -> Array:
         return sums_by(codes, len(self.found.labels), weights)
 
@@ -92,24 +114,6 @@ def _recall(tally: Tally) -> Array:
 def _f1(tally: Tally) -> Array:
     both = tally.true + tally.said
     return _macro(_ratio(2 * tally.hits, both, 0.0), both > 0)
-
-
-def _areas(tally: Tally, area: Callable[[Array, Array], Array]) -> Array:
-    """The area of each class against the rest, or of the second of two, in the mean."""
-    found = tally.found
-    if found.probabilities is None or len(found.labels) < 2:
-        return np.full(len(tally.weights), np.nan)
-    each = []
-    for label in [1] if len(found.labels) == 2 else range(len(found.labels)):
-        scores = found.probabilities[:, label]
-        order = np.argsort(scores, kind="stable")
-        starts = np.flatnonzero(np.diff(scores[order], prepend=-1.0))
-        weights = tally.weights[:, order]
-        positive = weights * (found.truth[order] == label)
-        total = np.add.reduceat(weights, starts, axis=1)
-        hits = np.add.reduceat(positive, starts, axis=1)
-        each.append(area(hits, total - hits))
-    return np.asarray(np.mean(each, axis=0))
 
 
 def _roc(positive: Array, negative: Array) -> Array:
@@ -162,8 +166,8 @@ CLASSES: Final[Mapping[str, Callable[[Tally], Array]]] = {
     "f1": _f1,
     "precision": _precision,
     "recall": _recall,
-    "roc_auc": lambda tally: _areas(tally, _roc),
-    "pr_auc": lambda tally: _areas(tally, _average_precision),
+    "roc_auc": lambda tally: tally.areas[0],
+    "pr_auc": lambda tally: tally.areas[1],
     "log_loss": _log_loss,
     "brier": _brier,
     "ece": _calibration_error,

@@ -1,7 +1,8 @@
 """Rounds: due ones run while the lease is held, and no failure of one stops another."""
 
-import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -93,15 +94,32 @@ def test_each_round_keeps_its_own_pace() -> None:
     assert len(slow) == 1
 
 
-def test_a_signal_stops_them_wherever_they_are() -> None:
-    rounds = make(Round("r", 0, lambda: None))
-    before = signal.signal(signal.SIGUSR1, lambda *_: rounds.stop())
-    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
-    timer.start()
-    try:
-        rounds.run()
-    finally:
-        # The signal would end the tests if it came after this.
-        timer.cancel()
-        timer.join()
-        signal.signal(signal.SIGUSR1, before)
+SIGNALLED = """
+import signal
+from modelyard.adapters.engine.rounds import Round, Rounds
+from modelyard.core.clock import SystemClock
+
+rounds = Rounds(
+    acquire=lambda: True,
+    release=lambda: print("released", flush=True),
+    rounds=[Round("r", 0, lambda: None)],
+    clock=SystemClock(),
+)
+signal.signal(signal.SIGTERM, lambda *_: rounds.stop())
+print("begins", flush=True)
+rounds.run()
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.12])
+def test_a_signal_stops_them_wherever_they_are(seconds: float) -> None:
+    # In a process of its own, since a signal astray would end the tests and not one of them.
+    with subprocess.Popen(
+        [sys.executable, "-c", SIGNALLED], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begins\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=30)
+    assert (said, process.returncode) == ("released\n", 0)
