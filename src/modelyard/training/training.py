@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -169,5 +169,6 @@ def _bare(value: Any) -> bool:
 
 def libraries(algorithms: Sequence[Algorithm]) -> dict[str, str]:
     """The libraries that had a part in it, with their versions."""
-    own = [algorithm.library for algorithm in algorithms if algorithm.library]
+    known = packages_distributions()
+    own = [name for algorithm in algorithms for name in known.get(algorithm.library, ())]
     return {name: version(name) for name in (*LIBRARIES, *own)}
