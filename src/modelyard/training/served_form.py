@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from modelyard.registry.parity import Parity
 from modelyard.training.conversion.pipeline import Converted, convert, signature_of
 from modelyard.training.parity import compare
 from modelyard.training.problem import Problem
+from modelyard.training.served_archive import MODEL_FILE, ServedArchive
 from modelyard.training.trained import Produced
 
 if TYPE_CHECKING:
@@ -48,9 +50,23 @@ def served_form(
         Invalid: a model of pictures, or of an embedder's vectors, cannot be served.
     """
     if problem.picture is not None:
-        form = _of_pictures(pipeline, problem, held_out, folder)
+        # Its runtime needs Pillow.
+        from modelyard.training.served_images import serve_images
+
+        form = _of_archive(
+            lambda: serve_images(pipeline, problem, held_out, folder),
+            Format.IMAGE_CLASSIFIER,
+            "pictures",
+        )
     elif problem.embedded:
-        form = _of_texts(pipeline, problem, held_out, folder)
+        # Its runtime needs tokenizers.
+        from modelyard.training.served_texts import serve_texts
+
+        form = _of_archive(
+            lambda: serve_texts(pipeline, problem, held_out, folder),
+            Format.TEXT_CLASSIFIER,
+            "texts",
+        )
     else:
         form = _of_table(pipeline, problem, held_out, folder)
     import joblib
@@ -81,33 +97,14 @@ def _written(converted: Converted, folder: Path) -> tuple[Produced, ...]:
     return graph, Produced(FEATURES_FILE, Format.FEATURES)
 
 
-def _of_pictures(
-    pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path
-) -> ServedForm:
-    # Its runtime needs Pillow.
-    from modelyard.training.served_images import MODEL_FILE, serve_images
-
+def _of_archive(serve: Callable[[], ServedArchive], kind: Format, what: str) -> ServedForm:
     try:
-        served = serve_images(pipeline, problem, held_out, folder)
+        served = serve()
     except Exception as error:
         _log.warning("conversion failed", exc_info=True)
         reason = _first_line(error)
-        raise Invalid(f"this model of pictures cannot be served: {reason}") from error
-    archive = Produced(MODEL_FILE, Format.IMAGE_CLASSIFIER)
-    return ServedForm(served.signature, served.parity, (archive,), served.profile)
-
-
-def _of_texts(pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path) -> ServedForm:
-    # Its runtime needs tokenizers.
-    from modelyard.training.served_texts import MODEL_FILE, serve_texts
-
-    try:
-        served = serve_texts(pipeline, problem, held_out, folder)
-    except Exception as error:
-        _log.warning("conversion failed", exc_info=True)
-        reason = _first_line(error)
-        raise Invalid(f"this model of texts cannot be served: {reason}") from error
-    archive = Produced(MODEL_FILE, Format.TEXT_CLASSIFIER)
+        raise Invalid(f"this model of {what} cannot be served: {reason}") from error
+    archive = Produced(MODEL_FILE, kind)
     return ServedForm(served.signature, served.parity, (archive,), served.profile)
 
 

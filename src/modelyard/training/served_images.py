@@ -27,30 +27,22 @@ from modelyard.training.conversion.pipeline import predict
 from modelyard.training.parity import TOLERANCE, verdict
 from modelyard.training.pixels import BILINEAR, PictureSize
 from modelyard.training.preprocessing import PIXELS
+from modelyard.training.served_archive import MODEL_FILE, ServedArchive
 
 if TYPE_CHECKING:
     import polars as pl
 
     from modelyard.training.problem import Problem
 
-MODEL_FILE: Final = "model.zip"
 MAX_COMPARED: Final = 200
 """Held-out pictures that both forms are asked with."""
 _PIXELS: Final = "pixels"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
-class ServedImages(msgspec.Struct, frozen=True):
-    """The served form, in `MODEL_FILE`: what it takes and gives, costs, and how it compares."""
-
-    signature: Signature
-    parity: Parity
-    profile: Profile
-
-
 def serve_images(
     pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path
-) -> ServedImages:
+) -> ServedArchive:
     """Write the archive to the folder, open it as a replica does, and ask both forms.
 
     Raises:
@@ -70,7 +62,9 @@ def serve_images(
         profile = Profile(
             model.memory_bytes, model.call_seconds, model.row_seconds, model.stackable
         )
-        return ServedImages(_signature(model.signature), _compared(pipeline, rows, answer), profile)
+        return ServedArchive(
+            _signature(model.signature), _compared(pipeline, rows, answer), profile
+        )
     finally:
         model.unload()
 

@@ -25,6 +25,7 @@ from modelyard.training.conversion.embedder_graph import LinearHead, with_head
 from modelyard.training.embedding import EMBEDDER_FILE, open_embedder
 from modelyard.training.parity import TOLERANCE, verdict
 from modelyard.training.rows import Array
+from modelyard.training.served_archive import MODEL_FILE, ServedArchive
 from modelyard.training.spec import TaskKind
 
 if TYPE_CHECKING:
@@ -33,23 +34,14 @@ if TYPE_CHECKING:
     from modelyard.serving.runtimes.embedder import Embedder
     from modelyard.training.problem import Problem
 
-MODEL_FILE: Final = "model.zip"
 MAX_COMPARED: Final = 200
 """Held-out texts that both forms are asked with."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
-class ServedTexts(msgspec.Struct, frozen=True):
-    """The served form, in `MODEL_FILE`: what it takes and gives, costs, and how it compares."""
-
-    signature: Signature
-    parity: Parity
-    profile: Profile
-
-
 def serve_texts(
     pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: Path
-) -> ServedTexts:
+) -> ServedArchive:
     """Write the archive to the folder, open it as a replica does, and ask both forms.
 
     Raises:
@@ -74,7 +66,7 @@ def serve_texts(
         profile = Profile(
             served.memory_bytes, served.call_seconds, served.row_seconds, served.stackable
         )
-        return ServedTexts(signature, parity, profile)
+        return ServedArchive(signature, parity, profile)
     finally:
         served.unload()
 

@@ -13,7 +13,7 @@ from modelyard.registry.artifact import Format
 from modelyard.serving.runtimes import text_classifier
 from modelyard.serving.runtimes.contract import MODEL, LoadedModel, RuntimeManifest
 from modelyard.training.embedding import EMBEDDER_FILE, VECTORS_FILE
-from modelyard.training.served_texts import MODEL_FILE
+from modelyard.training.served_archive import MODEL_FILE
 from tests import embedders
 from tests.integration.training.test_train import Run
 
