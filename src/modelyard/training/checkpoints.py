@@ -19,6 +19,8 @@ from modelyard.training.watch import CHECKPOINT_FILE
 
 MAX_BYTES: Final = 4 << 30
 _SUFFIX: Final = ".pt"
+_NEW: Final = ".new"
+"""What a worker that was killed was about to keep."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class Checkpoints:
             if kept.exists() and os.path.samestat(found, kept.stat()):
                 return
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            new = kept.with_suffix(".new")
+            new = kept.with_suffix(_NEW)
             new.unlink(missing_ok=True)
             new.hardlink_to(written)
             new.replace(kept)
@@ -61,7 +63,7 @@ class Checkpoints:
 
     def sweep(self, is_over: Callable[[str, str], bool]) -> None:
         """Remove those of jobs that are over, as `is_over` says of a tenant's id and a job's."""
-        for kept in self._folder.glob(f"*{_SUFFIX}"):
+        for kept in (*self._folder.glob(f"*{_SUFFIX}"), *self._folder.glob(f"*{_NEW}")):
             tenant_id, _, job_id = kept.stem.partition(".")
             if is_over(tenant_id, job_id):
                 kept.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from modelyard.training.combination import (
 from modelyard.training.fitting import Fitted, fit
 from modelyard.training.groundwork import Groundwork
 from modelyard.training.progress import portion
-from modelyard.training.reasons import choice, combined, failures, tuned
+from modelyard.training.reasons import choice, combined, failures, tuned, untunable
 from modelyard.training.rows import Rows
 from modelyard.training.search import Search, Searcher
 from modelyard.training.selection import (
@@ -104,7 +104,11 @@ def choose(
     if spec.algorithm == AUTO:
         chosen = _compared(chosen, spec, portion(report, 0.0, share))
         report(Progress(chosen.reasons[0], share))
-    if spec.trials:
+    if spec.trials and spec.algorithm == AUTO and not chosen.algorithm.space:
+        chosen = msgspec.structs.replace(
+            chosen, reasons=(*chosen.reasons, untunable(chosen.algorithm.name))
+        )
+    elif spec.trials:
         line = portion(report, _COMPARED, 1 - _COMPARED)
         chosen = _tuned(chosen, spec, past, processes, line)
     if spec.ensemble is not None:

@@ -129,7 +129,11 @@ def _layout(source: Source, *, plain: bool) -> Layout:
 
 
 def _fields(line: str, separator: str) -> int:
-    return len(next(csv.reader([line], delimiter=separator), []))
+    try:
+        return len(next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:
+        # A header of many columns is one field, and too long a one, by any other separator.
+        return 1
 
 
 def _is_fraction(name: str) -> bool:

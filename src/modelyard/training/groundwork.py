@@ -118,6 +118,18 @@ def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str,
     return algorithms[0].check(spec.parameters)
 
 
+def with_target(table: pl.DataFrame, problem: Problem) -> pl.DataFrame:
+    """The rows that have a target, if there is one; a number is finite."""
+    import polars as pl
+
+    if not problem.task.supervised:
+        return table
+    table = table.drop_nulls(problem.target)
+    if problem.task is not TaskKind.REGRESSION:
+        return table
+    return table.filter(pl.col(problem.target).cast(pl.Float64).is_finite())
+
+
 def usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The rows whose target is a finite number or a class of at least two rows."""
     import polars as pl
@@ -125,17 +137,15 @@ def usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[s
     if not problem.task.supervised:
         return table, ()
     table = table.drop_nulls(problem.target)
-    target = pl.col(problem.target)
     if problem.task is TaskKind.REGRESSION:
-        kept = table.filter(target.cast(pl.Float64).is_finite())
-        what = "an infinite target"
+        kept, what = with_target(table, problem), "an infinite target"
     elif problem.task is TaskKind.TAGGING:
         check_tags(table, problem)
         return table, ()
     elif problem.task is TaskKind.TRANSLATION:
         return table, ()
     else:
-        kept = table.filter(pl.len().over(target) >= 2)
+        kept = table.filter(pl.len().over(problem.target) >= 2)
         what = "a class that no other row has"
     left_out = table.height - kept.height
     if kept.height < MIN_ROWS or kept.get_column(problem.target).n_unique() < 2:

@@ -27,7 +27,7 @@ from modelyard.training.evaluation.threshold import check_threshold
 from modelyard.training.evaluator import check_metric
 from modelyard.training.ports import TrainingTransaction
 from modelyard.training.problem import define, embeds
-from modelyard.training.spec import AUTO, TrainSpec
+from modelyard.training.spec import AUTO, TaskKind, TrainSpec, check_needs
 from modelyard.training.split import division_of
 from modelyard.training.streaming import check_stream
 from modelyard.training.tasks import TABLE_FILE
@@ -189,16 +189,18 @@ def _check_train(
 ) -> dict[str, Any]:
     order, task = read_train_spec(spec)
     bounds.check(order, task)
+    check_needs(task)
     check_name("model", order.model)
     check_name("dataset", order.dataset)
     if order.alias is not None:
         check_name("alias", order.alias)
     elif order.gates:
         raise Invalid("spec.gates decide whether an alias moves: name the alias")
-    for gate in order.gates:
-        Gate.parse(gate)
+    gates = [Gate.parse(gate) for gate in order.gates]
     dataset = tx.datasets(tenant_id).version(order.dataset, order.dataset_version)
-    _check_fit(dataset, task)
+    kind = _check_fit(dataset, task)
+    for gate in gates:
+        check_metric(gate.metric or None, kind)
     order = msgspec.structs.replace(
         order, dataset_version=dataset.number, embedder=_embedder(tx, tenant_id, order, task)
     )
@@ -231,8 +233,10 @@ def _plain(part: msgspec.Struct) -> dict[str, Any]:
     return cast(dict[str, Any], msgspec.json.decode(msgspec.json.encode(part)))
 
 
-def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
-    """What the task would refuse at its start, told before anybody waits for it."""
+def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> TaskKind:
+    """What the task would refuse at its start, told before anybody waits for it; what is learned
+    otherwise.
+    """
     columns = dataset.inspection.columns
     define_it = problem_of if task.window else define
     problem = define_it(columns, dataset.inspection.rows, task)
@@ -252,3 +256,4 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> None:
             algorithms[0].axes(task.parameters)
     elif task.parameters:
         raise Invalid("spec.parameters belong to one algorithm: name it, or leave them out")
+    return problem.task

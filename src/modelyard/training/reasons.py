@@ -72,6 +72,11 @@ def tuned(tuning: Tuning, rules: Rules) -> str:
     return said
 
 
+def untunable(algorithm: str) -> str:
+    """Why there were no trials, although some were asked for."""
+    return f"no trials: {algorithm} has no parameter to tune"
+
+
 def combined(found: Combination, alone: str, best: float, rules: Rules) -> str:
     """Whether several together are taken, against the one that is best alone, and why."""
     members = ", ".join(one.algorithm.name for one in found.crossed) or "none"

@@ -147,6 +147,26 @@ class TrainSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     selection: FeatureSelection | None = None
 
 
+_NEEDS: Final = {
+    "tune_seconds": "trials",
+    "workers": "trials",
+    "ensemble_size": "ensemble",
+    "horizon": "window",
+    "series_column": "window",
+}
+"""Options, and the one without which each of them would say nothing."""
+
+
+def check_needs(spec: TrainSpec) -> None:
+    """Raises Invalid for an option whose other half was forgotten: it would go unheard."""
+    default = TrainSpec(spec.table)
+    for name, needed in _NEEDS.items():
+        if getattr(spec, name) != getattr(default, name) and not getattr(spec, needed):
+            raise Invalid(
+                f"spec.{name} does nothing without spec.{needed}: give both, or leave it out"
+            )
+
+
 def read_spec(scratch: Path, kind: type[Spec]) -> Spec:
     """The task's spec.
 

@@ -16,7 +16,7 @@ from modelyard.training.dataset import Column
 from modelyard.training.evaluation.slices import check_slices
 from modelyard.training.evaluator import check_metric, choose_metric
 from modelyard.training.fitting import Fitted, first_line
-from modelyard.training.groundwork import Groundwork, usable
+from modelyard.training.groundwork import Groundwork, usable, with_target
 from modelyard.training.inspection import describe
 from modelyard.training.preprocessing import features_of, preprocessor, target_of
 from modelyard.training.problem import Problem, define
@@ -88,14 +88,23 @@ def lay_stream(path: Path, spec: TrainSpec, report: Report) -> StreamedGround:
 
     stream = TableStream(path, spec.seed, spec.test_fraction)
     sampled = stream.sample(report)
-    columns: tuple[Column, ...] = describe(pl.concat([sampled.train, sampled.held_out]))
-    problem = define(columns, sampled.train.height + sampled.held_out.height, spec)
+    looked_at = pl.concat([sampled.train, sampled.held_out])
+    if spec.target in looked_at.columns:
+        # Those without a target are counted when all rows are read.
+        looked_at = looked_at.drop_nulls(spec.target)
+    columns: tuple[Column, ...] = describe(looked_at)
+    problem = define(columns, looked_at.height, spec)
     check_stream(spec, problem, sampled.train_rows + sampled.held_rows, len(columns))
     algorithms = candidates(spec.algorithm, problem.task)
     check_metric(spec.metric, problem.task)
     check_slices([column.name for column in columns], spec.slices)
-    train, left_out = usable(sampled.train, problem)
-    held_out, _ = usable(sampled.held_out, problem)
+    train, _ = usable(sampled.train, problem)
+    held_out = with_target(sampled.held_out, problem)
+    if held_out.is_empty():
+        raise Invalid(
+            f"none of the {sampled.held_rows} held-out rows has a target to measure by: hold out "
+            "more, or learn from the whole table"
+        )
     outside = Rows(features_of(held_out, problem), target_of(held_out, problem))
     inside = Rows(features_of(train, problem), target_of(train, problem))
     held = Held(
@@ -107,12 +116,12 @@ def lay_stream(path: Path, spec: TrainSpec, report: Report) -> StreamedGround:
             HASH, sampled.train_rows, len(outside), fraction=spec.test_fraction, seed=spec.seed
         ),
     )
-    notes = [*left_out]
-    if len(outside) < sampled.held_rows:
+    notes = []
+    if sampled.held_out.height < sampled.held_rows:
         notes.append(
             f"measured on a sample of {len(outside)} of the {sampled.held_rows} held-out rows"
         )
-    if len(inside) < sampled.train_rows:
+    if sampled.train.height < sampled.train_rows:
         notes.append(
             f"the columns' preparation was learned from a sample of {len(inside)} of the "
             f"{sampled.train_rows} training rows"
@@ -154,8 +163,8 @@ class _Learning:
         self._problem = ground.problem
         self._name = algorithm.name
         self._prepare = preprocessor(ground.problem, inside.features, scaled=algorithm.scaled)
-        with_target = inside.target if ground.problem.treatments else None
-        self._matrix = self._prepare.fit(inside.features, with_target).transform(inside.features)
+        truth = inside.target if ground.problem.treatments else None
+        self._matrix = self._prepare.fit(inside.features, truth).transform(inside.features)
         self._target = _Target(ground.problem, inside.target, ground.parameters)
         self._estimator = algorithm.streaming.build(
             Fit(
@@ -204,11 +213,7 @@ class _Learning:
         """Learn from the rows of a part that have a target; how many they are."""
         import polars as pl
 
-        problem = self._problem
-        if problem.target:
-            part = part.drop_nulls(problem.target)
-        if problem.task is TaskKind.REGRESSION:
-            part = part.filter(pl.col(problem.target).cast(pl.Float64).is_finite())
+        problem, part = self._problem, with_target(part, self._problem)
         if not part.height:
             return 0
         target = target_of(part, problem)

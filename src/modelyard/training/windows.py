@@ -55,6 +55,11 @@ def plan_of(columns: Sequence[Column], rows: int, spec: TrainSpec) -> Plan:
     for name in (spec.time_column, spec.series_column, *(spec.include or ()), *spec.exclude):
         if name is not None and name not in by_name:
             raise Invalid(f"there is no column '{name[:80]}' to make windows of")
+    if spec.series_column is not None and spec.series_column in (spec.time_column, spec.target):
+        raise Invalid(
+            f"series_column '{spec.series_column}' is the time or the target as well: it tells "
+            "which steps are of one series"
+        )
     if spec.target is None or spec.target not in by_name:
         raise Invalid("windows need a 'target': the column whose later value is predicted")
     values = _values(by_name, spec)

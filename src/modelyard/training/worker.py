@@ -80,13 +80,12 @@ class Worker:
                 self._work(job, stop)
 
     def _claim(self) -> Job | None:
-        """The next job; while there is none, take care of those whose worker died."""
+        """The next job; now and then, those whose worker died come back to the queue first."""
         with self._store.begin() as tx:
-            job = tx.queue().claim(self._worker_id, self._clock.now())
-            if job is None and self._clock.monotonic() >= self._reap_at:
+            if self._clock.monotonic() >= self._reap_at:
                 tx.queue().reap(self._clock.now())
                 self._reap_at = self._clock.monotonic() + self._pace.reap
-            return job
+            return tx.queue().claim(self._worker_id, self._clock.now())
 
     def _work(self, job: Job, stop: Stop) -> None:
         context = {"job_id": job.id, "kind": job.kind, "attempt": job.attempt}

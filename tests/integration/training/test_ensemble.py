@@ -154,6 +154,23 @@ def test_the_tuned_one_takes_part_and_the_better_alone_stays_alone(tmp_path: Pat
         assert "it stays alone" in card.reasons[-1]
 
 
+def test_votes_count_where_a_class_is_only_in_the_earliest_rows() -> None:
+    frame = (
+        customers(300)
+        .with_row_index("day")
+        .with_columns(
+            pl.when(pl.int_range(pl.len()) < 12)
+            .then(pl.lit("old"))
+            .otherwise("target")
+            .alias("target")
+        )
+    )
+    ground, found = combined(frame, SOME, Ensembling.VOTING, time_column="day")
+    assert found.candidate.score is not None, found.candidate.error
+    fitted = fit_together(found, ground.problem, ground.held.inside, ground.rules, Watch())
+    assert "old" in fitted.pipeline.classes_
+
+
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [

@@ -139,6 +139,25 @@ def test_each_turn_brings_every_training_row_once_in_another_order(tmp_path: Pat
     assert turns[0].tolist() != turns[1].tolist()
 
 
+def test_rows_without_a_target_are_counted_once_and_all(tmp_path: Path) -> None:
+    untold = pl.int_range(pl.len()) % 3 == 0
+    target = pl.when(untold).then(None).otherwise("target").alias("target")
+    frame = customers(900, number=True).with_columns(target)
+    card = Run(tmp_path, frame, algorithm="ridge", stream=True).result.card
+    assert card.split is not None
+    untold_inside = card.split.train_rows - card.train_rows
+    about = [line for line in card.warnings if "target" in line]
+    assert len(about) == 1
+    assert f"; {untold_inside} have no target, or one too rare" in about[0]
+    assert not [line for line in card.warnings if "sample" in line]
+
+
+def test_a_few_held_out_rows_are_enough_to_measure_by(tmp_path: Path) -> None:
+    frame = customers(60).with_columns(pl.col("target").cast(pl.String))
+    run = Run(tmp_path, frame, algorithm="naive_bayes", stream=True, test_fraction=0.1)
+    assert 0 < run.result.card.test_rows < 10
+
+
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [

@@ -90,6 +90,7 @@ def test_the_value_itself_is_not_in_a_window_that_tells_it(tmp_path: Path) -> No
     ("spec", "problem"),
     [
         ({"time_column": None}, "windows need 'time_column'"),
+        ({"series_column": SPEC["time_column"]}, "is the time or the target as well"),
         ({"series_column": "region"}, "there is no column 'region' to make windows of"),
         ({"include": ["state"]}, "column 'state' cannot be in windows"),
         ({"exclude": ["warm", "used"]}, "no column of numbers is left"),

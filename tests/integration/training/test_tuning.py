@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import polars as pl
 import psutil
 import pytest
 
@@ -126,6 +128,14 @@ def test_auto_tunes_the_best(tmp_path: Path) -> None:
     run = Run(tmp_path, customers(200), trials=3, folds=2)
     assert found(run).trials == 3
     assert run.result.card.leaderboard[0].algorithm == run.result.card.algorithm
+
+
+def test_auto_does_without_trials_where_the_best_has_nothing_to_tune(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    line = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "target": 3 * x[:, 0] - x[:, 1]})
+    card = Run(tmp_path, line, trials=3, folds=2).result.card
+    assert (card.algorithm, card.tuning) == ("linear", None)
+    assert card.reasons[-1] == "no trials: linear has no parameter to tune"
 
 
 def test_no_trial_begins_after_the_time_is_up(tmp_path: Path) -> None:

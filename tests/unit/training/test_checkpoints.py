@@ -81,4 +81,7 @@ def test_those_of_jobs_that_are_over_are_swept(tmp_path: Path, checkpoints: Chec
     assert (tmp_path / "checkpoints/tnt_a.job_1.pt").exists()
     checkpoints.sweep(is_over)
     assert asked == [("tnt_a", "job_1")] * 2
+    # A worker was killed while it kept one.
+    (tmp_path / "checkpoints/tnt_a.job_1.new").write_text("epoch 2")
+    checkpoints.sweep(is_over)
     assert list((tmp_path / "checkpoints").iterdir()) == []

@@ -140,6 +140,11 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"algorithm": "svm", "ensemble": "voting"}, "'svm' stands alone"),
         ({"algorithm": "svm", "stream": True}, "100 rows of 4 columns, about 0 MiB .* stream: lin"),
         ({"algorithm": "ridge", "stream": True, "trials": 3}, "trials needs the whole table"),
+        ({"tune_seconds": 60}, "spec.tune_seconds does nothing without spec.trials"),
+        ({"ensemble_size": 5}, "spec.ensemble_size does nothing without spec.ensemble"),
+        ({"horizon": 3}, "spec.horizon does nothing without spec.window"),
+        ({"series_column": "age"}, "spec.series_column does nothing without spec.window"),
+        ({"gates": ["acuracy > 0.9"], "alias": "champion"}, "no metric 'acuracy' .* are: accuracy"),
         ({"embedder": "minilm"}, "spec.embedder: algorithm 'auto' does not embed texts"),
     ],
 )

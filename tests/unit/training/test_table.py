@@ -150,6 +150,11 @@ class TestDelimited:
         with pytest.raises(TooLarge, match="row 2 has a field of more than 131072 characters"):
             reader(b"a,b\n1," + field + b"\n")
 
+    def test_a_header_longer_than_a_field_may_be(self, reader: Reader) -> None:
+        names = [f"the measurement of sensor {number}" for number in range(5000)]
+        table = reader(f"{','.join(names)}\n{','.join(['1'] * 5000)}\n".encode())
+        assert table.frame.columns == names
+
     def test_too_many_columns(self, reader: Reader) -> None:
         header = ",".join(f"c{number}" for number in range(10_001)).encode()
         with pytest.raises(TooLarge, match="10001 columns; at most 10000"):

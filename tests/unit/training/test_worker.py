@@ -256,6 +256,27 @@ def test_a_completion_after_the_lease_ran_out_is_dropped(
     assert latest(store) == 1
 
 
+def test_a_dead_workers_job_does_not_wait_until_the_queue_is_empty(
+    store: FailingStore, clock: ManualClock, tmp_path: Path
+) -> None:
+    submit(store, "job_1")
+    with MemoryStore.begin(store) as tx:
+        assert tx.queue().claim("wrk_dead", clock.now()) is not None
+    clock.advance(LEASE.total_seconds() + 1)
+    for number in range(2, 6):
+        submit(store, f"job_{number}")
+    still_queued: list[int] = []
+
+    def task(scratch: Path, report: Report) -> Outcome:
+        with store.read() as tx:
+            if tx.jobs(TENANT).get("job_1").state is JobState.RUNNING:
+                still_queued.append(len([j for j in tx.state.jobs.values() if not j.state.final]))
+        return Outcome(ok=True)
+
+    run(store, clock, tmp_path, task=task)
+    assert still_queued == [5]
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_database_that_comes_and_goes_loses_and_doubles_nothing(
     seed: int, store: FailingStore, clock: ManualClock, tmp_path: Path
