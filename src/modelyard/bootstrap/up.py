@@ -54,7 +54,7 @@ def _supervise(settings: Settings, home: Home) -> int:
     from modelyard.adapters.engine.supervisor import ChildSpec, Supervisor, listen
 
     home.clear_metrics()
-    _open(settings, home)
+    # First of all: a server that cannot have its ports shall leave no trace.
     listener = listen(settings.host, settings.port)
     url, grpc_url = _url(listener), ""
     shared = None
@@ -62,6 +62,7 @@ def _supervise(settings: Settings, home: Home) -> int:
         shared = reserve(listener.getsockname()[0], settings.grpc_port)
         grpc_url = _url(shared).removeprefix("http://")
         settings = msgspec.structs.replace(settings, grpc_port=shared.getsockname()[1])
+    _open(settings, home)
     _export(settings)
     grace = settings.drain_delay + settings.drain_seconds + 5
     supervisor = Supervisor(

@@ -238,8 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        return _complain("interrupted", code=130)
+    except KeyboardInterrupt as stop:
+        return _complain(": ".join(("interrupted", *map(str, stop.args))), code=130)
     except _expected() as error:
         message, hint = _explain(error)
         return _complain(message, hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelyard.cli.display import facts, table
+from modelyard.cli.display import Grid, facts, table
 from modelyard_client.models import (
     Candidate,
     Card,
@@ -19,7 +19,6 @@ from modelyard_client.models import (
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
 
 _MANY = 8
 
@@ -39,7 +38,7 @@ def card_of(version: ModelVersion) -> Group:
     return Group(*parts)
 
 
-def leaderboard(candidates: Sequence[Candidate], metric: str) -> Table:
+def leaderboard(candidates: Sequence[Candidate], metric: str) -> Grid:
     """The algorithms that were compared, in the server's order: the best first."""
     headings = ("ALGORITHM", (metric or "score").upper(), "+/-", "SECONDS", "NOTE")
     rows = [
@@ -120,7 +119,7 @@ def _parity(parity: Parity) -> str:
     return said
 
 
-def engines_table(trials: Sequence[EngineTrial]) -> Table:
+def engines_table(trials: Sequence[EngineTrial]) -> Grid:
     """The engines that a language model was tried with: `auto` takes the first."""
     headings = ("ENGINE", "TOKENS/S ALONE", "TOGETHER", "LOADED IN", "NOTE")
     rows = [
@@ -138,7 +137,7 @@ def engines_table(trials: Sequence[EngineTrial]) -> Table:
     return table(headings if any(trial.error for trial in trials) else headings[:-1], rows)
 
 
-def _metrics(card: Card) -> Table:
+def _metrics(card: Card) -> Grid:
     if not card.intervals:
         rows = [(name, f"{value:.4f}") for name, value in card.metrics.items()]
         return table(("METRIC", "HELD OUT"), rows)
@@ -150,7 +149,7 @@ def _metrics(card: Card) -> Table:
     return table(("METRIC", "HELD OUT", "95 % INTERVAL"), bounded)
 
 
-def _confusion(confusion: Confusion) -> Table:
+def _confusion(confusion: Confusion) -> Grid:
     rows = [
         (label, *counts) for label, counts in zip(confusion.labels, confusion.counts, strict=True)
     ]

@@ -31,11 +31,19 @@ def config(*, home: Path | None = None, json: Json = False) -> None:
     """
     flags = {"home": None if home is None else str(home)}
     entries = in_force(settings.resolve(flags, os.environ))
+    warn_of_misspelt()
     if json:
         print_json({entry.name: entry for entry in entries})
         return
     rows = [(entry.name, _shown(entry.value), entry.source) for entry in entries]
     terminal().print(table(("SETTING", "VALUE", "SOURCE"), rows))
+
+
+def warn_of_misspelt() -> None:
+    """Say on standard error which variables were perhaps meant to be settings."""
+    for name, meant in settings.misspelt(os.environ).items():
+        line = f"modelyard: {name} is not a setting; is {meant} meant?"
+        terminal(error=True).print(line, soft_wrap=True)
 
 
 def in_force(resolved: settings.Resolved) -> list[Entry]:

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from modelyard.cli.failure import CommandFailed
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
 Json = Annotated[
@@ -26,6 +26,9 @@ _PIPE_WIDTH: Final = 200
 _CELL: Final = 120
 _FACT: Final = 400
 """A fact has a line of its own, and may take several."""
+_UNBOUNDED: Final = 1 << 20
+_PROSE: Final = 24
+"""Cells of more characters and several words are prose: they may go over several lines."""
 
 
 def print_json(value: Any) -> None:
@@ -49,18 +52,55 @@ def terminal(*, error: bool = False) -> Console:
     )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A plain table; numbers stand to the right."""
-    from rich.table import Table
+class Grid:
+    """Rows under headings; on a terminal too narrow for them, a few lines for each row.
 
-    made = Table(box=None, header_style="bold", pad_edge=False)
-    shown = [tuple(row) for row in rows]
-    for place, heading in enumerate(headings):
-        numeric = any(isinstance(row[place], int | float | Decimal) for row in shown)
-        made.add_column(heading, justify="right" if numeric else "left", overflow="fold")
-    for row in shown:
-        made.add_row(*(text(value) for value in row))
-    return made
+    An identifier, a time or a number is never broken: only cells that are prose are.
+    """
+
+    def __init__(self, headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        self._headings = headings
+        self._rows = [tuple(row) for row in rows]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.measure import Measurement
+
+        made = self._table()
+        needed = Measurement.get(console, options.update(width=_UNBOUNDED), made).minimum
+        if needed <= options.max_width:
+            yield made
+            return
+        for place, row in enumerate(self._rows):
+            if place:
+                yield ""
+            yield facts(zip((h.lower() for h in self._headings), row, strict=True))
+
+    def _table(self) -> Table:
+        from rich.cells import cell_len
+        from rich.table import Table
+
+        made = Table(box=None, header_style="bold", pad_edge=False)
+        for place, heading in enumerate(self._headings):
+            values = [row[place] for row in self._rows]
+            cells = [heading, *map(text, values)]
+            widest = max(map(cell_len, cells))
+            prose = any(" " in cell and cell_len(cell) > _PROSE for cell in cells)
+            numeric = any(isinstance(value, int | float | Decimal) for value in values)
+            made.add_column(
+                heading,
+                justify="right" if numeric else "left",
+                overflow="fold",
+                no_wrap=not prose,
+                min_width=_PROSE if prose else widest,
+            )
+        for row in self._rows:
+            made.add_row(*map(text, row))
+        return made
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Grid:
+    """A plain table; numbers stand to the right."""
+    return Grid(headings, rows)
 
 
 def listing(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:

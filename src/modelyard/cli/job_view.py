@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from modelyard.cli.display import table, text
@@ -31,6 +31,18 @@ def watched(client: Client, job_id: str, out: Console) -> Job:
                 out.print(line_of(event))
                 sys.stdout.flush()
     return client.jobs.get(job_id)
+
+
+@contextmanager
+def left_running(job_id: str) -> Iterator[None]:
+    """Who stops waiting for a job is told that it goes on without them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"the job goes on: 'modelyard jobs watch {job_id}' follows it, "
+            f"'modelyard jobs cancel {job_id}' stops it"
+        ) from None
 
 
 def line_of(event: JobEvent) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal
+from typing import Any
+
+from modelyard.cli.display import Json, facts, listing, print_json, terminal, text
 from modelyard.cli.failure import CommandFailed
-from modelyard.cli.job_view import line_of, time_of, watched
+from modelyard.cli.job_view import left_running, line_of, time_of, watched
 from modelyard_client import Client
 from modelyard_client.jobs import Job
 
@@ -20,7 +22,7 @@ def list_all(*, limit: int = 50, json: Json = False) -> None:
     if json:
         print_json(jobs)
         return
-    rows = [(j.id, j.kind, _about(j), j.state, j.created_at, _last_word(j)) for j in jobs]
+    rows = [(j.id, j.kind, _about(j), _state(j), j.created_at, _last_word(j)) for j in jobs]
     headings = ("JOB", "KIND", "MODEL", "STATE", "CREATED", "MESSAGE")
     listing(headings, rows, "no jobs: 'modelyard train' submits one")
 
@@ -49,7 +51,7 @@ def show(job: str, /, *, json: Json = False) -> None:
         ("message", _last_word(shown)),
     ]
     pairs += [(f"spec {name}", value) for name, value in shown.spec.items()]
-    pairs += [(f"result {name}", value) for name, value in (shown.result or {}).items()]
+    pairs += [(f"result {name}", _told(value)) for name, value in (shown.result or {}).items()]
     terminal().print(facts(pairs))
 
 
@@ -77,7 +79,7 @@ def watch(job: str, /, *, json: Json = False) -> None:
     Args:
         job: Its id.
     """
-    with Client() as client:
+    with Client() as client, left_running(job):
         ended = client.jobs.wait(job) if json else watched(client, job, terminal())
     if json:
         print_json(ended)
@@ -120,5 +122,24 @@ def _about(job: Job) -> str:
     return str(job.spec.get("model", "-"))
 
 
+def _state(job: Job) -> str:
+    share = None if job.final else job.fraction
+    return job.state if share is None else f"{job.state} {share:.0%}"
+
+
 def _last_word(job: Job) -> str:
-    return job.failure.message if job.failure else job.message
+    """What a job came to, or how far it is."""
+    if job.failure:
+        return job.failure.message
+    result = job.result or {}
+    if "version" in result:
+        made = f"{result.get('model')}:{result['version']}"
+        return f"made {made}, {result['algorithm']}" if result.get("algorithm") else f"made {made}"
+    return job.message
+
+
+def _told(value: Any) -> Any:
+    """A value of a job's result as people read it."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {text(one)}" for name, one in value.items())
+    return "; ".join(map(text, value)) if isinstance(value, list) else value

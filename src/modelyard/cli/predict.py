@@ -28,9 +28,9 @@ def predict(
 ) -> None:
     """Call a deployed model with the rows of a file, or with a picture.
 
-    The file holds JSON records or rows, JSON Lines, or CSV with headings. Columns of a CSV file
-    that the model does not take are left out. A file that is no text goes to a model that takes
-    such files as they are: a picture to an image classifier.
+    The file holds JSON records or rows, JSON Lines, or CSV with headings, read as a data set's is.
+    Columns of a CSV file that the model does not take are left out. A file that is no text goes
+    to a model that takes such files as they are: a picture to an image classifier.
 
     Args:
         deployment: The deployment.
@@ -53,10 +53,11 @@ def _rows(client: Client, deployment: str, data: bytes, source: str) -> list[Any
     text = _text(data)
     if text is None:
         return [{_binary_input(client.inference.metadata(deployment), source): data}]
-    rows, strings = read_rows(text, _called(source))
-    if not strings:
-        return rows
-    fitted, ignored = fit_strings(rows, client.inference.metadata(deployment))
+    read = read_rows(text, _called(source))
+    if not read.strings:
+        return read.values
+    metadata = client.inference.metadata(deployment)
+    fitted, ignored = fit_strings(read.values, metadata, decimal_comma=read.decimal_comma)
     if ignored:
         names = ", ".join(ignored)
         terminal(error=True).print(f"not sent, for the model does not take them: {names}")

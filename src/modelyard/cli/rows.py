@@ -10,16 +10,22 @@ from typing import Any, NamedTuple
 import msgspec
 
 from modelyard.cli.failure import CommandFailed
+from modelyard.training.delimited import separator_of
+from modelyard.training.recognition import MISSING
 from modelyard_client.inference import ModelMetadata
 
 _BOOLEANS = {"true": True, "false": False}
 
 
 class Rows(NamedTuple):
-    """Records or rows, in order; `strings` when they are records whose values are all text."""
+    """Records or rows, in order; `strings` when they are records whose values are all text.
+
+    Their numbers may have a decimal comma where commas do not stand between the values.
+    """
 
     values: list[Any]
     strings: bool
+    decimal_comma: bool = False
 
 
 def read_rows(text: str, source: str) -> Rows:
@@ -35,7 +41,7 @@ def read_rows(text: str, source: str) -> Rows:
     if not stripped:
         raise CommandFailed(f"{source} holds no rows")
     if stripped[0] not in "[{":
-        return Rows(_csv(text, source), strings=True)
+        return _csv(text, source)
     try:
         document = msgspec.json.decode(stripped)
     except msgspec.DecodeError as error:
@@ -52,11 +58,11 @@ def read_rows(text: str, source: str) -> Rows:
 
 
 def fit_strings(
-    records: Sequence[Mapping[str, str]], metadata: ModelMetadata
+    records: Sequence[Mapping[str, str]], metadata: ModelMetadata, *, decimal_comma: bool = False
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """CSV records with the types that the model takes, and the columns it does not take.
 
-    An empty cell is a missing value.
+    Cells are read as those of a data set are: an empty one, `NA` and its like are missing values.
 
     Raises:
         CommandFailed: a cell that is no number where the model takes one.
@@ -64,7 +70,7 @@ def fit_strings(
     datatypes = _datatypes(metadata)
     fitted = [
         {
-            name: _value(row, name, cell, datatypes[name])
+            name: _value(row, name, cell, datatypes[name], decimal_comma=decimal_comma)
             for name, cell in record.items()
             if name in datatypes
         }
@@ -85,11 +91,12 @@ def _json_lines(text: str, source: str) -> list[Any]:
     return rows
 
 
-def _csv(text: str, source: str) -> list[Any]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv(text: str, source: str) -> Rows:
+    separator = separator_of(text.lstrip().partition("\n")[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[Any] = []
     try:
-        headings = next(reader)
+        headings = [" ".join(name.split()) for name in next(filter(None, reader))]
         if len(set(headings)) != len(headings):
             raise CommandFailed(f"{source}, line 1: a heading stands there twice")
         for values in reader:
@@ -104,7 +111,7 @@ def _csv(text: str, source: str) -> list[Any]:
         raise CommandFailed(f"{source}, line {reader.line_num}: not CSV: {error}") from None
     if not rows:
         raise CommandFailed(f"{source} holds no rows beneath its headings")
-    return rows
+    return Rows(rows, strings=True, decimal_comma=separator != ",")
 
 
 def _datatypes(metadata: ModelMetadata) -> dict[str, str]:
@@ -116,16 +123,18 @@ def _datatypes(metadata: ModelMetadata) -> dict[str, str]:
     return datatypes
 
 
-def _value(row: int, name: str, cell: str, datatype: str) -> Any:
-    if datatype == "BYTES":
-        return cell or None
+def _value(row: int, name: str, cell: str, datatype: str, *, decimal_comma: bool) -> Any:
     word = cell.strip()
-    if not word:
+    if word in MISSING:
         return None
+    if datatype == "BYTES":
+        return word
     if word.lower() in _BOOLEANS:
         return _BOOLEANS[word.lower()]
     try:
-        return int(word) if "INT" in datatype else float(word)
+        if "INT" in datatype:
+            return int(word)
+        return float(word.replace(",", ".") if decimal_comma else word)
     except ValueError:
         raise CommandFailed(
             f"row {row}, column '{name}': '{word[:40]}' is not a number, and the model takes "

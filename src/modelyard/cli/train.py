@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from modelyard.cli.card import card_of, leaderboard
 from modelyard.cli.display import Json, parse_size, print_json, prose, terminal
 from modelyard.cli.failure import CommandFailed
-from modelyard.cli.job_view import watched
+from modelyard.cli.job_view import left_running, watched
 from modelyard.cli.jobs import require_success
 from modelyard_client import Client
 from modelyard_client.jobs import Job
@@ -162,11 +162,11 @@ def train(  # noqa: PLR0913  (one parameter for each option)
             _print_document(client, job, wait=wait)
         elif wait:
             out = terminal()
-            out.print(result_of(follow(client, job, out)))
+            with left_running(job.id):
+                version = follow(client, job, out)
+            out.print(result_of(version))
         else:
-            terminal().print(
-                f"job {job.id} is {job.state}: 'modelyard jobs logs {job.id} --follow'"
-            )
+            terminal().print(f"job {job.id} is {job.state}: 'modelyard jobs watch {job.id}'")
 
 
 def parse_parameters(pairs: Iterable[str]) -> dict[str, Any]:
@@ -247,7 +247,8 @@ def result_of(version: ModelVersion) -> Group:
 
 def _print_document(client: Client, job: Job, *, wait: bool) -> None:
     if wait:
-        job = client.jobs.wait(job.id)
+        with left_running(job.id):
+            job = client.jobs.wait(job.id)
     print_json(job)
     if wait:
         require_success(job)

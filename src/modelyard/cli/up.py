@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from modelyard.cli.config import warn_of_misspelt
 from modelyard.core import settings
 
 
@@ -36,6 +37,7 @@ def up(
         "workers": workers,
     }
     resolved = settings.resolve(flags, os.environ)
+    warn_of_misspelt()
     from modelyard.bootstrap import up
 
     return up.run(resolved.settings)

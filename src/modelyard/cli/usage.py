@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from cyclopts import App
 
-from modelyard.cli.display import Json, print_json, size, table, terminal
+from modelyard.cli.display import Grid, Json, print_json, size, table, terminal
 from modelyard.cli.keys import zoned
 from modelyard_client import Client
 from modelyard_client.billing import UsageLine
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def usage(
@@ -78,7 +75,7 @@ def export(
 
 def usage_table(
     by: str, lines: Sequence[UsageLine], names: Mapping[str, str] | None = None
-) -> Table:
+) -> Grid:
     """The lines, and the exact total of each currency beneath.
 
     `names` are what people call the groups, where a group is an id.

@@ -6,6 +6,7 @@ Precedence, highest first: a command-line flag, the environment (`MODELYARD_<NAM
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -303,6 +304,17 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Resolved:
             values[name] = _convert(name, value, fields[name].type, where)
             sources[name] = where
     return Resolved(Settings(**values), sources)
+
+
+def misspelt(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that look like a setting and are none, each with the one that may be meant."""
+    known = [PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)]
+    near = {
+        name: difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        for name in environ
+        if name.startswith(PREFIX) and name not in known
+    }
+    return {name: found[0] for name, found in near.items() if found}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _layout(source: Source, *, plain: bool) -> Layout:
         line = file.readline(MAX_COLUMNS * 1024)
         while line and not line.strip():
             line = file.readline(MAX_COLUMNS * 1024)
-    separator = max(SEPARATORS, key=lambda one: _fields(line, one))
+    separator = separator_of(line)
     with _records(source, separator) as records:
         header = next((fields for _, _, fields in records), [])
     names = tuple(" ".join(name.split()) for name in header)
@@ -126,6 +126,11 @@ def _layout(source: Source, *, plain: bool) -> Layout:
             "row 1 holds numbers where the names of the columns should be: add a header"
         )
     return Layout(separator, names, plain)
+
+
+def separator_of(header: str) -> str:
+    """What splits the header's line into the most fields."""
+    return max(SEPARATORS, key=lambda one: _fields(header, one))
 
 
 def _fields(line: str, separator: str) -> int:

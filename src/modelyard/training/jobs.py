@@ -255,5 +255,7 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> TaskKind:
         if task.trials:
             algorithms[0].axes(task.parameters)
     elif task.parameters:
-        raise Invalid("spec.parameters belong to one algorithm: name it, or leave them out")
+        raise Invalid(
+            "spec.parameters belong to one algorithm: name it in spec.algorithm, or leave them out"
+        )
     return problem.task

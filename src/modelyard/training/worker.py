@@ -12,7 +12,7 @@ from modelyard.core.errors import LostLease, ModelyardError, NotFound, Unavailab
 from modelyard.core.jobs import Job, JobFailure
 from modelyard.core.ports import Store
 from modelyard.core.stopping import Stop
-from modelyard.core.tasks import CRASHED, TIMED_OUT, Outcome, RunningTask, TaskRunner
+from modelyard.core.tasks import CRASHED, TIMED_OUT, Outcome, Progress, RunningTask, TaskRunner
 from modelyard.training.attempt import Attempt, Pace
 from modelyard.training.checkpoints import Checkpoints
 from modelyard.training.handlers import JobHandler
@@ -125,6 +125,7 @@ class Worker:
             message = f"this server knows no job of kind '{job.kind}'"
             attempt.fail(JobFailure("unsupported", message), stop)
             return
+        attempt.tell([Progress("a worker begins")])
         try:
             limits = handler.prepare(job, scratch)
             self._checkpoints.put_back(job, scratch)

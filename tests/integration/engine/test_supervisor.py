@@ -156,7 +156,7 @@ def test_a_child_that_cannot_stay_up_is_tried_ever_more_rarely(story: Path) -> N
 def test_a_port_in_use_is_told_plainly() -> None:
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(Invalid, match=f"cannot listen on 127.0.0.1 port {port}: Address"):
+        with pytest.raises(Invalid, match=f"port {port}: Address.*; set 'port' to another"):
             listen("127.0.0.1", port)
 
 

@@ -80,6 +80,22 @@ def test_lists(
     }
 
 
+def test_jobs_say_how_far_they_are_or_what_they_came_to(run: Run, server: ScriptedServer) -> None:
+    metrics = {"f1": 0.91, "recall": 0.5}
+    made = {"model": "churn", "version": 3, "algorithm": "ridge", "metrics": metrics}
+    done = {**JOB, "state": "succeeded", "message": "converting", "fraction": 0.93, "result": made}
+    running = {**JOB, "fraction": 0.4, "message": "trying ridge"}
+    server.answers = [Answer(200, {"items": [running, done]}), Answer(200, done)]
+    first, second = run("jobs", "list").out.splitlines()[1:]
+    assert "running 40%" in first
+    assert first.rstrip().endswith("trying ridge")
+    assert "succeeded  " in second
+    assert second.rstrip().endswith("made churn:3, ridge")
+    shown = run("jobs", "show", "job_1").out
+    assert "made churn:3, ridge" in shown
+    assert "f1 0.91; recall 0.5" in shown
+
+
 @pytest.mark.parametrize("noun", ["keys", "datasets", "models", "jobs", "deployments", "prices"])
 def test_empty_lists(run: Run, server: ScriptedServer, noun: str) -> None:
     server.answers = [Answer(200, {"items": []})]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli.failure import CommandFailed
-from modelyard.cli.rows import fit_strings, read_rows
+from modelyard.cli.rows import Rows, fit_strings, read_rows
 from modelyard_client.inference import ModelMetadata, TensorMetadata
 
 RECORDS = [{"a": 1, "b": "x"}, {"a": 2.5, "b": None}]
@@ -24,12 +24,12 @@ RECORDS = [{"a": 1, "b": "x"}, {"a": 2.5, "b": None}]
     ],
 )
 def test_json_in_all_its_forms(text: str, rows: list[Any]) -> None:
-    assert read_rows(text, "f") == (rows, False)
+    assert read_rows(text, "f") == (rows, False, False)
 
 
 def test_csv_is_read_as_text() -> None:
     rows = read_rows('a,b\r\n1,"x, ""y""\nz"\r\n2,\r\n', "f")
-    assert rows == ([{"a": "1", "b": 'x, "y"\nz'}, {"a": "2", "b": ""}], True)
+    assert rows == ([{"a": "1", "b": 'x, "y"\nz'}, {"a": "2", "b": ""}], True, False)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,24 @@ def test_text_becomes_what_the_model_takes() -> None:
     records = [
         {"age": " 41.5", "member": "TRUE", "visits": "3", "plan": " basic", "left": "yes"},
         {"age": "", "member": "false", "visits": "4", "plan": "", "left": "no"},
+        {"age": "NA", "member": "n/a", "visits": " ", "plan": "None", "left": "no"},
     ]
     fitted, ignored = fit_strings(records, METADATA)
     assert fitted == [
-        {"age": 41.5, "member": True, "visits": 3, "plan": " basic"},
+        {"age": 41.5, "member": True, "visits": 3, "plan": "basic"},
         {"age": None, "member": False, "visits": 4, "plan": None},
+        {"age": None, "member": None, "visits": None, "plan": None},
     ]
     assert ignored == ["left"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_csv_is_separated_as_that_of_a_data_set_is(separator: str) -> None:
+    text = "\nage ;plan\n41,5;a, b\n".replace(";", separator)
+    rows = read_rows(text, "f")
+    assert rows == Rows([{"age": "41,5", "plan": "a, b"}], strings=True, decimal_comma=True)
+    fitted, _ = fit_strings(rows.values, METADATA, decimal_comma=rows.decimal_comma)
+    assert fitted == [{"age": 41.5, "plan": "a, b"}]
 
 
 def test_a_cell_that_is_no_number_is_named() -> None:

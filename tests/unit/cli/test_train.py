@@ -101,6 +101,22 @@ def test_a_job_that_fails_fails_the_command(
         assert json.loads(ended.out)["state"] == "failed"
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_who_stops_waiting_learns_that_the_job_goes_on(
+    run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    server.answers = [Answer(202, _job("queued"))]
+    monkeypatch.setattr("modelyard_client.jobs.Jobs.follow", interrupted)
+    ended = run("train", "m", "--dataset", "d", "--target", "y", "--wait", *form)
+    assert (ended.code, ended.out) == (130, "")
+    assert ended.err.startswith("modelyard: interrupted: the job goes on")
+    assert "modelyard jobs watch job_1" in ended.err
+    assert "modelyard jobs cancel job_1" in ended.err
+
+
 CANDIDATE = {"algorithm": "ridge", "score": 0.9, "spread": 0.01, "seconds": 0.1}
 VERSION = {
     "id": "ver_1",

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from modelyard.core.errors import Invalid
-from modelyard.core.settings import SECRETS, Settings, resolve
+from modelyard.core.settings import SECRETS, Settings, misspelt, resolve
 
 
 @pytest.fixture
@@ -103,3 +103,21 @@ def test_workers_zero_is_one_gateway_per_core() -> None:
 def test_values_at_the_bounds_pass(home: Path, given: dict[str, Any]) -> None:
     settings = resolve({"home": str(home), **given}, {}).settings
     assert {name: getattr(settings, name) for name in given} == given
+
+
+def test_a_variable_that_is_nearly_a_setting_is_noticed() -> None:
+    environ = {
+        "MODELYARD_PORTT": "1",
+        "MODELYARD_GRPCPORT": "1",
+        "MODELYARD_PORT": "8000",
+        "MODELYARD_URL": "http://one",
+        "MODELYARD_API_KEY": "my_key",
+        # What Kubernetes sets beside a service of our name.
+        "MODELYARD_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "MODELYARD_SERVICE_HOST": "10.0.0.1",
+        "PATH": "/bin",
+    }
+    assert misspelt(environ) == {
+        "MODELYARD_PORTT": "MODELYARD_PORT",
+        "MODELYARD_GRPCPORT": "MODELYARD_GRPC_PORT",
+    }

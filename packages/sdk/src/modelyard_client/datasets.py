@@ -123,7 +123,7 @@ class Datasets:
         """
         file = Path(path)
         upload = send_path(self._transport, file)
-        body = {"name": name, "upload": upload.digest, "filename": file.name}
+        body = {"name": name, "upload": upload.digest, "filename": file.resolve().name}
         return self._transport.request(
             "POST", route("datasets"), DatasetVersion, body=body, timeout=READ_SECONDS
         )

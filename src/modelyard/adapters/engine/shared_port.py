@@ -18,7 +18,7 @@ def reserve(host: str, port: int) -> socket.socket:
         Invalid: the address is not one of this host, or somebody listens there already.
     """
     # SO_REUSEPORT alone would let us in beside another server of the same user.
-    probe = listen(host, port)
+    probe = listen(host, port, "grpc_port")
     family, address = probe.family, probe.getsockname()
     probe.close()
     kept = socket.socket(family, socket.SOCK_STREAM)

@@ -53,8 +53,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
     yields: float = 0.0
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections; port 0 takes a free one.
+def listen(host: str, port: int, setting: str = "port") -> socket.socket:
+    """A socket that accepts connections; port 0 takes a free one. Errors name the `setting`.
 
     Raises:
         Invalid: the address is not one of this host, or is in use.
@@ -70,7 +70,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise Invalid(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        instead = f"; set '{setting}' to another, or to 0 for a free one" if port else ""
+        raise Invalid(f"cannot listen on {host} port {port}: {error.strerror}{instead}") from None
     return listener
 
 

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from modelyard.cli.display import table
+
+JOB = "job_01a204ba0c8c7aaba067ba7e59dd1ac5"
+AT = "2026-11-22 19:27:11"
+PROSE = "evaluating on the held-out rows and on what else there is"
+ROWS = [(JOB, 3, AT, PROSE), (JOB, None, AT, "")]
+
+
+def _drawn(width: int) -> list[str]:
+    out = StringIO()
+    console = Console(file=out, width=width, markup=False, highlight=False)
+    console.print(table(("JOB", "N", "CREATED", "MESSAGE"), ROWS))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_a_table_that_fits_has_a_line_for_each_row() -> None:
+    head, first, second = _drawn(140)
+    assert head.split() == ["JOB", "N", "CREATED", "MESSAGE"]
+    assert first == f"{JOB}  3  {AT}  {PROSE}"
+    assert second == f"{JOB}  -  {AT}"
+
+
+def test_prose_alone_goes_over_several_lines() -> None:
+    lines = _drawn(100)
+    assert lines[1].startswith(f"{JOB}  3  {AT}  evaluating on the")
+    assert " ".join(line.split(AT)[-1].strip() for line in lines[1:-1]) == PROSE
+
+
+@pytest.mark.parametrize("width", [60, 48])
+def test_a_narrow_terminal_gets_a_few_lines_for_each_row(width: int) -> None:
+    lines = _drawn(width)
+    assert lines[0] == f"job      {JOB}"
+    assert lines[1:3] == ["n        3", f"created  {AT}"]
+    assert lines[-3:] == ["", f"job      {JOB}", f"created  {AT}"]
+    assert max(map(len, lines)) <= width
