@@ -5,19 +5,29 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from bench.samples import quick_parameters, sample_for
+from modelyard.cli.demo_models import fetch_embedder
 from modelyard.core.tasks import Progress
+from modelyard.core.tensors import Signature
+from modelyard.registry.archives import pack
 from modelyard.registry.artifact import Format
+from modelyard.serving.runtimes.catalogue import load
+from modelyard.serving.runtimes.contract import FEATURES, MODEL, RuntimeManifest
+from modelyard.training.embedding import EMBEDDER_FILE, open_embedder
+from modelyard.training.preprocessing import features_of
+from modelyard.training.problem import Problem
+from modelyard.training.served_graph import tensors
 from modelyard.training.spec import TaskKind, TrainSpec
 from modelyard.training.table import read
 from modelyard.training.trainers.algorithm import Algorithm, Reads
@@ -30,6 +40,10 @@ ROWS: Final = (1, 256)
 _SECONDS: Final = 0.25
 """How long each form is asked, in turns with the other."""
 _TURNS: Final = 5
+_SERVED: Final = (Format.ONNX, Format.IMAGE_CLASSIFIER, Format.TEXT_CLASSIFIER)
+
+Ask = Callable[["pl.DataFrame"], Callable[[], object]]
+"""Makes a call of so many rows ready: what it does then is measured."""
 
 
 class ServedForm(msgspec.Struct, frozen=True):
@@ -47,11 +61,14 @@ class ServedForm(msgspec.Struct, frozen=True):
 
 def served_forms() -> Iterator[ServedForm]:
     """Train each available algorithm for each of its tasks, and measure both of its forms."""
-    for algorithm in ALGORITHMS.values():
-        # With an embedder it is the embedder that takes the time, in both forms.
-        if algorithm.available and algorithm.reads is not Reads.SENTENCE:
-            for task in sorted(algorithm.tasks):
+    with tempfile.TemporaryDirectory(prefix="modelyard-bench-train-") as shared:
+        embedder = Path(shared) / EMBEDDER_FILE
+        pack(fetch_embedder(Path(shared)), embedder)
+        for algorithm in ALGORITHMS.values():
+            for task in sorted(algorithm.tasks if algorithm.available else ()):
                 with tempfile.TemporaryDirectory(prefix="modelyard-bench-train-") as folder:
+                    if algorithm.reads is Reads.SENTENCE:
+                        shutil.copy(embedder, folder)
                     yield _measured(algorithm, task, Path(folder))
 
 
@@ -66,24 +83,32 @@ def _measured(algorithm: Algorithm, task: TaskKind, folder: Path) -> ServedForm:
     file = sample.write(folder)
     table = read(file, file.name, folder).frame
     trained = train(table, spec, folder, _silent)
-    forms = {one.format: folder / one.name for one in trained.artifacts}
-    native, served = _native(forms, table, spec), _served(forms, table, spec, trained.signature)
-    times = {rows: _in_turns(native(rows), served(rows)) for rows in ROWS} if served else {}
+    forms = {one.format: one.name for one in trained.artifacts}
+    problem, rows = _held_out(table, spec, folder)
+    served = _served(forms, problem, trained.signature, folder)
+    native = _native(folder / forms[Format.JOBLIB], problem, folder)
+    times = {}
+    if served is not None:
+        for count in ROWS:
+            some = _so_many(rows, count)
+            times[count] = _in_turns(native(some), served(some))
     return ServedForm(
         algorithm=algorithm.name,
         task=task,
         form=_form(forms, agreed=trained.parity.agreed),
         agreed=trained.parity.agreed,
         difference=trained.parity.largest_difference,
-        native={rows: each[0] for rows, each in times.items()},
-        served={rows: each[1] for rows, each in times.items()},
+        native={count: each[0] for count, each in times.items()},
+        served={count: each[1] for count, each in times.items()},
         reason=trained.parity.reason,
     )
 
 
-def _form(forms: Mapping[Format, Path], *, agreed: bool) -> str:
+def _form(forms: Mapping[Format, str], *, agreed: bool) -> str:
     if Format.IMAGE_CLASSIFIER in forms:
         return "ONNX, behind the preparation of pictures"
+    if Format.TEXT_CLASSIFIER in forms:
+        return "ONNX, behind the embedder's tokens"
     return "ONNX" if agreed else "its library, in a process of its own"
 
 
@@ -91,50 +116,58 @@ def _silent(_: Progress) -> None:
     """Nobody watches."""
 
 
-def _rows(table: pl.DataFrame, spec: TrainSpec, count: int) -> tuple[Any, Any]:
-    """So many rows as the pipeline and as the served form take them."""
+def _held_out(table: pl.DataFrame, spec: TrainSpec, folder: Path) -> tuple[Problem, pl.DataFrame]:
+    """The problem, and the features of the rows that were held out."""
     from modelyard.training.groundwork import lay
-    from modelyard.training.parity import tensors
 
-    ground = lay(table, spec)
-    features = ground.held.inside.features
-    while features.height < count:
-        features = features.vstack(features)
-    rows = features.head(count)
-    return rows, tensors(rows, ground.problem)
+    ground = lay(table, spec, folder)
+    return ground.problem, ground.held.outside.features.select(list(ground.problem.features))
 
 
-def _native(
-    forms: dict[Format, Path], table: pl.DataFrame, spec: TrainSpec
-) -> Callable[[int], Callable[[], object]]:
+def _so_many(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    while rows.height < count:
+        rows = rows.vstack(rows)
+    return rows.head(count)
+
+
+def _native(model: Path, problem: Problem, folder: Path) -> Ask:
+    """By the library: of pictures beginning with their files, of texts with the embedder."""
     import joblib
 
-    pipeline = joblib.load(forms[Format.JOBLIB])
+    pipeline = joblib.load(model)
     answer = getattr(pipeline, "predict_proba", None) or pipeline.predict
+    if problem.picture is not None:
+        return lambda rows: lambda: answer(features_of(rows, problem))
+    if problem.embedded:
+        embedder, (column,) = open_embedder(folder), problem.features
+        linear = pipeline.named_steps["model"]
+        answer = getattr(linear, "predict_proba", None) or linear.predict
 
-    def asked(count: int) -> Callable[[], object]:
-        rows, _ = _rows(table, spec, count)
-        return lambda: answer(rows)
+        def asked(rows: pl.DataFrame) -> Callable[[], object]:
+            texts = rows.get_column(column).to_list()
+            return lambda: answer(embedder.embed(texts)[0])
 
-    return asked
+        return asked
+    return lambda rows: lambda: answer(rows)
 
 
 def _served(
-    forms: dict[Format, Path], table: pl.DataFrame, spec: TrainSpec, signature: Any
-) -> Callable[[int], Callable[[], object]] | None:
-    from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
-    from modelyard.serving.runtimes.text import TextFeatures
-
-    if Format.ONNX not in forms:
+    forms: Mapping[Format, str], problem: Problem, signature: Signature, folder: Path
+) -> Ask | None:
+    """As a replica or a gateway loads it."""
+    found = [one for one in _SERVED if one in forms]
+    if not found:
         return None
-    features = None
+    files = {MODEL: forms[found[0]]}
     if Format.FEATURES in forms:
-        features = TextFeatures.load(forms[Format.FEATURES].read_bytes())
-    runtime = OnnxRuntime(open_session(forms[Format.ONNX].read_bytes()), signature, features)
+        files[FEATURES] = forms[Format.FEATURES]
+    model = load(folder, RuntimeManifest(found[0].value, files, signature))
 
-    def asked(count: int) -> Callable[[], object]:
-        _, inputs = _rows(table, spec, count)
-        return lambda: runtime.infer(inputs)
+    def asked(rows: pl.DataFrame) -> Callable[[], object]:
+        inputs = tensors(rows, problem)
+        if len(inputs) == len(signature.inputs) == 1:
+            inputs = {signature.inputs[0].name: inputs.popitem()[1]}
+        return lambda: model.infer(inputs)
 
     return asked
 

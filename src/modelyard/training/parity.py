@@ -12,11 +12,8 @@ import numpy as np
 
 from modelyard.core.tensors import Signature, Tensor
 from modelyard.registry.parity import Parity
-from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
-from modelyard.serving.runtimes.text import TextFeatures
-from modelyard.training.conversion.pipeline import Converted, signature_of
-from modelyard.training.conversion.preparation import FEATURES
 from modelyard.training.problem import Problem, Role
+from modelyard.training.served_graph import ServedGraph
 from modelyard.training.spec import TaskKind
 
 if TYPE_CHECKING:
@@ -26,24 +23,17 @@ MAX_ROWS: Final = 1000
 EDGE_COLUMNS: Final = 20
 TOLERANCE: Final = 1e-4
 AGREEMENT: Final = 0.999
-_BATCH: Final = 100
 
 
-def compare(
-    converted: Converted, pipeline: Any, problem: Problem, held_out: pl.DataFrame
-) -> Parity:
+def compare(graph: ServedGraph, pipeline: Any, problem: Problem, held_out: pl.DataFrame) -> Parity:
     """Run both forms on held-out rows, and on some with values missing and categories unknown."""
-    signature = signature_of(pipeline, problem)
-    features = TextFeatures(converted.text) if converted.text is not None else None
-    runtime = OnnxRuntime(open_session(converted.graph), signature, features)
+    signature = graph.signature
     rows = _with_edges(held_out.head(MAX_ROWS), problem)
-    served = [
-        runtime.infer(tensors(rows[start : start + _BATCH], problem))
-        for start in range(0, rows.height, _BATCH)
-    ]
     if problem.task is TaskKind.TAGGING:
+        # Each batch is as wide as its longest text.
+        served = list(graph.parts(rows, problem))
         return _compare_tags(pipeline.predict(rows), served, signature)
-    outputs = [np.concatenate([part[spec.name] for part in served]) for spec in signature.outputs]
+    outputs = list(graph.answers(rows, problem).values())
     if problem.task is TaskKind.TRANSLATION:
         same = np.asarray(pipeline.predict(rows) == outputs[0])
         return verdict(float(same.mean()), None, len(same))
@@ -58,18 +48,6 @@ def compare(
         ties = np.abs(scores) <= TOLERANCE
         return _compare_labels(pipeline.predict(rows), scores, outputs, ties)
     return _compare_classes(pipeline, rows, outputs, signature)
-
-
-def tensors(rows: pl.DataFrame, problem: Problem) -> dict[str, Tensor]:
-    """The rows of `features_of` as a caller sends them."""
-    if problem.numeric:
-        return {FEATURES: np.ascontiguousarray(rows.to_numpy(), dtype=np.float32)}
-    return {
-        name: rows.get_column(name).to_numpy()
-        if role is Role.NUMBER
-        else np.array(rows.get_column(name).to_list(), dtype=np.object_)
-        for name, role in problem.features.items()
-    }
 
 
 def _with_edges(rows: pl.DataFrame, problem: Problem) -> pl.DataFrame:

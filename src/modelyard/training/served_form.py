@@ -14,10 +14,12 @@ from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
 from modelyard.registry.artifact import Format
 from modelyard.registry.parity import Parity
+from modelyard.serving.runtimes.text import TextFeatures
 from modelyard.training.conversion.pipeline import Converted, convert, signature_of
 from modelyard.training.parity import compare
 from modelyard.training.problem import Problem
 from modelyard.training.served_archive import MODEL_FILE, ServedArchive
+from modelyard.training.served_graph import ServedGraph
 from modelyard.training.trained import Produced
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ def _of_table(pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: P
     signature = signature_of(pipeline, problem)
     try:
         converted = convert(pipeline, problem)
-        parity = compare(converted, pipeline, problem, held_out)
+        features = TextFeatures(converted.text) if converted.text is not None else None
+        graph = ServedGraph(converted.graph, signature, features)
+        parity = compare(graph, pipeline, problem, held_out)
     except Exception as error:  # noqa: BLE001 - converters raise errors of every kind
         _log.warning("conversion failed", exc_info=True)
         reason = f"it cannot be converted to ONNX: {_first_line(error)}"

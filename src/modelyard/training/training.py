@@ -169,6 +169,8 @@ def _bare(value: Any) -> bool:
 
 def libraries(algorithms: Sequence[Algorithm]) -> dict[str, str]:
     """The libraries that had a part in it, with their versions."""
-    known = packages_distributions()
-    own = [name for algorithm in algorithms for name in known.get(algorithm.library, ())]
+    imported = [algorithm.library for algorithm in algorithms if algorithm.library]
+    # It reads what every installed package says of itself: a third of a second.
+    known = packages_distributions() if imported else {}
+    own = [name for library in imported for name in known.get(library, ())]
     return {name: version(name) for name in (*LIBRARIES, *own)}

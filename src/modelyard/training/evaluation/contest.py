@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from modelyard.core.errors import Invalid
-from modelyard.core.tensors import Datatype, Signature, Tensor
+from modelyard.core.tensors import Datatype, Signature
 from modelyard.registry.card import Split
 from modelyard.registry.evaluation import Comparison
-from modelyard.serving.runtimes.onnx import OnnxRuntime, open_session
 from modelyard.serving.runtimes.text import TextFeatures
 from modelyard.training.evaluation.bootstrap import differences
 from modelyard.training.evaluation.metrics import values
-from modelyard.training.evaluation.prediction import Predicted, classified, estimated
+from modelyard.training.evaluation.prediction import Predicted, ask_served
 from modelyard.training.evaluation.rivals import Rival
-from modelyard.training.parity import tensors
 from modelyard.training.preprocessing import features_of
 from modelyard.training.problem import Problem, Role
-from modelyard.training.rows import Array, Rows
-from modelyard.training.spec import TaskKind
+from modelyard.training.rows import Rows
+from modelyard.training.served_graph import ServedGraph
 
 if TYPE_CHECKING:
     import polars as pl
-
-_BATCH: Final = 100
 
 _log = logging.getLogger(__name__)
 
@@ -88,27 +83,12 @@ class Contest(msgspec.Struct, frozen=True):
         if signature is None:
             raise Invalid("nobody knows what it takes")
         taken = _columns(signature, self.held_out, self.problem)
-        rows = features_of(self.held_out, taken)
-        outputs = self._infer(rival, signature, rows, taken)
-        return _answer(self.problem.task, self.outside.target, signature, outputs)
-
-    def _infer(
-        self, rival: Rival, signature: Signature, rows: pl.DataFrame, taken: Problem
-    ) -> dict[str, Tensor]:
         text = None
         if rival.features:
             text = TextFeatures.load((self.folder / rival.features).read_bytes())
-        graph = open_session((self.folder / rival.graph).read_bytes())
-        runtime, parts = OnnxRuntime(graph, signature, text), []
-        for start in range(0, rows.height, _BATCH):
-            inputs = tensors(rows[start : start + _BATCH], taken)
-            if len(inputs) == len(signature.inputs) == 1:
-                inputs = {signature.inputs[0].name: inputs.popitem()[1]}
-            parts.append(runtime.infer(inputs))
-        return {
-            spec.name: np.concatenate([part[spec.name] for part in parts])
-            for spec in signature.outputs
-        }
+        graph = ServedGraph((self.folder / rival.graph).read_bytes(), signature, text)
+        rows = features_of(self.held_out, taken)
+        return ask_served(graph, Rows(rows, self.outside.target), taken)
 
 
 def _columns(signature: Signature, table: pl.DataFrame, problem: Problem) -> Problem:
@@ -132,19 +112,3 @@ def _columns(signature: Signature, table: pl.DataFrame, problem: Problem) -> Pro
             else:
                 raise Invalid(f"it takes numbers in column '{name[:80]}', which holds others now")
     return msgspec.structs.replace(problem, features=roles)
-
-
-def _answer(
-    task: TaskKind, truth: Array, signature: Signature, outputs: dict[str, Tensor]
-) -> Predicted:
-    first = signature.outputs[0]
-    if task is TaskKind.REGRESSION:
-        return estimated(truth, outputs[first.name])
-    labels = np.asarray(outputs[first.name])
-    if truth.dtype == object:
-        labels = np.array([str(label) for label in labels], dtype=object)
-    if len(signature.outputs) == 1:
-        return classified(truth, labels, np.unique(labels), None)
-    columns = signature.outputs[1].columns
-    classes = np.array(columns, dtype=object if truth.dtype == object else np.int64)
-    return classified(truth, labels, classes, outputs[signature.outputs[1].name])

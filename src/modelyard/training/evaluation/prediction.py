@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from modelyard.training.rows import Array, Rows
 from modelyard.training.spec import TaskKind
+
+if TYPE_CHECKING:
+    from modelyard.training.problem import Problem
+    from modelyard.training.served_graph import ServedGraph
 
 
 class Classified(msgspec.Struct, frozen=True):
@@ -89,3 +93,19 @@ def ask(model: Any, rows: Rows, task: TaskKind, *, likely: bool = True) -> Predi
     if likely and hasattr(model, "predict_proba"):
         probabilities = model.predict_proba(rows.features)
     return classified(rows.target, predicted, np.asarray(model.classes_), probabilities)
+
+
+def ask_served(graph: ServedGraph, rows: Rows, problem: Problem) -> Predicted:
+    """What a model says of the rows as it is served, with probabilities if it gives them."""
+    outputs, truth = graph.answers(rows.features, problem), rows.target
+    first = graph.signature.outputs[0]
+    if problem.task is TaskKind.REGRESSION:
+        return estimated(truth, outputs[first.name])
+    labels = np.asarray(outputs[first.name])
+    if truth.dtype == object:
+        labels = np.array([str(label) for label in labels], dtype=object)
+    if len(graph.signature.outputs) == 1:
+        return classified(truth, labels, np.unique(labels), None)
+    second = graph.signature.outputs[1]
+    classes = np.array(second.columns, dtype=object if truth.dtype == object else np.int64)
+    return classified(truth, labels, classes, outputs[second.name])
