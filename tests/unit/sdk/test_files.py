@@ -101,6 +101,22 @@ def test_a_folder_is_packed_the_same_each_time(
     assert server.asked[-1].json()["filename"] == "model"
 
 
+@pytest.mark.parametrize("more", [b"", b"12345678"])
+def test_a_file_that_changes_meanwhile_is_told(
+    server: ScriptedServer, client: Client, tmp_path: Path, more: bytes
+) -> None:
+    file = tmp_path / "growing.csv"
+    file.write_bytes(b"1234")
+
+    def script(asked: Asked) -> Answer:
+        file.write_bytes(more)
+        return Answer(404)
+
+    server.script = script
+    with pytest.raises(ClientError, match=r"growing\.csv was changed while it was being sent"):
+        client.datasets.add("d", file)
+
+
 def test_a_server_that_stays_away_is_an_error(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "d.bin"
     file.write_bytes(b"x")

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelyard_client import ApiError, TimedOut
+from modelyard_client import ApiError, TimedOut, Unreachable
 from modelyard_client.jobs import Jobs
 from modelyard_client.location import Location
-from modelyard_client.transport import Transport
+from modelyard_client.transport import ATTEMPTS, Transport
 from tests.unit.sdk.scripted_server import Answer, Asked, ScriptedServer
 
 AT = "2026-11-22T00:00:00Z"
@@ -72,6 +72,31 @@ def test_a_long_story_is_read_part_by_part(server: ScriptedServer, jobs: Jobs) -
 def test_waiting_ends_with_the_job(server: ScriptedServer, jobs: Jobs) -> None:
     server.script = Story(events=3, streams=True)
     assert jobs.wait("job_1").state == "succeeded"
+
+
+def test_a_server_that_starts_again_is_waited_for(server: ScriptedServer, jobs: Jobs) -> None:
+    story = Story(events=5, streams=True)
+    looks = 0
+
+    def script(asked: Asked) -> Answer:
+        nonlocal looks
+        looks += "/events" not in asked.path
+        away = 1 < looks < ATTEMPTS + 2 and story.told < story.events
+        return Answer(hang_up=True) if away else story(asked)
+
+    server.script = script
+    assert [event.seq for event in jobs.follow("job_1")] == [1, 2, 3, 4, 5]
+    assert looks > ATTEMPTS + 2
+
+
+def test_a_server_that_stays_away_is_told(server: ScriptedServer) -> None:
+    story = Story(events=5, streams=True)
+    server.script = lambda asked: Answer(hang_up=True) if story.told else story(asked)
+    transport = Transport(Location(server.url, "my_key"), 5)
+    impatient = Jobs(transport, poll_seconds=0.01, patience=0.0)
+    with pytest.raises(Unreachable):
+        impatient.wait("job_1")
+    transport.close()
 
 
 def test_waiting_has_an_end(server: ScriptedServer, jobs: Jobs) -> None:

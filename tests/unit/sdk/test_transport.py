@@ -75,9 +75,9 @@ def test_a_prediction_that_was_refused_for_load_is_asked_for_again(
     [
         ({"detail": "no such key", "code": "not_found", "title": "x"}, "not_found", "no such key"),
         ({"error": "input 'a' is missing"}, "", "input 'a' is missing"),
-        (b"<html>", "", "HTTP 404"),
-        (b"", "", "HTTP 404"),
-        ([1], "", "HTTP 404"),
+        (b"<html>", "", "the server answered HTTP 404"),
+        (b"", "", "the server answered HTTP 404"),
+        ([1], "", "the server answered HTTP 404"),
     ],
 )
 def test_errors_of_both_protocols_are_read(

@@ -109,7 +109,8 @@ def send_path(transport: Transport, path: Path) -> Upload:
     where it was.
 
     Raises:
-        ClientError: the file cannot be read, or the server cannot be reached any more.
+        ClientError: the file cannot be read or changes meanwhile, or the server cannot be reached
+            any more.
         ApiError: the server refused it.
     """
     try:
@@ -120,9 +121,15 @@ def send_path(transport: Transport, path: Path) -> Upload:
             size += len(chunk)
         upload = Upload(digest.hexdigest(), size)
         _Sending(transport, source, upload).finish()
+    except _ChangedError:
+        raise ClientError(f"{path} was changed while it was being sent; send it again") from None
     except OSError as error:
         raise ClientError(f"cannot read {path}: {error.strerror}") from None
     return upload
+
+
+class _ChangedError(Exception):
+    """A source has more or fewer bytes than it had before."""
 
 
 class _Sending:
@@ -173,18 +180,27 @@ class _Sending:
             headers |= {"upload-offset": str(offset), "upload-complete": "?1"}
         method = "PATCH" if offset else "PUT"
         return self._transport.once(
-            method, self._path, content=_behind(self._source, offset), headers=headers
+            method, self._path, content=self._behind(offset), headers=headers
         )
 
+    def _behind(self, offset: int) -> Iterator[bytes]:
+        """The source's bytes from `offset` on.
 
-def _behind(source: Source, offset: int) -> Iterator[bytes]:
-    """The source's bytes from `offset` on."""
-    for chunk in source.chunks():
-        if offset >= len(chunk):
-            offset -= len(chunk)
-        else:
-            yield chunk[offset:]
-            offset = 0
+        Raises:
+            _ChangedError: they do not end where they did.
+        """
+        left = self._upload.size
+        for chunk in self._source.chunks():
+            left -= len(chunk)
+            if left < 0:
+                raise _ChangedError
+            if offset >= len(chunk):
+                offset -= len(chunk)
+            else:
+                yield chunk[offset:]
+                offset = 0
+        if left:
+            raise _ChangedError
 
 
 def _passing(error: Any) -> bool:

@@ -69,9 +69,12 @@ class JobEvent(msgspec.Struct, frozen=True):
 class Jobs:
     """`/api/v1/jobs`."""
 
-    def __init__(self, transport: Transport, *, poll_seconds: float = 0.5) -> None:
+    def __init__(
+        self, transport: Transport, *, poll_seconds: float = 0.5, patience: float = 30.0
+    ) -> None:
         self._transport = transport
         self._poll_seconds = poll_seconds
+        self._patience = patience
 
     def submit_train(
         self, model: str, *, dataset: str, target: str | None = None, **options: Any
@@ -107,15 +110,17 @@ class Jobs:
         return story
 
     def follow(self, job_id: str, *, after: int = 0, timeout: float = 86_400) -> Iterator[JobEvent]:
-        """Each event as it comes, until the job is in a final state.
+        """Each event as it comes, until the job is in a final state. A server that is started
+        again meanwhile is waited for.
 
         Raises:
             TimedOut: the job was not final after `timeout` seconds. It goes on.
+            Unreachable: no server answers any more.
         """
         end = time.monotonic() + timeout
-        streams = True
+        ended, streams = self.get(job_id).final, True
         while True:
-            ended, known = self.get(job_id).final, after
+            known = after
             try:
                 for event in self._live(job_id, after) if streams else self._part(job_id, after):
                     after = event.seq
@@ -133,12 +138,13 @@ class Jobs:
                 raise TimedOut(f"job {job_id} is not done after {timeout:g} s; it goes on")
             if not ended:
                 time.sleep(self._poll_seconds)
+            ended = self._once_there(job_id).final
 
     def wait(self, job_id: str, timeout: float = 86_400) -> Job:
         """Return the job when it is in a final state, good or bad.
 
         Raises:
-            TimedOut: as `follow`.
+            TimedOut, Unreachable: as `follow`.
         """
         for _ in self.follow(job_id, timeout=timeout):
             pass
@@ -147,6 +153,17 @@ class Jobs:
     def list(self, limit: int = 50) -> Sequence[Job]:
         """The newest jobs first."""
         return collect(self._transport, route("jobs"), Page[Job], limit)
+
+    def _once_there(self, job_id: str) -> Job:
+        """The job, from a server that may be starting just now."""
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                return self.get(job_id)
+            except Unreachable:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(self._poll_seconds)
 
     def _part(self, job_id: str, after: int) -> Sequence[JobEvent]:
         """As much of the story as the server gives at once."""

@@ -281,7 +281,7 @@ def _error(response: httpx2.Response) -> ApiError:
         problem = _Problem()
     error = problem.error
     told, code = (error, problem.code) if isinstance(error, str) else (error.message, error.code)
-    detail = problem.detail or told or f"HTTP {response.status_code}"
+    detail = problem.detail or told or f"the server answered HTTP {response.status_code}"
     return ApiError(
         response.status_code,
         code or "",
