@@ -6,7 +6,7 @@ import json as stdlib_json
 from pathlib import Path
 from typing import Any
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal
+from modelyard.cli.display import Json, Many, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard_client import Client
 from modelyard_client.catalogue import Offer
@@ -18,8 +18,8 @@ def publish(
     *,
     terms: str = "",
     description: str = "",
-    example: list[str] | None = None,
-    to: list[str] | None = None,
+    example: Many = None,
+    to: Many = None,
     json: Json = False,
 ) -> None:
     """Offer a deployment to other tenants, or change the offer.

@@ -22,6 +22,9 @@ Json = Annotated[
     bool, Parameter(name="--json", negative="", help="Print one JSON document and nothing else.")
 ]
 
+Many = Annotated[list[str] | None, Parameter(negative="")]
+"""An option that may be given again."""
+
 _PIPE_WIDTH: Final = 200
 _CELL: Final = 120
 _FACT: Final = 400

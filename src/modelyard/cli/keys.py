@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from modelyard.cli.display import Json, listing, print_json, terminal, text
+from modelyard.cli.display import Json, Many, listing, print_json, terminal, text
 from modelyard.cli.failure import CommandFailed
 from modelyard_client import Client
 from modelyard_client.keys import Key
+
+_ID: Final = "key_"
+_IN_FORCE: Final = "in force"
 
 
 def create(
@@ -15,8 +19,8 @@ def create(
     scope: str = "infer",
     name: str | None = None,
     expires: datetime | None = None,
-    deployment: list[str] | None = None,
-    network: list[str] | None = None,
+    deployment: Many = None,
+    network: Many = None,
     json: Json = False,
 ) -> None:
     """Make a key. It is shown this once: only its hash is kept.
@@ -63,12 +67,12 @@ def rotate(key: str, /, *, overlap: str = "0s", json: Json = False) -> None:
     """Give a key a new secret. It is shown this once; the key's id, budget and usage stay.
 
     Args:
-        key: Its id, as 'modelyard keys list' shows it.
+        key: Its id or its name, as 'modelyard keys list' shows them.
         overlap: How long the old secret is good for, still, such as 30m, 24h or 7d.
     """
     lasts = _span(overlap)
     with Client() as client:
-        made = client.keys.rotate(key, lasts)
+        made = client.keys.rotate(meant_key(client, key), lasts)
     if json:
         print_json(made)
         return
@@ -83,14 +87,30 @@ def revoke(key: str, /, *, json: Json = False) -> None:
     """Put a key out of force on every gateway.
 
     Args:
-        key: Its id, as 'modelyard keys list' shows it.
+        key: Its id or its name, as 'modelyard keys list' shows them.
     """
     with Client() as client:
-        revoked = client.keys.revoke(key)
+        revoked = client.keys.revoke(meant_key(client, key))
     if json:
         print_json(revoked)
     else:
         terminal().print(f"key {revoked.id} ({revoked.name}) is revoked")
+
+
+def meant_key(client: Client, given: str) -> str:
+    """The id of the key in force that is called so; an id is taken as it is.
+
+    Raises:
+        CommandFailed: no such key, or several.
+    """
+    if given.startswith(_ID):
+        return given
+    found = [k.id for k in client.keys.list() if k.name == given and _state(k) == _IN_FORCE]
+    if not found:
+        raise CommandFailed(f"there is no key '{given}' in force", hint="see 'modelyard keys list'")
+    if len(found) > 1:
+        raise CommandFailed(f"{len(found)} keys are called '{given}': say {' or '.join(found)}")
+    return found[0]
 
 
 def zoned(moment: datetime) -> datetime:
@@ -111,4 +131,4 @@ def _state(key: Key) -> str:
         return "revoked"
     if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
         return "expired"
-    return "in force"
+    return _IN_FORCE

@@ -16,9 +16,10 @@ def link(
     model: str,
     /,
     *upstreams: str,
-    fallback: tuple[str, ...] = (),
+    fallback: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     can: Annotated[
-        tuple[Literal["chat", "completions", "embeddings"], ...], Parameter(name="--for")
+        tuple[Literal["chat", "completions", "embeddings"], ...],
+        Parameter(name="--for", negative=""),
     ] = ("chat",),
     dimensions: int | None = None,
     description: str = "",

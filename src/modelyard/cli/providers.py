@@ -25,7 +25,7 @@ def add(
     key_env: str | None = None,
     no_key: bool = False,
     keep_key: bool = False,
-    forward: Annotated[tuple[str, ...], Parameter(name="--forward-header")] = (),
+    forward: Annotated[tuple[str, ...], Parameter(name="--forward-header", negative="")] = (),
     connect_seconds: float = Timeouts().connect_seconds,
     first_byte_seconds: float = Timeouts().first_byte_seconds,
     between_seconds: float = Timeouts().between_seconds,

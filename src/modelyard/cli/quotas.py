@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from modelyard.cli.display import Json, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
+from modelyard.cli.keys import meant_key
 from modelyard_client import Client
 from modelyard_client.quotas import Quota
 
@@ -29,7 +30,7 @@ def set_quota(
         quota: MEASURE=AMOUNT/PERIOD: requests, rows or tokens per minute; concurrency without a
             period; requests, rows, tokens or money per day, month or total. Such as
             requests=600/minute, concurrency=8 or money=25.00/month.
-        key: The id of the key; all of the tenant if not given.
+        key: The key, by its id or its name; all of the tenant if not given.
         deployment: A deployment whose callers are bounded, whichever tenant's they are: all
             together, per minute or at once.
         each_caller: Of a deployment: each calling tenant by itself.
@@ -42,7 +43,7 @@ def set_quota(
             measure,
             period,
             amount,
-            key_id=key,
+            key_id=None if key is None else meant_key(client, key),
             strict=not soft,
             alert_at=alert,
             deployment=deployment,

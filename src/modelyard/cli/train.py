@@ -9,7 +9,7 @@ import msgspec
 from cyclopts import Parameter
 
 from modelyard.cli.card import card_of, leaderboard
-from modelyard.cli.display import Json, parse_size, print_json, prose, terminal
+from modelyard.cli.display import Json, Many, parse_size, print_json, prose, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.job_view import left_running, watched
 from modelyard.cli.jobs import require_success
@@ -19,8 +19,6 @@ from modelyard_client.models import ModelVersion
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
-
-_Many = Annotated[list[str] | None, Parameter(negative="")]
 
 
 def train(  # noqa: PLR0913  (one parameter for each option)
@@ -35,9 +33,9 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     ]
     | None = None,
     metric: str | None = None,
-    param: _Many = None,
-    include: _Many = None,
-    exclude: _Many = None,
+    param: Many = None,
+    include: Many = None,
+    exclude: Many = None,
     tokens: Literal["auto", "words", "characters", "jieba"] | None = None,
     dataset_version: int | None = None,
     test_fraction: float | None = None,
@@ -56,12 +54,12 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     ensemble: Literal["voting", "stacking"] | None = None,
     ensemble_size: int | None = None,
     stream: bool = False,
-    slice: _Many = None,
+    slice: Many = None,
     threshold: str | None = None,
     seed: int | None = None,
     alias: str | None = None,
-    gate: _Many = None,
-    column: _Many = None,
+    gate: Many = None,
+    column: Many = None,
     select: str | None = None,
     priority: int | None = None,
     max_seconds: float | None = None,

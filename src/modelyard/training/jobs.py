@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from modelyard.core import ids
 from modelyard.core.clock import Clock
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, NotFound
 from modelyard.core.jobs import MAX_ATTEMPTS, MAX_PRIORITY, Job, JobEvent
 from modelyard.core.names import check_name
 from modelyard.core.pages import Page, PageRequest
@@ -201,12 +201,22 @@ def _check_train(
     kind = _check_fit(dataset, task)
     for gate in gates:
         check_metric(gate.metric or None, kind)
+        # The alias that moves may be the model's first; any other would never object.
+        if gate.rival not in ("", order.alias):
+            _check_rival(tx, tenant_id, Reference(order.model, alias=gate.rival))
     order = msgspec.structs.replace(
         order, dataset_version=dataset.number, embedder=_embedder(tx, tenant_id, order, task)
     )
     kept = {**_plain(task), **_plain(order)}
     del kept["table"]
     return kept
+
+
+def _check_rival(tx: TrainingTransaction, tenant_id: str, rival: Reference) -> None:
+    try:
+        resolve(tx.models(tenant_id), rival)
+    except NotFound as error:
+        raise Invalid(f"spec.gates: {error.message}, so there is no @{rival.alias}") from None
 
 
 def _embedder(

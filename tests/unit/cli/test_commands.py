@@ -11,7 +11,7 @@ import pytest
 
 from modelyard.cli.display import size, text
 from modelyard.cli.models import name_of
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import Ended, Run
 from tests.unit.sdk.scripted_server import Answer, ScriptedServer
 
 AT = "2026-11-22T00:00:00Z"
@@ -112,6 +112,26 @@ def test_a_new_key_is_alone_on_standard_output(run: Run, server: ScriptedServer)
     document = json.loads(run("keys", "create", "--json").out)
     assert (document["id"], document["key"]) == ("key_1", "my_secret")
     assert server.asked[0].json() == {"name": "shop", "scope": "infer"}
+
+
+def test_a_key_is_meant_by_its_id_or_its_name(run: Run, server: ScriptedServer) -> None:
+    revoked = {**KEY, "id": "key_2", "name": "shop", "revoked_at": AT}
+    first, second = (
+        {**KEY, "id": f"key_{number}", "name": name} for number, name in ((3, "shop"), (4, "till"))
+    )
+
+    def revoke(name: str, *keys: dict[str, Any]) -> Ended:
+        server.asked.clear()
+        server.answers = [*([Answer(200, {"items": keys})] if keys else []), Answer(200, first)]
+        return run("keys", "revoke", name)
+
+    assert revoke("shop", revoked, first, second).code == 0
+    assert server.asked[-1].path == "/api/v1/keys/key_3/revoke"
+    assert revoke("key_2").code == 0
+    assert [asked.path for asked in server.asked] == ["/api/v1/keys/key_2/revoke"]
+    assert "no key 'shops' in force" in revoke("shops", revoked, first).err
+    again = {**first, "id": "key_5"}
+    assert "2 keys are called 'shop': say key_3 or key_5" in revoke("shop", first, again).err
 
 
 def test_a_deployment_that_fails_fails_the_command(run: Run, server: ScriptedServer) -> None:

@@ -165,6 +165,10 @@ def test_what_is_missing_is_named(jobs: JobService) -> None:
         jobs.submit(OURS, "train", spec(dataset="clients"))
     with pytest.raises(NotFound):
         jobs.submit(OURS, "train", spec(dataset_version=3))
+    gates = ["not worse than @champoin"]
+    with pytest.raises(Invalid, match=r"spec\.gates: .*there is no @champoin"):
+        jobs.submit(OURS, "train", spec(alias="champion", gates=gates))
+    assert jobs.submit(OURS, "train", spec(alias="champoin", gates=gates)).spec["gates"] == gates
 
 
 def test_one_tenant_does_not_see_anothers(jobs: JobService) -> None:

@@ -179,28 +179,29 @@ class _Sending:
         if offset:
             headers |= {"upload-offset": str(offset), "upload-complete": "?1"}
         method = "PATCH" if offset else "PUT"
-        return self._transport.once(
-            method, self._path, content=self._behind(offset), headers=headers
-        )
+        rest = _exactly(_behind(self._source, offset), self._upload.size - offset)
+        return self._transport.once(method, self._path, content=rest, headers=headers)
 
-    def _behind(self, offset: int) -> Iterator[bytes]:
-        """The source's bytes from `offset` on.
 
-        Raises:
-            _ChangedError: they do not end where they did.
-        """
-        left = self._upload.size
-        for chunk in self._source.chunks():
-            left -= len(chunk)
-            if left < 0:
-                raise _ChangedError
-            if offset >= len(chunk):
-                offset -= len(chunk)
-            else:
-                yield chunk[offset:]
-                offset = 0
-        if left:
-            raise _ChangedError
+def _behind(source: Source, offset: int) -> Iterator[bytes]:
+    """The source's bytes from `offset` on."""
+    for chunk in source.chunks():
+        if offset >= len(chunk):
+            offset -= len(chunk)
+        else:
+            yield chunk[offset:]
+            offset = 0
+
+
+def _exactly(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """The chunks; raises _ChangedError unless they are `size` bytes together."""
+    for chunk in chunks:
+        size -= len(chunk)
+        if size < 0:
+            break
+        yield chunk
+    if size:
+        raise _ChangedError
 
 
 def _passing(error: Any) -> bool:
