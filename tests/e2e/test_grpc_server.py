@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -93,7 +94,25 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         )
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in ended.stderr
+    assert "set 'grpc_port' to another" in ended.stderr
     assert "Traceback" not in ended.stderr
+    # A first start that fails has made no key, and will show it the next time.
+    assert not (tmp_path / "home" / "admin.key").exists()
+
+
+def test_a_database_that_cannot_be_used_is_told_with_its_reason(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/missing/modelyard.db"
+    ended = subprocess.run(
+        [sys.executable, "-m", "modelyard", "up", "--port", "0", "--grpc-port", "-1"],
+        env={**os.environ, "MODELYARD_HOME": str(tmp_path), "MODELYARD_DATABASE_URL": database},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    told = "the database ('database_url') cannot be used: unable to open database file"
+    assert told in ended.stderr
 
 
 def _listens(process: psutil.Process, port: int) -> bool:

@@ -19,6 +19,7 @@ from modelyard.bootstrap.parts import (
     open_home,
 )
 from modelyard.core.clock import SystemClock
+from modelyard.core.errors import Unavailable
 from modelyard.core.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -62,7 +63,12 @@ def _supervise(settings: Settings, home: Home) -> int:
         shared = reserve(listener.getsockname()[0], settings.grpc_port)
         grpc_url = _url(shared).removeprefix("http://")
         settings = msgspec.structs.replace(settings, grpc_port=shared.getsockname()[1])
-    _open(settings, home)
+    try:
+        _open(settings, home)
+    except Unavailable as error:
+        # Here it may be told: whoever starts a server reads its log.
+        reason = getattr(error.__cause__, "orig", error.__cause__)
+        raise Unavailable(f"the database ('database_url') cannot be used: {reason}") from None
     _export(settings)
     grace = settings.drain_delay + settings.drain_seconds + 5
     supervisor = Supervisor(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 
 import modelyard
 from modelyard.cli.failure import CommandFailed
@@ -201,7 +201,7 @@ def build() -> App:
         name="modelyard",
         help=(
             "Train, serve, meter and bill AI models on your own machines.\n\n"
-            "'modelyard --tenant NAME COMMAND ...' manages another tenant; for the operator."
+            "With '--tenant NAME' a command is about another tenant; for the operator."
         ),
         version=modelyard.__version__,
         help_flags=["--help", "-h"],
@@ -225,8 +225,8 @@ def build() -> App:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0, 1 for a failure, 2 for a usage error."""
-    tokens = _acting(list(sys.argv[1:] if arguments is None else arguments))
     try:
+        tokens = _acting(list(sys.argv[1:] if arguments is None else arguments))
         code = build()(tokens, print_error=False, exit_on_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
@@ -247,17 +247,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _acting(tokens: list[str]) -> list[str]:
-    """Take `--tenant NAME` off the front; every command's client reads it where it finds the
-    server's address.
+    """Take `--tenant NAME` out, wherever it stands; every command's client reads it where it finds
+    the server's address. A login has such an option of its own.
     """
-    option, _, name = tokens[0].partition("=") if tokens else ("", "", "")
-    if option != "--tenant":
+    if tokens[:1] == ["login"]:
         return tokens
-    rest = tokens[1:]
-    if not name and rest:
-        name, rest = rest[0], rest[1:]
-    os.environ["MODELYARD_TENANT"] = name
-    return rest
+    for place, token in enumerate(tokens):
+        option, equals, name = token.partition("=")
+        if option == "--tenant":
+            rest = tokens[place + 1 :]
+            if not equals:
+                name, rest = (rest[0], rest[1:]) if rest else ("", rest)
+            if not name or name.startswith("-"):
+                raise CommandFailed("--tenant takes the name of a tenant")
+            os.environ["MODELYARD_TENANT"] = name
+            return [*tokens[:place], *rest]
+    return tokens
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -289,4 +294,8 @@ def _complain(message: str, hint: str = "", code: int = 1) -> int:
 
 def _misused(error: CycloptsError) -> int:
     command = " ".join(("modelyard", *(error.command_chain or ())))
-    return _complain(str(error), f"see '{command} --help'", code=2)
+    said = str(error)
+    if isinstance(error, UnusedCliTokensError):
+        more = " ".join(error.unused_tokens or ())
+        said = f"'{command}' takes fewer arguments: '{more}' is too many"
+    return _complain(said, f"see '{command} --help'", code=2)

@@ -6,7 +6,7 @@ import json as stdlib_json
 from pathlib import Path
 from typing import Any
 
-from modelyard.cli.display import Json, Many, facts, listing, print_json, terminal
+from modelyard.cli.display import Flag, Json, Many, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard_client import Client
 from modelyard_client.catalogue import Offer
@@ -58,7 +58,7 @@ def withdraw(deployment: str, /) -> None:
     terminal().print(f"deployment {deployment} is offered no more")
 
 
-def list_all(*, mine: bool = False, json: Json = False) -> None:
+def list_all(*, mine: Flag = False, json: Json = False) -> None:
     """List what other tenants offer.
 
     Args:
@@ -122,7 +122,7 @@ def subscribe(
     /,
     *,
     name: str | None = None,
-    accept_terms: bool = False,
+    accept_terms: Flag = False,
     json: Json = False,
 ) -> None:
     """Take an offer: from then on it is called like a deployment of your own, on your bill.

@@ -13,23 +13,25 @@ from modelyard_client.chat import ChatMessage, ChatUsage
 
 def chat(
     deployment: str,
+    question: str = "",
     /,
     *,
     system: str = "",
     max_tokens: int = 512,
     temperature: float = 0.7,
 ) -> None:
-    """Talk to a language model. Each line is a question; the end of the input ends it.
+    """Talk to a language model. Without a question, each line of the input is one.
 
     Args:
         deployment: The deployment.
+        question: The only question.
         system: What the model is told first.
         max_tokens: Most tokens of one answer.
         temperature: From 0, which takes the likeliest answer, to 2.
     """
     messages = [ChatMessage("system", system)] if system else []
     with Client() as client:
-        for line in _questions():
+        for line in [question] if question else _questions():
             messages.append(ChatMessage("user", line))
             began = time.monotonic()
             pieces = client.chat.stream(

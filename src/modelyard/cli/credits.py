@@ -41,7 +41,8 @@ def list_all(*, json: Json = False) -> None:
         for each in account.items
     ]
     listing(("AT", "KIND", "NUMBER", "AMOUNT", "NOTE"), rows, "no credit")
-    terminal().print(f"balance {account.balance:f}")
+    currency = account.items[0].currency if account.items else ""
+    terminal().print(f"balance {account.balance:f} {currency}".rstrip())
 
 
 def _give(kind: str, amount: str, invoice: str | None, note: str, *, json: bool) -> None:
@@ -52,4 +53,6 @@ def _give(kind: str, amount: str, invoice: str | None, note: str, *, json: bool)
         print_json(credit)
         return
     number = f" ({credit.number})" if credit.number else ""
-    terminal().print(f"{credit.amount:f} {credit.currency} given{number}; balance {balance:f}")
+    terminal().print(
+        f"{credit.amount:f} {credit.currency} given{number}; balance {balance:f} {credit.currency}"
+    )

@@ -19,7 +19,7 @@ import msgspec
 from modelyard.cli.demo_data import HELD_BACK, TARGET, Tumours, require_libraries, write_tumours
 from modelyard.cli.demo_llm import CHAT, LanguageDemo
 from modelyard.cli.demo_models import require_engines
-from modelyard.cli.display import size, table, terminal
+from modelyard.cli.display import Flag, size, table, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.local_server import LocalServer
 from modelyard.cli.prices import currency_of, told
@@ -39,7 +39,7 @@ V2_REQUEST: Final = "v2.json"
 _INGEST_SECONDS: Final = 30.0
 
 
-def demo(*, keep: bool = False, llm: bool = False) -> None:
+def demo(*, keep: Flag = False, llm: Flag = False) -> None:
     """Train, deploy, call and bill a model on real data, in about a minute.
 
     Starts a server of its own on a free port with a temporary home, and removes both at the end.

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal
+from modelyard.cli.display import Flag, Json, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.models import name_of
 from modelyard_client import (
@@ -70,7 +70,7 @@ def deploy(
     /,
     *,
     name: Annotated[str | None, Parameter(name="--as")] = None,
-    wait: bool = False,
+    wait: Flag = False,
     timeout: float = 60.0,
     options: Annotated[Options, Parameter(name="*")] = Options(),
     json: Json = False,

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
-Json = Annotated[
-    bool, Parameter(name="--json", negative="", help="Print one JSON document and nothing else.")
-]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+"""An option that is off unless it is given."""
+Json = Annotated[Flag, Parameter(name="--json", help="Print one JSON document and nothing else.")]
 
 Many = Annotated[list[str] | None, Parameter(negative="")]
 """An option that may be given again."""

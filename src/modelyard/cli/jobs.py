@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal, text
+from modelyard.cli.display import Flag, Json, facts, listing, print_json, terminal, text
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.job_view import left_running, line_of, time_of, watched
 from modelyard_client import Client
@@ -55,7 +55,7 @@ def show(job: str, /, *, json: Json = False) -> None:
     terminal().print(facts(pairs))
 
 
-def logs(job: str, /, *, follow: bool = False, json: Json = False) -> None:
+def logs(job: str, /, *, follow: Flag = False, json: Json = False) -> None:
     """Print a job's story.
 
     Args:

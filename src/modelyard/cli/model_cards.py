@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelyard.cli.card import card_of
-from modelyard.cli.display import Json, print_json, prose, terminal, text
+from modelyard.cli.display import Flag, Json, print_json, prose, terminal, text
 from modelyard.cli.evaluation import evaluation_of
 from modelyard.cli.models import name_of, number_of
 from modelyard_client import Client
@@ -16,7 +16,7 @@ def card(
     /,
     *,
     to: Path | None = None,
-    markdown: bool = False,
+    markdown: Flag = False,
     json: Json = False,
 ) -> None:
     """Read a version's model card: what it is for, how it was made and how well it does.

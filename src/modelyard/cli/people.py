@@ -6,7 +6,7 @@ import sys
 from getpass import getpass
 from typing import Literal
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal, text
+from modelyard.cli.display import Flag, Json, facts, listing, print_json, terminal, text
 from modelyard.cli.failure import CommandFailed
 from modelyard_client import Client
 from modelyard_client.location import keep_session
@@ -52,7 +52,7 @@ def whoami(*, json: Json = False) -> None:
     )
 
 
-def password(*, invited: bool = False) -> None:
+def password(*, invited: Flag = False) -> None:
     """Change your password, or set one by an invitation. All your logins end.
 
     What is asked for can come on standard input, a line each.
@@ -70,7 +70,7 @@ def password(*, invited: bool = False) -> None:
     terminal().print("the password is set: log in with it")
 
 
-def create_user(name: str, /, *, operator: bool = False, json: Json = False) -> None:
+def create_user(name: str, /, *, operator: Flag = False, json: Json = False) -> None:
     """Make an account, and an invitation by which its password is set.
 
     Args:

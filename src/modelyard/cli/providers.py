@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal
+from modelyard.cli.display import Flag, Json, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard_client import Client, Timeouts
 from modelyard_client.providers import Provider
@@ -23,8 +23,8 @@ def add(
     /,
     *,
     key_env: str | None = None,
-    no_key: bool = False,
-    keep_key: bool = False,
+    no_key: Flag = False,
+    keep_key: Flag = False,
     forward: Annotated[tuple[str, ...], Parameter(name="--forward-header", negative="")] = (),
     connect_seconds: float = Timeouts().connect_seconds,
     first_byte_seconds: float = Timeouts().first_byte_seconds,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from modelyard.cli.display import Json, facts, listing, print_json, terminal
+from modelyard.cli.display import Flag, Json, facts, listing, print_json, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.keys import meant_key
 from modelyard_client import Client
@@ -19,8 +19,8 @@ def set_quota(
     *,
     key: str | None = None,
     deployment: str = "",
-    each_caller: Annotated[bool, Parameter(negative="")] = False,
-    soft: Annotated[bool, Parameter(negative="")] = False,
+    each_caller: Flag = False,
+    soft: Flag = False,
     alert: int = 0,
     json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from cyclopts import Parameter
 
 from modelyard.cli.card import card_of, leaderboard
-from modelyard.cli.display import Json, Many, parse_size, print_json, prose, terminal
+from modelyard.cli.display import Flag, Json, Many, parse_size, print_json, prose, terminal
 from modelyard.cli.failure import CommandFailed
 from modelyard.cli.job_view import left_running, watched
 from modelyard.cli.jobs import require_success
@@ -53,7 +53,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     embedder: str | None = None,
     ensemble: Literal["voting", "stacking"] | None = None,
     ensemble_size: int | None = None,
-    stream: bool = False,
+    stream: Flag = False,
     slice: Many = None,
     threshold: str | None = None,
     seed: int | None = None,
@@ -64,7 +64,7 @@ def train(  # noqa: PLR0913  (one parameter for each option)
     priority: int | None = None,
     max_seconds: float | None = None,
     max_memory: str | None = None,
-    wait: bool = False,
+    wait: Flag = False,
     json: Json = False,
 ) -> None:
     """Train a version of a model from a dataset.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,8 +14,10 @@ from cyclopts import App
 
 from modelyard.cli.display import Grid, Json, print_json, size, table, terminal
 from modelyard.cli.keys import zoned
-from modelyard_client import Client
+from modelyard_client import ApiError, Client
 from modelyard_client.billing import UsageLine
+from modelyard_client.keys import Key
+from modelyard_client.tenants import Tenant
 
 
 def usage(
@@ -41,7 +44,7 @@ def usage(
             None if until is None else zoned(until),
             side=side,
         )
-        names = {k.id: k.name for k in client.keys.list()} if by == "key" and not json else {}
+        names = {} if json else _names(client, by)
     if json:
         print_json(lines)
         return
@@ -103,6 +106,22 @@ def usage_table(
     named = ["NAME"] if names else []
     counts = ("REQUESTS", "ERRORS", "CACHED", "ROWS")
     return table((by.upper(), *named, *counts, "IN", "OUT", "MEAN MS", "COST"), rows)
+
+
+def _names(client: Client, by: str) -> dict[str, str]:
+    """What the groups are called where each is an id, as far as this caller may know."""
+    lists: dict[str, Callable[[], Sequence[Key | Tenant]]] = {
+        "key": client.keys.list,
+        "tenant": client.tenants.list,
+    }
+    if by not in lists:
+        return {}
+    try:
+        return {each.id: each.name for each in lists[by]()}
+    except ApiError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return {}
 
 
 def totals(lines: Sequence[UsageLine]) -> list[str]:

@@ -55,6 +55,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["deploy"], "MODEL"),
         (["predict", "m"], "--input"),
         (["jobs", "show", "job_1", "--colour"], "--colour"),
+        (["jobs", "show", "job_1", "job_2"], "takes fewer arguments: 'job_2' is too many"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(run: Run, arguments: list[str], said: str) -> None:
@@ -63,6 +64,31 @@ def test_misuse_is_one_line_and_exit_code_2(run: Run, arguments: list[str], said
     assert said in ended.err
     assert "--help')" in ended.err
     assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tenant", "north", "keys", "list"],
+        ["--tenant=north", "keys", "list"],
+        ["keys", "list", "--tenant", "north"],
+        ["keys", "--tenant=north", "list", "--json"],
+    ],
+)
+def test_the_tenant_may_be_named_anywhere(
+    run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("MODELYARD_TENANT", "")
+    server.answers = [Answer(200, {"items": []})]
+    assert run(*arguments).code == 0
+    assert server.asked[0].headers["x-modelyard-tenant"] == "north"
+
+
+@pytest.mark.parametrize("arguments", [["keys", "list", "--tenant"], ["--tenant", "--json"]])
+def test_a_tenant_needs_a_name(run: Run, arguments: list[str]) -> None:
+    ended = run(*arguments)
+    assert (ended.code, ended.out) == (1, "")
+    assert "--tenant takes the name of a tenant" in ended.err
 
 
 def test_without_a_server_it_says_how_to_start_one(

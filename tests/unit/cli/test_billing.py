@@ -70,6 +70,18 @@ def test_usage_by_key_tells_whose_key_it_is(run: Run, server: ScriptedServer) ->
     assert "clinic" in run("usage", "--by", "key").out
 
 
+def test_usage_by_tenant_names_those_that_the_caller_may_know(
+    run: Run, server: ScriptedServer
+) -> None:
+    tenant = {"id": LINE["group"], "name": "north", "created_at": "2026-11-22T00:00:00Z"}
+    server.answers = [Answer(200, {"items": [LINE]}), Answer(200, {"items": [tenant]})]
+    assert "north" in run("usage", "--by", "tenant").out
+    server.answers = [Answer(200, {"items": [LINE]}), Answer(403, {"detail": "no"})]
+    ended = run("usage", "--by", "tenant")
+    assert (ended.code, ended.err) == (0, "")
+    assert "NAME" not in ended.out
+
+
 def test_no_usage(run: Run, server: ScriptedServer) -> None:
     server.answers = [Answer(200, {"items": []})]
     assert run("usage").out == "no usage yet\n"

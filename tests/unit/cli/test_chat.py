@@ -15,6 +15,13 @@ def told(*pieces: str) -> Answer:
     return Answer(200, body, {"content-type": "text/event-stream"})
 
 
+def test_a_question_on_the_command_line_is_the_only_one(run: Run, server: ScriptedServer) -> None:
+    server.answers = [told("Paris")]
+    assert run("chat", "smol", "The capital of France?").out == "Paris\n"
+    (message,) = server.asked[0].json()["messages"]
+    assert (message["role"], message["content"]) == ("user", "The capital of France?")
+
+
 def test_each_line_is_a_turn(
     run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

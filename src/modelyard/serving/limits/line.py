@@ -110,7 +110,8 @@ class Line:
         """What to say to a request that wants more than there is."""
         quota, standing = self.quota, self.standing(at, now)
         account, told = self.account(at), quota.measure.told
-        says = f"{self._whose} may use {told(quota.amount)} {_SPANS[quota.period]}"
+        verb = "spend" if quota.measure is Measure.MONEY else "use"
+        says = f"{self._whose} may {verb} {told(quota.amount)} {_SPANS[quota.period]}"
         if not self.told:
             says = "this deployment is as busy as its publisher lets it be"
         elif standing.left and wanted > 1:

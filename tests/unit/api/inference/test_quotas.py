@@ -193,7 +193,7 @@ async def test_money_is_counted_at_the_rates_of_the_moment(gateway: Gateway) -> 
     refused = await infer(gateway, 2)
     assert refused.status == 402
     assert refused.json() == {
-        "error": "this key may use 1 a month; this request may come to 0.5, and 0.25 are left"
+        "error": "this key may spend 1 a month; this request may come to 0.5, and 0.25 are left"
     }
     assert (await infer(gateway, 1)).status == 200
     assert use(gateway) == Use(PICO, 0)
