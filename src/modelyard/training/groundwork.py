@@ -119,7 +119,7 @@ def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str,
 
 
 def with_target(table: pl.DataFrame, problem: Problem) -> pl.DataFrame:
-    """The rows that have a target, if there is one; a number is finite."""
+    """The rows that have a target, if there is one; a number is finite as it is served."""
     import polars as pl
 
     if not problem.task.supervised:
@@ -127,7 +127,7 @@ def with_target(table: pl.DataFrame, problem: Problem) -> pl.DataFrame:
     table = table.drop_nulls(problem.target)
     if problem.task is not TaskKind.REGRESSION:
         return table
-    return table.filter(pl.col(problem.target).cast(pl.Float64).is_finite())
+    return table.filter(pl.col(problem.target).cast(pl.Float32).is_finite())
 
 
 def usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -138,7 +138,7 @@ def usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[s
         return table, ()
     table = table.drop_nulls(problem.target)
     if problem.task is TaskKind.REGRESSION:
-        kept, what = with_target(table, problem), "an infinite target"
+        kept, what = with_target(table, problem), "an infinite target, or one beyond float32"
     elif problem.task is TaskKind.TAGGING:
         check_tags(table, problem)
         return table, ()
@@ -152,5 +152,8 @@ def usable(table: pl.DataFrame, problem: Problem) -> tuple[pl.DataFrame, tuple[s
         raise Invalid(
             f"target '{problem.target}': {left_out} of {table.height} rows have {what}, "
             "and too few are left to learn from"
+            if left_out
+            else f"target '{problem.target}': {kept.height} rows are left to learn from; at least "
+            f"{MIN_ROWS} with two different values are needed"
         )
     return kept, (f"{left_out} rows with {what} were left out",) if left_out else ()

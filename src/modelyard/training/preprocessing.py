@@ -33,9 +33,9 @@ MAX_DENSE: Final = 200_000_000
 
 NUMBERS: Final = "numbers"
 MISSING: Final = "missing"
-CATEGORY: Final = "category "
-DATE: Final = "date "
-TEXT: Final = "text "
+CATEGORY: Final = "category"
+DATE: Final = "date"
+TEXT: Final = "text"
 PIXELS: Final = "pixels"
 """The part, and the column that pictures' pixels are in beside their files."""
 VECTORS: Final = "\x00vectors"
@@ -101,23 +101,25 @@ def preprocessor(problem: Problem, features: pl.DataFrame, *, scaled: bool) -> T
         vectors = FunctionTransformer(_vectors)
         return ColumnTransformer([(VECTORS, vectors, VECTORS)], sparse_threshold=0.0)
     parts: list[tuple[str, Transformer, Any]] = []
+
+    def add(kind: str, transformer: Transformer, columns: Any) -> None:
+        # By place: scikit-learn takes no name with two underscores, and columns may have them.
+        parts.append((f"{kind}{len(parts)}", transformer, columns))
+
     for treatment, names in _alike(problem):
-        place = f"{NUMBERS}{len(parts)}" if parts else NUMBERS
-        parts.append((place, _numbers(treatment, scaled=scaled), names))
+        add(NUMBERS, _numbers(treatment, scaled=scaled), names)
     flagged = [n for n in problem.named(Role.NUMBER) if problem.treatment(n).indicator]
     if flagged:
-        parts.append((MISSING, FunctionTransformer(_missing), flagged))
-    parts += [
-        (DATE + name, _dates(name, problem.treatment(name), scaled=scaled), name)
-        for name in problem.named(Role.DATE)
-    ]
+        add(MISSING, FunctionTransformer(_missing), flagged)
+    for name in problem.named(Role.DATE):
+        add(DATE, _dates(name, problem.treatment(name), scaled=scaled), name)
     for name in problem.named(Role.CATEGORY):
         encoding = problem.treatment(name).encode or Encoding.ONE_HOT
-        parts.append((CATEGORY + name, _encoder(encoding, problem.task), [name]))
+        add(CATEGORY, _encoder(encoding, problem.task), [name])
     texts = problem.named(Role.TEXT)
     for name in texts:
         most = MAX_VOCABULARY // len(texts)
-        parts.append((TEXT + name, _counts(features.get_column(name), problem, most), name))
+        add(TEXT, _counts(features.get_column(name), problem, most), name)
     return ColumnTransformer(parts, sparse_threshold=0.0 if _fits(problem, features) else 1.0)
 
 

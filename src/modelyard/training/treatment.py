@@ -46,12 +46,12 @@ class Encoding(StrEnum):
 class Treatment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Of one column; what is None follows from the data and the algorithm.
 
-    `fill` is the constant. `indicator` adds a column that is 1 where the number was missing.
+    `fill` is the constant, within float32. `indicator` adds a column that is 1 where the number was missing.
     """
 
     role: Literal["number", "category", "date", "text", "ignore"] | None = None
     impute: Imputation | None = None
-    fill: float | None = None
+    fill: Annotated[float, Meta(ge=-3e38, le=3e38)] | None = None
     indicator: bool | None = None
     scale: Scaling | None = None
     encode: Encoding | None = None

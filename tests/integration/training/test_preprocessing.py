@@ -36,10 +36,20 @@ def test_every_option_is_served_as_it_was_trained(
     run = Run(tmp_path, table, algorithm=algorithm, preprocessing=MIXED)
     assert run.result.parity.agreed, run.result.parity.reason
     parts = pipeline_of(run).named_steps["prepare"].named_transformers_
-    assert parts["numbers"].named_steps["impute"].strategy == "mean"
+    assert parts["numbers0"].named_steps["impute"].strategy == "mean"
     assert {type(part).__name__ for part in parts.values()} >= {"OrdinalEncoder", "TargetEncoder"}
     # Two numbers, what was missing of them, the codes of two columns, and a mean.
     assert pipeline_of(run).named_steps["model"].n_features_in_ == 7
+
+
+def test_columns_may_have_two_underscores(tmp_path: Path) -> None:
+    names = {"region": "address__region", "plan": "plan__", "age": "__age__", "review": "x__text"}
+    table = pl.concat([TABLE.head(80), reviews().select("review")], how="horizontal")
+    day = pl.datetime(2024, 1, 1, time_zone="UTC") + pl.duration(days=pl.int_range(pl.len()))
+    table = table.rename(names).with_columns(day.alias("signed__up"))
+    run = Run(tmp_path, table, algorithm="ridge")
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert {*names.values(), "signed__up"} <= {spec.name for spec in run.result.signature.inputs}
 
 
 def test_several_classes_have_a_mean_each(tmp_path: Path) -> None:

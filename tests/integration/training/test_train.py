@@ -367,6 +367,23 @@ def test_a_specification_that_does_not_fit_is_refused(
     assert not (tmp_path / RESULT_FILE).exists()
 
 
+def test_targets_that_cannot_be_served_are_left_out(tmp_path: Path) -> None:
+    frame = bundled("diabetes").head(60)
+    target = pl.when(pl.int_range(pl.len()) % 6 == 0).then(1e300).otherwise("target")
+    run = Run(tmp_path, frame.with_columns(target.alias("target")), algorithm="decision_tree")
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert "10 rows with an infinite target, or one beyond float32 were left out" in (
+        run.result.card.warnings
+    )
+
+
+def test_rows_that_are_left_without_a_time_are_counted(tmp_path: Path) -> None:
+    frame = bundled("diabetes").head(12).with_row_index("day")
+    times = pl.when(pl.int_range(pl.len()) < 4).then(None).otherwise("day").alias("day")
+    with pytest.raises(Invalid, match="'target': 8 rows are left to learn from; at least 10"):
+        Run(tmp_path, frame.with_columns(times), algorithm="ridge", time_column="day")
+
+
 def test_too_few_rows_of_each_class(tmp_path: Path) -> None:
     frame = bundled("iris").head(12).with_columns(target=pl.int_range(pl.len()).cast(pl.String))
     with pytest.raises(ModelyardError, match="12 of 12 rows have a class that no other row has"):

@@ -145,6 +145,10 @@ def test_an_older_version_of_the_dataset_can_be_named(jobs: JobService) -> None:
         ({"horizon": 3}, "spec.horizon does nothing without spec.window"),
         ({"series_column": "age"}, "spec.series_column does nothing without spec.window"),
         ({"gates": ["acuracy > 0.9"], "alias": "champion"}, "no metric 'acuracy' .* are: accuracy"),
+        (
+            {"preprocessing": {"age": {"impute": "constant", "fill": 1e300}}},
+            r"at `\$.preprocessing\[...\].fill`",
+        ),
         ({"embedder": "minilm"}, "spec.embedder: algorithm 'auto' does not embed texts"),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
+from modelyard.core.errors import Invalid
 from modelyard.training.evaluation.bootstrap import differences, draws, intervals
 from modelyard.training.evaluation.metrics import CLASSES, NUMBERS, measure, values
 from modelyard.training.evaluation.prediction import (
@@ -212,3 +213,9 @@ def test_many_classes_have_no_interval_where_it_would_take_long() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert set(intervals(found, names, 0)) == {"accuracy"}
+
+
+def test_probabilities_that_are_no_numbers_are_refused() -> None:
+    likely = np.array([[0.5, 0.5], [np.nan, np.nan], [np.inf, 0.0]])
+    with pytest.raises(Invalid, match="no numbers for 2 of 3 rows"):
+        classified(np.array([0, 1, 1]), np.array([0, 1, 1]), np.array([0, 1]), likely)

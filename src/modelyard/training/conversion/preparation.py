@@ -61,7 +61,7 @@ class Preparation:
         for part, transformer, columns in prepare.transformers_:
             if part.startswith(NUMBERS):
                 blocks.append(_filled(builder, transformer, self._numbers(columns)))
-            elif part == MISSING:
+            elif part.startswith(MISSING):
                 blocks.append(_flags(builder, self._numbers(columns)))
             elif part.startswith(CATEGORY):
                 blocks.append(_category(builder, transformer, columns[0]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from modelyard.core.errors import Invalid
 from modelyard.training.rows import Array, Rows
 from modelyard.training.spec import TaskKind
 
@@ -57,7 +58,11 @@ Predicted = Classified | Estimated
 def classified(
     truth: Array, predicted: Array, classes: Array, probabilities: Array | None
 ) -> Classified:
-    """Classes and probabilities as a model of the `classes` gives them."""
+    """Classes and probabilities as a model of the `classes` gives them.
+
+    Raises:
+        Invalid: probabilities are no numbers; sums of them would be none either.
+    """
     if not np.isin(truth, classes).all() or not np.isin(predicted, classes).all():
         known = np.unique(np.concatenate([classes, truth, predicted]))
         if probabilities is not None:
@@ -67,6 +72,12 @@ def classified(
         classes = known
     if probabilities is not None:
         probabilities = np.asarray(probabilities, dtype=np.float64)
+        lost = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        if lost:
+            raise Invalid(
+                f"the model's probabilities are no numbers for {lost} of {len(truth)} rows: "
+                "columns may hold numbers that are too small or too large for it"
+            )
         totals = probabilities.sum(axis=1, keepdims=True)
         probabilities = probabilities / np.where(totals > 0, totals, 1.0)
     return Classified(
