@@ -70,6 +70,11 @@ def test_what_stands_apart_has_a_negative_score(tmp_path: Path) -> None:
     assert 0 <= run.result.card.metrics["flagged"] < 0.1
 
 
+def test_one_column_is_enough_to_stand_apart(tmp_path: Path) -> None:
+    run = Run(tmp_path, blobs().select("x"), algorithm="isolation_forest", target=None)
+    assert run.result.parity.agreed, run.result.parity.reason
+
+
 @pytest.mark.parametrize("task", ["clustering", "anomaly_detection"])
 def test_auto_needs_the_task_alone(tmp_path: Path, task: str) -> None:
     result = Run(tmp_path, blobs(), task=task, target=None, folds=2).result

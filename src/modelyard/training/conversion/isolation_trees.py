@@ -55,7 +55,8 @@ def _trees(estimator: Any) -> list[list[Node]]:
 
 def _nodes(tree: Any, columns: Any, depths: Any) -> list[Node]:
     rows = zip(
-        columns[tree.feature].tolist(),
+        # Of a leaf the feature is a negative number, and nobody asks for it.
+        columns[np.maximum(tree.feature, 0)].tolist(),
         round_down(tree.threshold),
         tree.children_left.tolist(),
         tree.children_right.tolist(),
