@@ -46,7 +46,8 @@ class Encoding(StrEnum):
 class Treatment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Of one column; what is None follows from the data and the algorithm.
 
-    `fill` is the constant, within float32. `indicator` adds a column that is 1 where the number was missing.
+    `fill` is the constant, within float32. `indicator` adds a column that is 1 where the number was
+    missing.
     """
 
     role: Literal["number", "category", "date", "text", "ignore"] | None = None
