@@ -133,7 +133,7 @@ def _meant(reference: str, model: Model, aliases: Sequence[Alias]) -> int:
 
 def _number(reference: str) -> int:
     text = reference.partition(":")[2]
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or not int(text):
         raise CommandFailed(f"version '{text}' must be a number such as 3")
     return int(text)
 

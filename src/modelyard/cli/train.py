@@ -171,13 +171,15 @@ def parse_parameters(pairs: Iterable[str]) -> dict[str, Any]:
     """`["depth=3", "solver=saga"]` as `{"depth": 3, "solver": "saga"}`: JSON where it is JSON.
 
     Raises:
-        CommandFailed: a pair without a name or `=`.
+        CommandFailed: a pair without a name or `=`, or a name twice.
     """
     parameters: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise CommandFailed(f"--param '{pair}' must be NAME=VALUE, such as max_depth=3")
+        if name in parameters:
+            raise CommandFailed(f"--param '{pair}': '{name}' is given twice")
         try:
             parameters[name] = msgspec.json.decode(value)
         except msgspec.DecodeError:
@@ -189,16 +191,20 @@ def parse_columns(rules: Iterable[str]) -> dict[str, dict[str, Any]]:
     """`["age:impute=mean,scale=robust"]` as `{"age": {"impute": "mean", "scale": "robust"}}`.
 
     Raises:
-        CommandFailed: a rule that is not written like that.
+        CommandFailed: a rule that is not written like that, or an option twice.
     """
     columns: dict[str, dict[str, Any]] = {}
     for rule in rules:
-        name, colon, options = rule.rpartition(":")
-        if not name or not colon:
+        name, _, options = rule.rpartition(":")
+        pairs = options.split(",")
+        if not name or not all(pair.partition("=")[0] and "=" in pair for pair in pairs):
             raise CommandFailed(
                 f"--column '{rule}' must be NAME:OPTION=VALUE, such as age:scale=none"
             )
-        columns.setdefault(name, {}).update(parse_parameters(options.split(",")))
+        known, given = columns.setdefault(name, {}), parse_parameters(pairs)
+        if twice := sorted(known.keys() & given.keys()):
+            raise CommandFailed(f"--column '{rule}': '{twice[0]}' of '{name}' is given twice")
+        known |= given
     return columns
 
 

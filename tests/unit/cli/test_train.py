@@ -41,6 +41,38 @@ def test_a_parameter_without_name_or_value_is_refused(pair: str) -> None:
         parse_parameters([pair])
 
 
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (["age:impute"], "--column 'age:impute' must be NAME:OPTION=VALUE"),
+        (["age:scale=none,=3"], "must be NAME:OPTION=VALUE"),
+        (["age:scale=none", "age:scale=robust"], "'scale' of 'age' is given twice"),
+        (["age:scale=none,scale=robust"], "'scale' is given twice"),
+    ],
+)
+def test_a_rule_of_a_column_is_whole_and_said_once(rules: list[str], said: str) -> None:
+    with pytest.raises(CommandFailed, match=said):
+        parse_columns(rules)
+    with pytest.raises(CommandFailed, match="'depth' is given twice"):
+        parse_parameters(["depth=3", "depth=4"])
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_bound_that_is_no_number_is_no_bound(
+    run: Run, server: ScriptedServer, value: str
+) -> None:
+    told = run("train", "m", "--dataset", "d", "--target", "y", "--max-seconds", value)
+    assert (told.code, server.asked) == (1, [])
+    assert f"max_seconds is {value}; a finite number is needed" in told.err
+
+
+def test_a_number_that_no_version_has_is_not_the_newest(run: Run, server: ScriptedServer) -> None:
+    model = {"id": "mdl_1", "name": "m", "created_at": AT, "latest": 3}
+    server.answers = [Answer(200, model), Answer(200, {"items": []})]
+    told = run("models", "card", "m:0")
+    assert (told.code, told.err.strip()) == (1, "modelyard: version '0' must be a number such as 3")
+
+
 def test_the_board_averages_the_folds_told_so_far() -> None:
     board = Board()
     for algorithm, score in (("linear", 0.5), ("forest", 1), ("linear", 0.7)):

@@ -5,7 +5,14 @@ import time
 
 import pytest
 
-from modelyard_client import ApiError, Client, TimedOut, UnexpectedAnswer, Unreachable
+from modelyard_client import (
+    ApiError,
+    BadArgument,
+    Client,
+    TimedOut,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from modelyard_client.transport import ATTEMPTS, route
 from tests.unit.sdk.scripted_server import Answer, Asked, ScriptedServer
 
@@ -115,6 +122,8 @@ def test_lists_follow_their_cursor(server: ScriptedServer, client: Client) -> No
     assert [model.id for model in client.models.list()] == ["1", "2"]
     assert "cursor=abc%3D" in server.asked[1].path
     assert len(client.models.list(limit=1)) == 1
+    with pytest.raises(BadArgument, match="limit is 0"):
+        client.models.list(limit=0)
 
 
 def test_nobody_there() -> None:

@@ -21,6 +21,7 @@ from modelyard_client.deployments import (
 )
 from modelyard_client.errors import (
     ApiError,
+    BadArgument,
     ClientError,
     ServerNotFound,
     TimedOut,
@@ -32,6 +33,7 @@ from modelyard_client.providers import Timeouts, Upstream
 
 __all__ = [
     "ApiError",
+    "BadArgument",
     "CacheOptions",
     "Client",
     "ClientError",

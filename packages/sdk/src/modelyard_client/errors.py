@@ -12,6 +12,10 @@ class ClientError(Exception):
         self.hint = hint
 
 
+class BadArgument(ClientError, ValueError):
+    """An argument that cannot be sent as it is. Nothing was sent."""
+
+
 class ServerNotFound(ClientError):
     """Neither a URL was given nor is there a local server to be found."""
 

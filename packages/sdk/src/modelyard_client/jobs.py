@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from modelyard_client.errors import ApiError, TimedOut, UnexpectedAnswer, Unreachable
+from modelyard_client.errors import ApiError, BadArgument, TimedOut, UnexpectedAnswer, Unreachable
 from modelyard_client.pages import Page, collect
 from modelyard_client.transport import Transport, route
 
@@ -88,7 +89,13 @@ class Jobs:
         `image_size`, `image_grey`, `ensemble`, `ensemble_size`, `embedder`, `stream`, `slices`,
         `threshold`, `alias`, `gates`, `preprocessing`, `selection`, `priority`, `max_seconds`,
         `max_memory_bytes`. None is the server's default.
+
+        Raises:
+            BadArgument: an option is infinite or no number, which JSON cannot say.
         """
+        for name, value in options.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise BadArgument(f"{name} is {value}; a finite number is needed")
         spec = {"model": model, "dataset": dataset, "target": target}
         spec |= {name: value for name, value in options.items() if value is not None}
         body = {"kind": "train", "spec": spec}

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from modelyard_client.errors import BadArgument
 from modelyard_client.transport import Transport
 
 T = TypeVar("T")
@@ -25,7 +26,12 @@ def collect(transport: Transport, path: str, kind: Any, limit: int) -> Sequence[
     """Up to `limit` items of the list at `path`, in the server's order.
 
     `kind` is the `Page[...]` to read.
+
+    Raises:
+        BadArgument: the limit is below one.
     """
+    if limit < 1:
+        raise BadArgument(f"limit is {limit}; at least 1 is needed")
     items: list[Any] = []
     cursor: str | None = None
     while len(items) < limit:
