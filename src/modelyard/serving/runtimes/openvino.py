@@ -44,6 +44,8 @@ _BLOCK: Final = 32
 """Tokens in a block of its cache, on processors."""
 _CPP_ERRORS: Final = (RuntimeError, IndexError, ValueError, OverflowError, MemoryError)
 """What exceptions of its own become here."""
+_WARMING: Final = "It begins with a few words."
+_WARMING_TOKENS: Final = 2
 _WORD_BEGIN: Final = "▁".encode()
 """How tokens of the SentencePiece kind write a space."""
 
@@ -64,6 +66,7 @@ class OpenVinoModel(TextModel):
         if template:
             self._tokenizer.set_chat_template(template)
         self._bytes = _token_bytes(self._tokenizer)
+        _warm_up(self._pipeline, self._tokenizer)
         self._runs: dict[int, _Run] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -349,6 +352,17 @@ def _load(path: Path, plan: Plan) -> Any:
         )
     except _CPP_ERRORS as error:
         raise CannotLoad(f"OpenVINO does not load it: {describe(error)}") from None
+
+
+def _warm_up(pipeline: Any, tokenizer: Any) -> None:
+    """Have it generate something: the first step makes ready what the others need, for a second."""
+    config = pipeline.get_config()
+    config.max_new_tokens = _WARMING_TOKENS
+    config.ignore_eos = True
+    try:
+        pipeline.generate([tokenizer.encode(_WARMING).input_ids], [config])
+    except _CPP_ERRORS as error:
+        raise CannotLoad(f"OpenVINO loads it, and cannot run it: {describe(error)}") from None
 
 
 def _token_bytes(tokenizer: Any) -> dict[int, bytes]:

@@ -306,5 +306,6 @@ class Scheduler:
             each.recovery.failed(end.reason, now)
         else:
             each.recovery.died(end.reason, now, healthy=each.healthy(replica, now))
+            self._loop.call_at(each.recovery.not_before, self.look)
         if each.recovery.reason:
             each.tell_failed(now)
