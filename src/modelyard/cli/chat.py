@@ -22,6 +22,8 @@ def chat(
 ) -> None:
     """Talk to a language model. Without a question, each line of the input is one.
 
+    On a terminal Ctrl-C ends an answer, and at the prompt the talk.
+
     Args:
         deployment: The deployment.
         question: The only question.
@@ -37,7 +39,15 @@ def chat(
             pieces = client.chat.stream(
                 deployment, messages, max_tokens=max_tokens, temperature=temperature
             )
-            answer, usage = _show(pieces)
+            try:
+                answer, usage = _show(pieces)
+            except KeyboardInterrupt:
+                # The model stops with the connection; what it was asked is taken back.
+                if question or not sys.stdin.isatty():
+                    raise
+                messages.pop()
+                sys.stdout.write("\n")
+                continue
             messages.append(ChatMessage("assistant", answer))
             if usage is not None and sys.stderr.isatty():
                 rate = usage.completion_tokens / max(time.monotonic() - began, 1e-6)

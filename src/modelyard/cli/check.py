@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelyard.cli.display import Json, facts, print_json, terminal
+from modelyard.cli.display import Json, facts, print_json, terminal, text
 from modelyard.cli.failure import CommandFailed
 from modelyard.core import settings
 
@@ -53,7 +53,7 @@ def _found(checked: Checked) -> list[tuple[str, Any]]:
         ("format", checked.format),
         ("takes", "; ".join(map(_tensor, told.signature.inputs))),
         ("gives", "; ".join(map(_tensor, told.signature.outputs))),
-        ("a row", f"{(cost.call_seconds + cost.row_seconds) * 1000:.3g} ms; {rows}"),
+        ("a row", f"{text((cost.call_seconds + cost.row_seconds) * 1000)} ms; {rows}"),
         ("memory", f"{cost.memory_bytes / 2**20:.1f} MiB"),
         ("ONNX form", _parity(told.parity) if told.parity is not None else None),
         *(("warning", warning) for warning in told.card.warnings),

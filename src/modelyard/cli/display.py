@@ -16,6 +16,7 @@ from modelyard.cli.failure import CommandFailed
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.measure import Measurement
     from rich.table import Table
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -61,22 +62,28 @@ class Grid:
     An identifier, a time or a number is never broken: only cells that are prose are.
     """
 
-    def __init__(self, headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def __init__(
+        self, headings: Sequence[str], rows: Iterable[Sequence[Any]], most: int = _CELL
+    ) -> None:
         self._headings = headings
         self._rows = [tuple(row) for row in rows]
+        self._most = most
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.measure import Measurement
-
-        made = self._table()
-        needed = Measurement.get(console, options.update(width=_UNBOUNDED), made).minimum
-        if needed <= options.max_width:
-            yield made
+        if self.__rich_measure__(console, options).minimum <= options.max_width:
+            yield self._table()
             return
         for place, row in enumerate(self._rows):
             if place:
                 yield ""
-            yield facts(zip((h.lower() for h in self._headings), row, strict=True))
+            names = (heading.lower() for heading in self._headings)
+            yield facts(zip(names, row, strict=True), max(self._most, _FACT))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """How wide the table is, whether or not there is room for it."""
+        from rich.measure import Measurement
+
+        return Measurement.get(console, options.update(width=_UNBOUNDED), self._table())
 
     def _table(self) -> Table:
         from rich.cells import cell_len
@@ -85,7 +92,7 @@ class Grid:
         made = Table(box=None, header_style="bold", pad_edge=False)
         for place, heading in enumerate(self._headings):
             values = [row[place] for row in self._rows]
-            cells = [heading, *map(text, values)]
+            cells = [heading, *map(self._text, values)]
             widest = max(map(cell_len, cells))
             prose = any(" " in cell and cell_len(cell) > _PROSE for cell in cells)
             numeric = any(isinstance(value, int | float | Decimal) for value in values)
@@ -97,13 +104,16 @@ class Grid:
                 min_width=_PROSE if prose else widest,
             )
         for row in self._rows:
-            made.add_row(*map(text, row))
+            made.add_row(*map(self._text, row))
         return made
 
+    def _text(self, value: Any) -> str:
+        return text(value, self._most)
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Grid:
-    """A plain table; numbers stand to the right."""
-    return Grid(headings, rows)
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], most: int = _CELL) -> Grid:
+    """A plain table; numbers stand to the right. Cells end after `most` characters."""
+    return Grid(headings, rows, most)
 
 
 def listing(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
@@ -112,7 +122,7 @@ def listing(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) 
     terminal().print(table(headings, shown) if shown else empty)
 
 
-def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
+def facts(pairs: Iterable[tuple[str, Any]], most: int = _FACT) -> Table:
     """Names and values in two columns; what is None or empty is left out."""
     from rich.table import Table
 
@@ -121,7 +131,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
     made.add_column(overflow="fold")
     for name, value in pairs:
         if value not in (None, "", [], {}):
-            made.add_row(name, text(value, _FACT))
+            made.add_row(name, text(value, most))
     return made
 
 

@@ -17,6 +17,8 @@ from modelyard_client.inference import ModelMetadata
 
 _PER_REQUEST = 1000
 _SHORT = 10
+_MOST = 10_000
+"""Characters of a prediction that is a text."""
 
 
 def predict(
@@ -99,7 +101,7 @@ def _show(predictions: Sequence[Any]) -> None:
         rows = [[at, *(_cell(p.get(n)) for n in names)] for at, p in enumerate(predictions, 1)]
         terminal().print(table(["ROW", *(name.upper() for name in names)], rows))
         return
-    terminal().print(table(("ROW", "PREDICTION"), list(enumerate(predictions, 1))))
+    terminal().print(table(("ROW", "PREDICTION"), list(enumerate(predictions, 1)), _MOST))
 
 
 def _cell(value: Any) -> Any:

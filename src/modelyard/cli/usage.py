@@ -81,8 +81,10 @@ def usage_table(
 ) -> Grid:
     """The lines, and the exact total of each currency beneath.
 
-    `names` are what people call the groups, where a group is an id.
+    `names` are what people call the groups, where a group is an id. Tokens are those of prompts
+    and those of answers.
     """
+    tokens = any(line.prompt_tokens or line.completion_tokens for line in lines)
     rows: list[tuple[Any, ...]] = [
         (
             line.group,
@@ -91,6 +93,7 @@ def usage_table(
             line.errors,
             line.cached,
             line.rows,
+            *([f"{line.prompt_tokens} + {line.completion_tokens}"] if tokens else []),
             size(line.bytes_in),
             size(line.bytes_out),
             f"{line.mean_ms:.2f}",
@@ -101,10 +104,10 @@ def usage_table(
     if len(lines) > 1:
         name = [""] if names else []
         sums = totals(lines)
-        blank = (None, None, None, None, "", "", "")
+        blank = (None, None, None, None, *([""] if tokens else []), "", "", "")
         rows.extend(("total", *name, *blank, each) for each in sums)
     named = ["NAME"] if names else []
-    counts = ("REQUESTS", "ERRORS", "CACHED", "ROWS")
+    counts = ("REQUESTS", "ERRORS", "CACHED", "ROWS", *(["TOKENS"] if tokens else []))
     return table((by.upper(), *named, *counts, "IN", "OUT", "MEAN MS", "COST"), rows)
 
 

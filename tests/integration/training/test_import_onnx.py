@@ -27,11 +27,12 @@ def model(
     element: int = TensorProto.FLOAT,
     shape: Sequence[int | str] = ("n", 3),
     answer: Sequence[int | str] | None = None,
+    name: str = "x",
 ) -> bytes:
     graph = helper.make_graph(
-        list(nodes) or [helper.make_node("Identity", ["x"], ["y"])],
+        list(nodes) or [helper.make_node("Identity", [name], ["y"])],
         "g",
-        [helper.make_tensor_value_info("x", element, shape)],
+        [helper.make_tensor_value_info(name, element, shape)],
         [helper.make_tensor_value_info("y", element, answer or shape)],
     )
     made = helper.make_model(
@@ -92,6 +93,13 @@ def test_what_the_canary_finds_is_on_the_card(tmp_path: Path) -> None:
     )
     huge = model(shape=(10**5, 10**5))
     assert "too large for a trial" in imported(tmp_path, huge).card.warnings[0]
+
+
+def test_a_graph_that_came_without_its_companion_says_so(tmp_path: Path) -> None:
+    (warning,) = imported(tmp_path, model(name="input_ids")).card.warnings
+    assert "tokenizer.json" in warning
+    (warning,) = imported(tmp_path, model(name="pixel_values")).card.warnings
+    assert "preprocessor_config.json" in warning
 
 
 def test_a_zipmap_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -58,6 +58,16 @@ def test_usage_shows_what_the_cache_answered(run: Run, server: ScriptedServer) -
     assert total.split() == ["total", *"----", "0.006000000000000002", "USD"]
 
 
+def test_usage_shows_the_tokens_of_language_models(run: Run, server: ScriptedServer) -> None:
+    other = {**LINE, "group": "2026-11-23", "prompt_tokens": 37, "completion_tokens": 8}
+    server.answers = [Answer(200, {"items": [LINE, other]})]
+    heading, first, second, total = run("usage").out.splitlines()
+    assert heading.split()[4:7] == ["ROWS", "TOKENS", "IN"]
+    assert first.split()[4:8] == ["300", "0", "+", "0"]
+    assert second.split()[4:8] == ["300", "37", "+", "8"]
+    assert total.split() == ["total", *"----", "0.006000000000000002", "USD"]
+
+
 def test_usage_for_programs_keeps_amounts_as_text(run: Run, server: ScriptedServer) -> None:
     server.answers = [Answer(200, {"items": [LINE]})]
     assert json.loads(run("usage", "--json").out) == [LINE]

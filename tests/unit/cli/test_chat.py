@@ -2,9 +2,11 @@
 
 import io
 import json
+from collections.abc import Iterator
 
 import pytest
 
+from modelyard_client.chat import ChatMessage
 from tests.unit.cli.conftest import Run
 from tests.unit.sdk.scripted_server import Answer, ScriptedServer
 
@@ -20,6 +22,29 @@ def test_a_question_on_the_command_line_is_the_only_one(run: Run, server: Script
     assert run("chat", "smol", "The capital of France?").out == "Paris\n"
     (message,) = server.asked[0].json()["messages"]
     assert (message["role"], message["content"]) == ("user", "The capital of France?")
+
+
+def test_an_answer_can_be_stopped_and_the_talk_goes_on(
+    run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[ChatMessage]] = []
+
+    def stream(_: object, __: str, messages: list[ChatMessage], **___: object) -> Iterator[str]:
+        asked.append(list(messages))
+        yield "Once"
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+
+    typed = io.StringIO("A long story?\nA short one?\n")
+    monkeypatch.setattr(typed, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", typed)
+    monkeypatch.setattr("modelyard_client.chat.Chat.stream", stream)
+    ended = run("chat", "smol")
+    assert (ended.code, ended.out) == (0, "Once\nOnce\n")
+    assert [[message.content for message in messages] for messages in asked] == [
+        ["A long story?"],
+        ["A short one?"],
+    ]
 
 
 def test_each_line_is_a_turn(

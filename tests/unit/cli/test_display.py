@@ -4,6 +4,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.padding import Padding
 
 from modelyard.cli.display import table
 
@@ -25,6 +26,13 @@ def test_a_table_that_fits_has_a_line_for_each_row() -> None:
     assert head.split() == ["JOB", "N", "CREATED", "MESSAGE"]
     assert first == f"{JOB}  3  {AT}  {PROSE}"
     assert second == f"{JOB}  -  {AT}"
+
+
+def test_a_table_is_no_wider_than_it_needs_to_be() -> None:
+    out = StringIO()
+    console = Console(file=out, width=100, markup=False, highlight=False)
+    console.print(Padding(table(("A", "B"), [("one", 2)]), (0, 0, 0, 3), expand=False))
+    assert out.getvalue().splitlines() == ["   A    B", "   one  2"]
 
 
 def test_prose_alone_goes_over_several_lines() -> None:

@@ -76,7 +76,9 @@ def _nothing(folder: Path, last: ModelyardError | None) -> ModelyardError:
     names = ", ".join(f"'{path.name}'" for path in sorted(folder.iterdir())[:8])
     if last is not None and sum(1 for _ in folder.rglob("*")) == 1:
         return last
-    return UnsupportedFormat(f"no model is in this folder, which holds {names}. {SUPPORTED}")
+    return UnsupportedFormat(
+        f"no model is in this folder, which holds {names or 'nothing'}. {SUPPORTED}"
+    )
 
 
 def _without_wrapping(folder: Path) -> Path:

@@ -45,6 +45,13 @@ _DATATYPES: Final[Mapping[str, Datatype]] = {
 }
 
 
+_COMPANIONS: Final[Mapping[str, str]] = {
+    "input_ids": "it takes tokens; a folder of it and its tokenizer.json takes texts",
+    "pixel_values": "it takes pixels; a folder of it and its preprocessor_config.json takes "
+    "pictures",
+}
+
+
 def import_file(path: Path, filename: str) -> Imported:
     """Read the file as ONNX, derive its signature and try it on zeros.
 
@@ -65,7 +72,7 @@ def import_file(path: Path, filename: str) -> Imported:
         _specs(source, "input", session.get_inputs()),
         _specs(source, "output", session.get_outputs()),
     )
-    warnings = _canary(session, signature)
+    warnings = (*_canary(session, signature), *_companions(signature))
     return Imported(signature, _card(session, warnings), {"onnxruntime": version("onnxruntime")})
 
 
@@ -128,6 +135,12 @@ def _canary(session: InferenceSession, signature: Signature) -> tuple[str, ...]:
         reason = str(error).strip().partition("\n")[0][:300]
         return (f"a trial on zeros failed, which real inputs may not: {reason}",)
     return tuple(_surprises(signature, outputs))
+
+
+def _companions(signature: Signature) -> list[str]:
+    """What the graph could take if it came in a folder with another file."""
+    names = {spec.name for spec in signature.inputs}
+    return [remark for name, remark in _COMPANIONS.items() if name in names]
 
 
 def _surprises(signature: Signature, outputs: Sequence[Any]) -> list[str]:
