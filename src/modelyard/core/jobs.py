@@ -49,7 +49,10 @@ class JobFailure(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One job as it stands now."""
+    """One job as it stands now.
+
+    `worker_id` is who runs it, or who ran the attempt that ended it: None if no attempt did.
+    """
 
     id: str
     tenant_id: str
@@ -124,7 +127,7 @@ class Job(msgspec.Struct, frozen=True):
         `count=False` gives the attempt back.
         """
         if self.cancel_requested:
-            return self.ended(now, JobState.CANCELLED)
+            return replace(self.ended(now, JobState.CANCELLED), worker_id=None)
         if count and self.attempt >= self.max_attempts:
             tried = f"given up after {self.attempt} attempts, none of which came to an end"
             return self.ended(now, JobState.DEAD, failure=JobFailure("attempts_exhausted", tried))

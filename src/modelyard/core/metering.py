@@ -48,9 +48,9 @@ def charged_training(job: Job) -> int:
 
     They are those of its last attempt, for each process that it runs trials in. A job that was
     cancelled as it ran is charged for, and one that went past its own limits of time or memory;
-    another that failed is not, nor is an attempt that the server lost.
+    another that failed is not, nor is an attempt that the server lost, nor the wait after it.
     """
-    if job.started_at is None or job.finished_at is None:
+    if job.started_at is None or job.finished_at is None or job.worker_id is None:
         return 0
     past_limits = job.failure is not None and job.failure.code in _OWN_LIMITS
     if job.state not in (JobState.SUCCEEDED, JobState.CANCELLED) and not past_limits:

@@ -84,6 +84,16 @@ def test_every_classifier_trains_converts_and_agrees(
     assert (result.parity.largest_difference or 0.0) < 1e-5
 
 
+@pytest.mark.parametrize(
+    "algorithm", ["logistic_regression", "ridge", "naive_bayes", "mlp", "svm", "decision_tree"]
+)
+def test_classes_may_be_whole_numbers_of_64_bits(tmp_path: Path, algorithm: str) -> None:
+    classes = pl.col("target").rank("dense").cast(pl.Int64) + 2**40
+    run = Run(tmp_path, bundled("iris").with_columns(classes), algorithm=algorithm)
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert run.predict(features=[[5.1, 3.5, 1.4, 0.2]])["label"] == [2**40 + 1]
+
+
 @pytest.mark.parametrize("algorithm", REGRESSORS)
 @pytest.mark.parametrize(("table", "least"), [("diabetes", 0.05), ("customers", 0.6)])
 def test_every_regressor_trains_converts_and_agrees(

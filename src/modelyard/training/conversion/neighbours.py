@@ -12,6 +12,7 @@ import numpy as np
 
 from modelyard.serving.runtimes.answers import LABEL, PREDICTION, PROBABILITIES
 from modelyard.training.conversion.boosted import labelled
+from modelyard.training.conversion.convertible import NotConvertible
 from modelyard.training.conversion.graph import GraphBuilder
 from modelyard.training.conversion.trees import likeliest
 
@@ -44,6 +45,8 @@ def _nearest(builder: GraphBuilder, estimator: Any, matrix: str) -> tuple[str, s
     """Squared distances and places of the nearest rows, both [n, k]: |x|^2 - 2 x.t + |t|^2."""
     from onnx import TensorProto
 
+    if not isinstance(estimator._fit_X, np.ndarray):
+        raise NotConvertible("its rows are sparse, as those of texts are, and too wide for a graph")
     rows = np.asarray(estimator._fit_X, np.float64)
     wide = builder.node("Cast", matrix, to=TensorProto.DOUBLE)
     product = builder.node("MatMul", wide, builder.constant(-2.0 * rows.T, np.float64))

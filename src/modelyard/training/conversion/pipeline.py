@@ -6,6 +6,7 @@ estimator. Tokenisation stays outside (`serving/runtimes/text.py`): the graph be
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -189,12 +190,30 @@ def predict(
             answers = network_graph.answers_of(builder, estimator, outputs)
             return list(answers.values()), [helper.make_opsetid("", OPSET)]
         return list(network_graph.answers(builder, estimator, matrix).values()), ()
+    return _by_skl2onnx(builder, estimator, classes, matrix)
+
+
+def _by_skl2onnx(
+    builder: GraphBuilder, estimator: Any, classes: Sequence[Any], matrix: str
+) -> tuple[list[str], Sequence[onnx.OperatorSetIdProto]]:
     if word_vectors.begins(estimator):
         matrix = word_vectors.mean(builder, estimator[0], matrix)
         converted = _convert_estimator(estimator[1:], estimator[0].vector_size)
-    else:
-        converted = _convert_estimator(estimator, int(estimator.n_features_in_))
-    return builder.splice(converted.graph, matrix), converted.opset_import
+        return builder.splice(converted.graph, matrix), converted.opset_import
+    width = int(estimator.n_features_in_)
+    if not _beyond_32_bits(classes):
+        converted = _convert_estimator(estimator, width)
+        return builder.splice(converted.graph, matrix), converted.opset_import
+    numbered = copy.copy(estimator)
+    numbered.classes_ = np.arange(len(classes))
+    converted = _convert_estimator(numbered, width)
+    place, *others = builder.splice(converted.graph, matrix)
+    return [boosted.labelled(builder, place, classes), *others], converted.opset_import
+
+
+def _beyond_32_bits(classes: Sequence[Any]) -> bool:
+    """Whether skl2onnx would cut the classes short."""
+    return any(isinstance(one, int | np.integer) and not -(2**31) <= one < 2**31 for one in classes)
 
 
 def _convert_estimator(estimator: Any, width: int) -> onnx.ModelProto:
