@@ -17,15 +17,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, inspect, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ProgrammingError
 
 from modelyard.adapters.store import SqlStore, open_store, schema
 from modelyard.adapters.store.engine import make_engine
 from modelyard.adapters.store.migrate import HEAD
 from modelyard.adapters.store.schema import metadata, revision
 from modelyard.billing.rate import Rate, Unit
-from modelyard.core.errors import Conflict
+from modelyard.core.errors import Conflict, Unavailable
 
 SCRIPTS = Path(schema.__file__).parent / "migrations"
 OPEN = (
@@ -37,6 +38,45 @@ def shown(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def upgrade(store: SqlStore, to: str) -> None:
+    """Run the scripts up to this one."""
+    with store.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(SCRIPTS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+
+
+def empty(store: SqlStore) -> None:
+    """Drop every table."""
+    there = MetaData()
+    with store.engine.begin() as connection:
+        there.reflect(connection)
+        there.drop_all(connection)
+
+
+def shape(store: SqlStore) -> dict[str, object]:
+    """Everything that a database tells of its tables."""
+    found = inspect(store.engine)
+    return {
+        table: {
+            "columns": {
+                column["name"]: (str(column["type"]), column["nullable"], column["default"])
+                for column in found.get_columns(table)
+            },
+            "primary key": found.get_pk_constraint(table),
+            "foreign keys": sorted(map(str, found.get_foreign_keys(table))),
+            "unique": sorted(map(str, found.get_unique_constraints(table))),
+            "checks": sorted(map(str, found.get_check_constraints(table))),
+            "indexes": sorted(
+                str({**index, "dialect_options": list(map(str, index["dialect_options"].values()))})
+                for index in found.get_indexes(table)
+            ),
+        }
+        for table in found.get_table_names()
+    }
+
+
 def differences(store: SqlStore) -> list[object]:
     with store.engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True}
@@ -44,11 +84,35 @@ def differences(store: SqlStore) -> list[object]:
         return list(compare_metadata(context, metadata))
 
 
-def test_the_migrations_make_the_schema(empty_url: URL) -> None:
-    store = open_store(empty_url)
+def test_a_new_database_is_what_the_scripts_make(empty_url: URL) -> None:
+    store = SqlStore(make_engine(empty_url))
+    upgrade(store, "head")
     assert differences(store) == []
+    scripted = shape(store)
+    rows = {}
     with store.engine.connect() as connection:
-        assert connection.execute(revision.select()).all() == [(1, 0)]
+        for name in ("revision", "alembic_version"):
+            rows[name] = connection.execute(text(f"SELECT * FROM {name}")).all()
+    empty(store)
+    open_store(empty_url).close()
+    created = shape(store)
+    assert scripted.keys() == created.keys()
+    for name, told in scripted.items():
+        assert created[name] == told, name
+    with store.engine.connect() as connection:
+        for name, found in rows.items():
+            assert connection.execute(text(f"SELECT * FROM {name}")).all() == found
+    store.close()
+
+
+def test_tables_of_somebody_else_are_left_alone(empty_url: URL) -> None:
+    store = SqlStore(make_engine(empty_url))
+    with store.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE jobs (theirs TEXT)"))
+    with pytest.raises((Unavailable, ProgrammingError)) as refused:
+        open_store(empty_url)
+    assert "already exists" in f"{refused.value} {refused.value.__cause__}"
+    assert shape(store).keys() == {"jobs"}
     store.close()
 
 
@@ -103,11 +167,8 @@ def test_many_processes_may_start_at_once(empty_url: URL) -> None:
 
 def test_prices_of_one_unit_become_rates(empty_url: URL) -> None:
     store = SqlStore(make_engine(empty_url))
+    upgrade(store, "0005")
     with store.engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SCRIPTS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
         connection.execute(text("INSERT INTO tenants VALUES ('t', 'ours', 1)"))
         connection.execute(
             text(
@@ -132,11 +193,8 @@ def test_prices_of_one_unit_become_rates(empty_url: URL) -> None:
 
 def test_quotas_and_what_was_spent_of_them_outlive_a_change_of_their_table(empty_url: URL) -> None:
     store = SqlStore(make_engine(empty_url))
+    upgrade(store, "0011")
     with store.engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SCRIPTS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0011")
         connection.execute(text("INSERT INTO tenants VALUES ('t', 'ours', 1)"))
         connection.execute(
             text(
@@ -157,25 +215,25 @@ def test_quotas_and_what_was_spent_of_them_outlive_a_change_of_their_table(empty
 
 
 @pytest.mark.slow
-def test_a_killed_migration_is_taken_up_again(empty_url: URL) -> None:
-    opening = [sys.executable, "-c", OPEN, shown(empty_url)]
-    started = time.monotonic()
-    subprocess.run(opening, check=True)
-    whole = time.monotonic() - started
+@pytest.mark.parametrize("before", ["", "0005"])
+def test_a_killed_migration_is_taken_up_again(empty_url: URL, before: str) -> None:
     store = SqlStore(make_engine(empty_url))
-    for _ in range(5):
-        with store.engine.begin() as connection:
-            for table in [*reversed(metadata.sorted_tables)]:
-                table.drop(connection, checkfirst=True)
-            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    opening, whole = [sys.executable, "-c", OPEN, shown(empty_url)], 0.0
+    for attempt in range(6):
+        empty(store)
+        if before:
+            upgrade(store, before)
+        tables = {*inspect(store.engine).get_table_names()}
+        started = time.monotonic()
         process = subprocess.Popen(opening)
-        time.sleep(random.uniform(0.5, 1.0) * whole)
-        os.kill(process.pid, signal.SIGKILL)
+        if attempt:
+            time.sleep(random.uniform(0.5, 1.0) * whole)
+            os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        whole = whole or time.monotonic() - started
         # All of it or nothing: there is no state in between that anybody could see.
-        with store.engine.connect() as connection:
-            tables = set(inspect(connection).get_table_names())
-        assert tables in (set(), {*metadata.tables, "alembic_version"})
+        found = {*inspect(store.engine).get_table_names()}
+        assert found in (tables, {*metadata.tables, "alembic_version"})
         open_store(empty_url).close()
         assert differences(store) == []
     store.close()

@@ -6,14 +6,32 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    inspect,
+    text,
+)
 
+from modelyard.adapters.store.schema import metadata
+from modelyard.adapters.store.schema import revision as schema_revision
 from modelyard.adapters.store.transaction import SqlStore
 from modelyard.core.errors import Conflict
 
 HEAD: Final = "0016"
 """The newest revision in `migrations/versions`."""
 
+_ALEMBIC: Final = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Where Alembic itself keeps the revision."""
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _POSTGRES_LOCK: Final = 0x6D6F_6465_6C79_6172
 """An arbitrary number that all releases agree on."""
@@ -31,7 +49,10 @@ def migrate(store: SqlStore) -> None:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _POSTGRES_LOCK})
         # On SQLite the transaction has begun with the write lock.
-        if _version(connection) != HEAD:
+        found = _version(connection)
+        if found is None:
+            _create(connection)
+        elif found != HEAD:
             _upgrade(connection)
 
 
@@ -57,6 +78,14 @@ def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _create(connection: Connection) -> None:
+    """A new database has nothing to bring along: it gets at once what all the scripts come to."""
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(schema_revision.insert().values(id=1, number=0))
+    _ALEMBIC.create(connection)
+    connection.execute(_ALEMBIC.insert().values(version_num=HEAD))
 
 
 def _upgrade(connection: Connection) -> None:
