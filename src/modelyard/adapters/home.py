@@ -64,12 +64,12 @@ class Home:
             for folder in (self.path, self.blobs, self.journal, self.uploads, self.scratch):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._pepper.parent.mkdir(mode=0o700, exist_ok=True)
+            if not self._pepper.exists():
+                _write_secret(self._pepper, secrets.token_bytes(PEPPER_BYTES))
+            if not self._sealing_key.exists():
+                _write_secret(self._sealing_key, secrets.token_bytes(SEALING_BYTES))
         except OSError as error:
-            raise Invalid(f"home {self.path} cannot be used: {error.strerror}") from None
-        if not self._pepper.exists():
-            _write_secret(self._pepper, secrets.token_bytes(PEPPER_BYTES))
-        if not self._sealing_key.exists():
-            _write_secret(self._sealing_key, secrets.token_bytes(SEALING_BYTES))
+            raise self._useless(error) from None
         self.check()
 
     def check(self) -> None:
@@ -97,9 +97,12 @@ class Home:
         What a killed server left half written is removed.
 
         Raises:
-            Invalid: another server has it.
+            Invalid: another server has it, or it cannot be written to.
         """
-        lock = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._useless(error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -110,6 +113,9 @@ class Home:
             yield
         finally:
             os.close(lock)
+
+    def _useless(self, error: OSError) -> Invalid:
+        return Invalid(f"home {self.path} cannot be used: {error.strerror}")
 
     def pepper(self) -> bytes:
         """The server's secret for hashing keys.

@@ -64,6 +64,16 @@ def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         Home(tmp_path / "file" / "home").prepare()
 
 
+def test_a_home_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    (tmp_path / "secrets/pepper.new").mkdir(parents=True)
+    with pytest.raises(Invalid, match="cannot be used: Is a directory"):
+        home.prepare()
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(Invalid, match="cannot be used: Is a directory"), home.held():
+        pass
+
+
 def test_the_server_is_announced_whole_and_withdrawn(home: Home) -> None:
     file = home.path / "server.json"
     home.announce("http://127.0.0.1:1", "http://127.0.0.1:2")
