@@ -148,3 +148,8 @@ class LostLease(ModelyardError):
     """A worker acted for a job that is no longer its own (the fence has moved on)."""
 
     code = "lost_lease"
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says in its first line, without the trace that may follow."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
-from modelyard.core.errors import TooLarge
+from modelyard.core.errors import TooLarge, first_line
 from modelyard.training.recognition import recognise
 from modelyard.training.source import MAX_COLUMNS, MAX_ROWS, Source, check_names, check_size
 
@@ -66,8 +66,7 @@ def read_delimited(source: Source, scratch: Path) -> pl.DataFrame:
             infer_schema=False,
         )
     except pl.exceptions.PolarsError as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise source.invalid(f"the file cannot be read as CSV: {reason}") from None
+        raise source.invalid(f"the file cannot be read as CSV: {first_line(error)}") from None
     finally:
         if path != source.path:
             path.unlink()

@@ -19,7 +19,7 @@ from modelyard.training.entities import measure_tags
 from modelyard.training.evaluation.bootstrap import intervals
 from modelyard.training.evaluation.details import confusion, details
 from modelyard.training.evaluation.metrics import CLASSES, NUMBERS, OF_PROBABILITIES, values
-from modelyard.training.evaluation.prediction import Classified, Predicted, ask
+from modelyard.training.evaluation.prediction import Classified, Predicted, answering, ask
 from modelyard.training.likeness import measure_texts
 from modelyard.training.rows import Array, Rows
 from modelyard.training.spec import TaskKind
@@ -114,9 +114,10 @@ def _defined(metric: str, metrics: Mapping[str, float]) -> float:
 
 
 def _without_target(task: TaskKind, model: Any, rows: Rows) -> dict[str, float]:
-    if task is TaskKind.CLUSTERING:
-        return _clustering(model, rows)
-    return {"flagged": float(np.mean(model.predict(rows.features) < 0))}
+    with answering():
+        if task is TaskKind.CLUSTERING:
+            return _clustering(model, rows)
+        return {"flagged": float(np.mean(model.predict(rows.features) < 0))}
 
 
 def _clustering(model: Any, rows: Rows) -> dict[str, float]:

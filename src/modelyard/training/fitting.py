@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, first_line
 from modelyard.training.feature_selection import kept, selector
 from modelyard.training.preprocessing import preprocessor
 from modelyard.training.problem import Problem
@@ -127,8 +127,3 @@ def _purpose(
         steps=problem.steps,
         parameters=parameters,
     )
-
-
-def first_line(error: BaseException) -> str:
-    """What a library says, without what may follow."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

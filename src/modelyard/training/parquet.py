@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from modelyard.core.errors import first_line
 from modelyard.training.recognition import canonical
 from modelyard.training.source import Source, check_names, check_size
 
@@ -32,7 +33,7 @@ def read_parquet(source: Source) -> pl.DataFrame:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise source.invalid(
             f"the Parquet footer cannot be read, the file is cut off or damaged: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from None
     with file:
         _check_footer(source, file)
@@ -43,7 +44,7 @@ def read_parquet(source: Source) -> pl.DataFrame:
             bare = pa.Table.from_arrays(table.columns, names=table.column_names)
             frame = pl.DataFrame(bare)
         except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError) as error:
-            raise source.invalid(f"the Parquet data are damaged: {_first_line(error)}") from None
+            raise source.invalid(f"the Parquet data are damaged: {first_line(error)}") from None
     return pl.DataFrame([canonical(series) for series in frame.iter_columns()])
 
 
@@ -54,7 +55,7 @@ def _check_footer(source: Source, file: Any) -> None:
         schema = file.schema_arrow
         names = list(schema.names)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise source.invalid(f"the Parquet schema is damaged: {_first_line(error)}") from None
+        raise source.invalid(f"the Parquet schema is damaged: {first_line(error)}") from None
     check_names(source, names)
     check_size(source, file.metadata.num_rows, len(names))
     for field in schema:
@@ -82,7 +83,3 @@ def _is_plain(kind: Any) -> bool:
         types.is_null,
     )
     return any(test(kind) for test in tests)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, first_line
 from modelyard.core.profile import Profile
 from modelyard.core.tensors import Signature
 from modelyard.registry.artifact import Format
@@ -87,7 +87,7 @@ def _of_table(pipeline: Any, problem: Problem, held_out: pl.DataFrame, folder: P
         parity = compare(graph, pipeline, problem, held_out)
     except Exception as error:  # noqa: BLE001 - converters raise errors of every kind
         _log.warning("conversion failed", exc_info=True)
-        reason = f"it cannot be converted to ONNX: {_first_line(error)}"
+        reason = f"it cannot be converted to ONNX: {first_line(error)}"
         return ServedForm(signature, Parity(False, reason=reason), ())
     return ServedForm(signature, parity, _written(converted, folder))
 
@@ -106,11 +106,7 @@ def _of_archive(serve: Callable[[], ServedArchive], kind: Format, what: str) -> 
         served = serve()
     except Exception as error:
         _log.warning("conversion failed", exc_info=True)
-        reason = _first_line(error)
+        reason = first_line(error)
         raise Invalid(f"this model of {what} cannot be served: {reason}") from error
     archive = Produced(MODEL_FILE, kind)
     return ServedForm(served.signature, served.parity, (archive,), served.profile)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

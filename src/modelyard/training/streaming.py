@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, first_line
 from modelyard.core.tasks import Report
 from modelyard.registry.card import Split
 from modelyard.training.dataset import Column
 from modelyard.training.evaluation.slices import check_slices
 from modelyard.training.evaluator import check_metric, choose_metric
-from modelyard.training.fitting import Fitted, first_line
+from modelyard.training.fitting import Fitted
 from modelyard.training.groundwork import Groundwork, usable, with_target
 from modelyard.training.inspection import describe
 from modelyard.training.preprocessing import features_of, preprocessor, target_of

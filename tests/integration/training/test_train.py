@@ -394,6 +394,26 @@ def test_rows_that_are_left_without_a_time_are_counted(tmp_path: Path) -> None:
         Run(tmp_path, frame.with_columns(times), algorithm="ridge", time_column="day")
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"algorithm": "logistic_regression"},
+        {"algorithm": "nearest_neighbours"},
+        {"algorithm": "k_means", "target": None},
+    ],
+)
+def test_rows_that_a_model_cannot_answer_fail_the_job_and_say_why(
+    tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    # Later rows are so far off that they leave float32 once they are scaled as the earlier ones.
+    near = pl.col("sepal length (cm)") * 1e-30
+    frame = bundled("iris").sample(fraction=1.0, shuffle=True, seed=0).with_row_index("day")
+    frame = frame.with_columns(pl.when(pl.col("day") < 140).then(near).otherwise(1e30).alias("a"))
+    with pytest.raises(Invalid, match=r"cannot answer the rows .* infinity"):
+        Run(tmp_path, frame, time_column="day", **spec)
+
+
 def test_too_few_rows_of_each_class(tmp_path: Path) -> None:
     frame = bundled("iris").head(12).with_columns(target=pl.int_range(pl.len()).cast(pl.String))
     with pytest.raises(ModelyardError, match="12 of 12 rows have a class that no other row has"):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, first_line
 from modelyard.core.tensors import Tensor
 from modelyard.serving.runtimes.contract import CannotLoad, RuntimeManifest
 from modelyard.serving.runtimes.function import describe
-from modelyard.serving.runtimes.onnx import first_line, open_session, stoppable
+from modelyard.serving.runtimes.onnx import open_session, stoppable
 from modelyard.serving.stopping import StopSignal
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, first_line
 from modelyard.core.ports import Blobs
 from modelyard.core.tensors import Signature, Tensor
 from modelyard.serving.ports import Runtime, WantedRoute
@@ -164,8 +164,3 @@ def stoppable(stop: StopSignal) -> RunOptions:
 
     stop.on_set(terminate)
     return options
-
-
-def first_line(error: Exception) -> str:
-    """What ONNX Runtime says, without the trace that may follow."""
-    return str(error).strip().partition("\n")[0][:300]

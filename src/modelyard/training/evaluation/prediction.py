@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from modelyard.core.errors import Invalid
+from modelyard.core.errors import Invalid, first_line
 from modelyard.training.rows import Array, Rows
 from modelyard.training.spec import TaskKind
 
@@ -95,14 +97,30 @@ def estimated(truth: Array, predicted: Array) -> Estimated:
     )
 
 
+@contextmanager
+def answering() -> Iterator[None]:
+    """Raises Invalid for what a model raises that is asked about rows."""
+    try:
+        yield
+    except (ValueError, ArithmeticError) as error:
+        raise Invalid(
+            f"the model cannot answer the rows that it is measured on: {first_line(error)}"
+        ) from error
+
+
 def ask(model: Any, rows: Rows, task: TaskKind, *, likely: bool = True) -> Predicted:
-    """What a fitted scikit-learn classifier or regressor says, with probabilities if `likely`."""
-    predicted = np.asarray(model.predict(rows.features))
-    if task is TaskKind.REGRESSION:
-        return estimated(rows.target, predicted)
+    """What a fitted scikit-learn classifier or regressor says, with probabilities if `likely`.
+
+    Raises:
+        Invalid: it cannot answer these rows, though it has learned from others.
+    """
     probabilities = None
-    if likely and hasattr(model, "predict_proba"):
-        probabilities = model.predict_proba(rows.features)
+    with answering():
+        predicted = np.asarray(model.predict(rows.features))
+        if task is TaskKind.REGRESSION:
+            return estimated(rows.target, predicted)
+        if likely and hasattr(model, "predict_proba"):
+            probabilities = model.predict_proba(rows.features)
     return classified(rows.target, predicted, np.asarray(model.classes_), probabilities)
 
 
