@@ -76,7 +76,7 @@ def lay(
     check_slices(table.columns, spec.slices)
     check_threshold(spec.threshold, problem, columns)
     check_ensemble(spec, problem, columns)
-    parameters = _parameters(algorithms, spec)
+    parameters = _parameters(algorithms, spec, problem.task)
     table, undivided = divisible(table, division)
     table, dropped = usable(table, problem)
     features = features_of(table, problem)
@@ -108,14 +108,16 @@ def _with_vectors(
     return features.with_columns(pl.Series(VECTORS, vectors))
 
 
-def _parameters(algorithms: tuple[Algorithm, ...], spec: TrainSpec) -> dict[str, Any]:
+def _parameters(
+    algorithms: tuple[Algorithm, ...], spec: TrainSpec, task: TaskKind
+) -> dict[str, Any]:
     if spec.algorithm == AUTO:
         if spec.parameters:
             raise Invalid(
                 "parameters belong to one algorithm: name it, or leave them out with 'auto'"
             )
         return {}
-    return algorithms[0].check(spec.parameters)
+    return algorithms[0].check(spec.parameters, task)
 
 
 def with_target(table: pl.DataFrame, problem: Problem) -> pl.DataFrame:

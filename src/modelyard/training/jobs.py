@@ -261,7 +261,7 @@ def _check_fit(dataset: DatasetVersion, task: TrainSpec) -> TaskKind:
     algorithms = candidates(task.algorithm, problem.task, images=problem.picture is not None)
     check_metric(task.metric, problem.task)
     if task.algorithm != AUTO:
-        algorithms[0].check(task.parameters)
+        algorithms[0].check(task.parameters, problem.task)
         if task.trials:
             algorithms[0].axes(task.parameters)
     elif task.parameters:

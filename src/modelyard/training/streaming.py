@@ -130,7 +130,7 @@ def lay_stream(path: Path, spec: TrainSpec, report: Report) -> StreamedGround:
     ground = Groundwork(
         problem=problem,
         algorithms=algorithms,
-        parameters=algorithms[0].check(spec.parameters),
+        parameters=algorithms[0].check(spec.parameters, problem.task),
         table=pl.concat([train, held_out]),
         notes=tuple(notes),
         held=held,

@@ -22,7 +22,9 @@ Estimator = Any
 
 @dataclass(frozen=True)
 class Parameter:
-    """A hyperparameter. `kinds` are its types; numbers lie in `low` to `high`."""
+    """A hyperparameter. `kinds` are its types; numbers lie in `low` to `high`. One `of_classes`
+    means nothing where numbers are predicted.
+    """
 
     kinds: tuple[type, ...] = ()
     low: float = 0
@@ -31,6 +33,7 @@ class Parameter:
     optional: bool = False
     items: bool = False
     """A list of one to eight such values (a bare value will do)."""
+    of_classes: bool = False
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value as the estimator takes it. Raises Invalid."""
@@ -93,6 +96,10 @@ def choice(*choices: str, optional: bool = False) -> Parameter:
 def flag() -> Parameter:
     """True or false."""
     return Parameter((bool,))
+
+
+CLASS_WEIGHT: Final = Parameter(choices=("balanced",), optional=True, of_classes=True)
+"""`balanced` lets every class count the same."""
 
 
 class Reads(StrEnum):
@@ -207,11 +214,12 @@ class Algorithm:
             )
         return axes
 
-    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def check(self, given: Mapping[str, Any], task: TaskKind) -> dict[str, Any]:
         """The parameters as the estimator takes them.
 
         Raises:
-            Invalid: an unknown parameter, or a value of the wrong type or out of bounds.
+            Invalid: an unknown parameter, one that means nothing for the task, or a value of the
+                wrong type or out of bounds.
         """
         for name in given:
             if name not in self.parameters:
@@ -219,4 +227,6 @@ class Algorithm:
                 raise Invalid(
                     f"algorithm '{self.name}' has no parameter '{name[:80]}'; it takes: {known}"
                 )
+            if self.parameters[name].of_classes and task is TaskKind.REGRESSION:
+                raise Invalid(f"parameter '{name}' is for classes, and {task} has none")
         return {name: self.parameters[name].check(name, value) for name, value in given.items()}

@@ -6,13 +6,13 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    CLASS_WEIGHT,
     PREDICTING,
     Algorithm,
     Axis,
     Estimator,
     Fit,
     Parameter,
-    choice,
     real,
     whole,
 )
@@ -77,7 +77,7 @@ LIGHTGBM: Final = Algorithm(
         **_BOTH,
         "num_leaves": whole(2, 10_000),
         "min_child_samples": whole(1, 1_000_000),
-        "class_weight": choice("balanced", optional=True),
+        "class_weight": CLASS_WEIGHT,
     },
     build=_lightgbm,
     scaled=False,

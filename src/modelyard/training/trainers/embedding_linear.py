@@ -6,13 +6,13 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    CLASS_WEIGHT,
     PREDICTING,
     Algorithm,
     Axis,
     Estimator,
     Fit,
     Reads,
-    choice,
     real,
 )
 
@@ -32,7 +32,7 @@ def _embedding_linear(fit: Fit) -> Estimator:
 EMBEDDING_LINEAR: Final = Algorithm(
     name="embedding_linear",
     tasks=PREDICTING,
-    parameters={"C": real(1e-9, 1e9), "class_weight": choice("balanced", optional=True)},
+    parameters={"C": real(1e-9, 1e9), "class_weight": CLASS_WEIGHT},
     build=_embedding_linear,
     scaled=False,
     max_rows=100_000,

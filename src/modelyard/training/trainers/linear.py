@@ -6,12 +6,12 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    CLASS_WEIGHT,
     PREDICTING,
     Algorithm,
     Axis,
     Estimator,
     Fit,
-    choice,
     flag,
     real,
     whole,
@@ -129,7 +129,7 @@ LOGISTIC_REGRESSION: Final = Algorithm(
     tasks=frozenset({TaskKind.CLASSIFICATION}),
     parameters={
         "C": real(1e-9, 1e9),
-        "class_weight": choice("balanced", optional=True),
+        "class_weight": CLASS_WEIGHT,
         "fit_intercept": flag(),
         "l1_ratio": real(0, 1),
         "max_iter": whole(1, 100_000),

@@ -16,6 +16,7 @@ from modelyard.training.neural.recipe import (
 )
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    CLASS_WEIGHT,
     Algorithm,
     Axis,
     Estimator,
@@ -49,7 +50,7 @@ RECIPE_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "focal_gamma": real(0, 10),
     "huber_delta": real(1e-6, 1e6),
     "label_smoothing": real(0, 0.9),
-    "class_weight": choice("balanced", optional=True),
+    "class_weight": CLASS_WEIGHT,
     "early_stopping": flag(),
     "patience": whole(1, 10_000),
     "validation_fraction": real(0.01, 0.5),

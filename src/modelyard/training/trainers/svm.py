@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    CLASS_WEIGHT,
     PREDICTING,
     Algorithm,
     Axis,
@@ -51,7 +52,6 @@ def _kernel(fit: Fit, kernel: str, settings: dict[str, Any]) -> Estimator:
     from sklearn.svm import SVC, SVR
 
     if fit.task is TaskKind.REGRESSION:
-        settings.pop("class_weight", None)
         return _rescaled(SVR(kernel=kernel, **settings))
     settings.pop("epsilon", None)
     return _with_probabilities(fit, SVC(kernel=kernel, random_state=fit.seed, **settings))
@@ -82,7 +82,7 @@ SVM: Final = Algorithm(
         "degree": whole(1, 10),
         "coef0": real(-1e6, 1e6),
         "epsilon": real(0, 1e6),
-        "class_weight": choice("balanced", optional=True),
+        "class_weight": CLASS_WEIGHT,
         "max_iter": whole(1, 1_000_000),
         "tol": real(1e-12, 1),
     },

@@ -11,13 +11,13 @@ from typing import Final
 
 from modelyard.training.spec import TaskKind
 from modelyard.training.trainers.algorithm import (
+    CLASS_WEIGHT,
     PREDICTING,
     Algorithm,
     Axis,
     Estimator,
     Fit,
     Parameter,
-    choice,
     real,
     whole,
 )
@@ -107,7 +107,7 @@ DECISION_TREE: Final = Algorithm(
     parameters={
         **_GROWN,
         "ccp_alpha": real(0, 1e6),
-        "class_weight": choice("balanced", optional=True),
+        "class_weight": CLASS_WEIGHT,
     },
     build=_decision_tree,
     scaled=False,
@@ -123,7 +123,7 @@ DECISION_TREE: Final = Algorithm(
 RANDOM_FOREST: Final = Algorithm(
     name="random_forest",
     tasks=PREDICTING,
-    parameters={**_COMMON, "class_weight": choice("balanced", optional=True)},
+    parameters={**_COMMON, "class_weight": CLASS_WEIGHT},
     build=_random_forest,
     scaled=False,
     max_rows=200_000,

@@ -86,7 +86,7 @@ def test_an_algorithm_that_will_not_do(name: str, task: TaskKind, message: str) 
 def test_parameters_pass_through(
     algorithm: str, given: dict[str, Any], taken: dict[str, Any]
 ) -> None:
-    assert ALGORITHMS[algorithm].check(given) == taken
+    assert ALGORITHMS[algorithm].check(given, TaskKind.CLASSIFICATION) == taken
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_parameters_pass_through(
 )
 def test_parameters_out_of_bounds(algorithm: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(Invalid, match=message):
-        ALGORITHMS[algorithm].check(given)
+        ALGORITHMS[algorithm].check(given, TaskKind.CLASSIFICATION)
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,23 @@ def test_every_parameter_is_one_of_the_estimator_s(name: str, task: TaskKind) ->
     assert set(algorithm.parameters) - only_of_the_other_task <= known
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, one in ALGORITHMS.items() if "class_weight" in one.parameters]
+)
+def test_numbers_have_no_classes_to_weigh(name: str) -> None:
+    algorithm = ALGORITHMS[name]
+    assert algorithm.check({"class_weight": "balanced"}, TaskKind.CLASSIFICATION)
+    with pytest.raises(Invalid, match="'class_weight' is for classes, and regression has none"):
+        algorithm.check({"class_weight": None}, TaskKind.REGRESSION)
+
+
 @pytest.mark.parametrize("name", [name for name, one in ALGORITHMS.items() if one.space])
 def test_tuning_looks_within_the_bounds_of_each_parameter(name: str) -> None:
     algorithm = ALGORITHMS[name]
     for parameter, axis in algorithm.space.items():
         ends = [int(end) if axis.whole else float(end) for end in (axis.low, axis.high)]
         for value in axis.choices or ends:
-            algorithm.check({parameter: value})
+            algorithm.check({parameter: value}, min(algorithm.tasks))
 
 
 def test_what_is_set_is_not_tuned() -> None:
