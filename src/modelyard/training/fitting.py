@@ -69,13 +69,22 @@ def fit(
             vocabulary = getattr(prepare, "vocabulary", 0)
             estimator = algorithm.build(replace(purpose, vocabulary=vocabulary, watch=watch))
             estimator.fit(matrix, target)
-        except (ValueError, ArithmeticError) as error:
+        except Exception as error:
+            if not _says_why(error, algorithm):
+                raise
             raise Invalid(f"{algorithm.name} cannot be trained: {first_line(error)}") from error
     if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
         notes.append(f"{algorithm.name} stopped before it converged; more iterations may help")
     between = [("select", select)] if select is not None else []
     pipeline = Pipeline([("prepare", prepare), *between, ("model", estimator)])
     return Fitted(pipeline, algorithm.name, len(target), estimator.get_params(), tuple(notes))
+
+
+def _says_why(error: Exception, algorithm: Algorithm) -> bool:
+    """Whether the library refuses these rows or parameters; some have an error of their own."""
+    if isinstance(error, ValueError | ArithmeticError):
+        return True
+    return type(error).__module__.partition(".")[0] == algorithm.library
 
 
 def _selection(problem: Problem, matrix: Any, target: Any, seed: int) -> Any:

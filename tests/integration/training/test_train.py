@@ -414,6 +414,12 @@ def test_rows_that_a_model_cannot_answer_fail_the_job_and_say_why(
         Run(tmp_path, frame, time_column="day", **spec)
 
 
+def test_what_a_library_refuses_in_its_own_words_fails_the_job_and_says_why(tmp_path: Path) -> None:
+    spec: dict[str, Any] = {"algorithm": "lightgbm", "parameters": {"subsample": 0.001}}
+    with pytest.raises(Invalid, match="lightgbm cannot be trained: Check failed"):
+        Run(tmp_path, bundled("iris").head(60), **spec)
+
+
 def test_too_few_rows_of_each_class(tmp_path: Path) -> None:
     frame = bundled("iris").head(12).with_columns(target=pl.int_range(pl.len()).cast(pl.String))
     with pytest.raises(ModelyardError, match="12 of 12 rows have a class that no other row has"):
