@@ -94,7 +94,7 @@ class Grid:
             values = [row[place] for row in self._rows]
             cells = [heading, *map(self._text, values)]
             widest = max(map(cell_len, cells))
-            prose = any(" " in cell and cell_len(cell) > _PROSE for cell in cells)
+            prose = any(map(_is_prose, cells))
             numeric = any(isinstance(value, int | float | Decimal) for value in values)
             made.add_column(
                 heading,
@@ -109,6 +109,14 @@ class Grid:
 
     def _text(self, value: Any) -> str:
         return text(value, self._most)
+
+
+def _is_prose(cell: str) -> bool:
+    """Whether it may be broken: between words, or anywhere in scripts of wide characters."""
+    from rich.cells import cell_len
+
+    width = cell_len(cell)
+    return width > _PROSE and (" " in cell or width > len(cell))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], most: int = _CELL) -> Grid:

@@ -41,6 +41,15 @@ def test_prose_alone_goes_over_several_lines() -> None:
     assert " ".join(line.split(AT)[-1].strip() for line in lines[1:-1]) == PROSE
 
 
+def test_a_text_without_spaces_is_prose_in_scripts_that_set_none() -> None:
+    out = StringIO()
+    console = Console(file=out, width=60, markup=False, highlight=False)
+    console.print(table(("N", "TEXT"), [(1, "这家酒店的服务非常好" * 5)]))
+    lines = [line.strip() for line in out.getvalue().splitlines()]
+    assert lines[0].split() == ["N", "TEXT"]
+    assert "".join(lines[1:]).replace(" ", "") == "1" + "这家酒店的服务非常好" * 5
+
+
 @pytest.mark.parametrize("width", [60, 48])
 def test_a_narrow_terminal_gets_a_few_lines_for_each_row(width: int) -> None:
     lines = _drawn(width)
