@@ -243,6 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _expected() as error:
         message, hint = _explain(error)
         return _complain(message, hint)
+    except OSError as error:
+        # A file that a command was to write, for the most part.
+        if error.filename is None:
+            raise
+        return _complain(f"cannot use {error.filename}: {error.strerror}")
     return code if isinstance(code, int) else 0
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -30,7 +31,7 @@ _PIPE_WIDTH: Final = 200
 _CELL: Final = 120
 _FACT: Final = 400
 """A fact has a line of its own, and may take several."""
-_UNBOUNDED: Final = 1 << 20
+_GAP: Final = 2
 _PROSE: Final = 24
 """Cells of more characters and several words are prose: they may go over several lines."""
 
@@ -70,7 +71,7 @@ class Grid:
         self._most = most
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.__rich_measure__(console, options).minimum <= options.max_width:
+        if self._least <= options.max_width:
             yield self._table()
             return
         for place, row in enumerate(self._rows):
@@ -80,32 +81,46 @@ class Grid:
             yield facts(zip(names, row, strict=True), max(self._most, _FACT))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """How wide the table is, whether or not there is room for it."""
         from rich.measure import Measurement
 
-        return Measurement.get(console, options.update(width=_UNBOUNDED), self._table())
+        widest = Measurement.get(console, options, self._table()).maximum
+        return Measurement(self._least, max(self._least, widest)).with_maximum(options.max_width)
+
+    @cached_property
+    def _least(self) -> int:
+        """The fewest columns of a terminal that it needs."""
+        return sum(map(self._width, range(len(self._headings)))) + _GAP * (len(self._headings) - 1)
 
     def _table(self) -> Table:
-        from rich.cells import cell_len
         from rich.table import Table
 
         made = Table(box=None, header_style="bold", pad_edge=False)
         for place, heading in enumerate(self._headings):
             values = [row[place] for row in self._rows]
-            cells = [heading, *map(self._text, values)]
-            widest = max(map(cell_len, cells))
-            prose = any(map(_is_prose, cells))
             numeric = any(isinstance(value, int | float | Decimal) for value in values)
             made.add_column(
                 heading,
                 justify="right" if numeric else "left",
                 overflow="fold",
-                no_wrap=not prose,
-                min_width=_PROSE if prose else widest,
+                no_wrap=not self._is_prose(place),
+                min_width=self._width(place),
             )
         for row in self._rows:
             made.add_row(*map(self._text, row))
         return made
+
+    def _cells(self, place: int) -> list[str]:
+        """A column with its heading."""
+        return [self._headings[place], *(self._text(row[place]) for row in self._rows)]
+
+    def _is_prose(self, place: int) -> bool:
+        return any(map(_is_prose, self._cells(place)))
+
+    def _width(self, place: int) -> int:
+        """The least of a column."""
+        from rich.cells import cell_len
+
+        return _PROSE if self._is_prose(place) else max(map(cell_len, self._cells(place)))
 
     def _text(self, value: Any) -> str:
         return text(value, self._most)

@@ -100,19 +100,20 @@ def download(
     /,
     *,
     to: Path | None = None,
-    format: Literal["pdf", "csv"] = "pdf",
+    format: Literal["pdf", "csv"] | None = None,
 ) -> None:
     """Write an invoice to a file.
 
     Args:
         invoice: Its id or its number.
         to: The file; its number, here, if not said.
-        format: pdf to be sent to a customer, or csv.
+        format: pdf to be sent to a customer, or csv; by the file's ending if not given, else pdf.
     """
+    form = format or ("csv" if to is not None and to.suffix.lower() == ".csv" else "pdf")
     with Client() as client:
         found = client.invoices.get(_id(client, invoice))
-        target = to or Path(f"{found.number or 'draft'}.{format}")
-        size = client.invoices.download(found.id, target, format)
+        target = to or Path(f"{found.number or 'draft'}.{form}")
+        size = client.invoices.download(found.id, target, form)
     terminal().print(f"{target}: {size} bytes")
 
 

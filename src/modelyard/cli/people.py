@@ -8,7 +8,7 @@ from typing import Literal
 
 from modelyard.cli.display import Flag, Json, facts, listing, print_json, terminal, text
 from modelyard.cli.failure import CommandFailed
-from modelyard_client import Client
+from modelyard_client import ApiError, Client
 from modelyard_client.location import keep_session
 from modelyard_client.people import Invited
 
@@ -24,7 +24,11 @@ def login(name: str, /, *, tenant: str = "", json: Json = False) -> None:
     """
     password = _secret("password")
     with Client() as client:
-        session = client.sessions.login(name, password, tenant)
+        try:
+            session = client.sessions.login(name, password, tenant)
+        except ApiError as error:
+            # It is about no key, as other refusals of this kind are.
+            raise CommandFailed(error.detail) from None
         keep_session(client.url, session.token)
     if json:
         print_json({"name": session.name, "expires_at": session.expires_at})

@@ -49,7 +49,7 @@ def set_price(
         free: UNIT=NUMBER of units that cost nothing in a month.
         volume: All units cost what the last one does, not each what its tier says.
         minimum: What a month costs at least in which the deployment was used.
-        customer: The id of the one tenant for which the price holds.
+        customer: The id of the one tenant for which the price holds; the operator may say its name.
         start: From this day or time on, not from now; UTC unless it says otherwise.
     """
     asked = _body(per, free or [], volume=volume)
@@ -62,7 +62,7 @@ def set_price(
             cached_amount=asked.get("cached_amount"),
             rates=asked.get("rates"),
             minimum=minimum,
-            customer=customer,
+            customer=_tenant_id(client, customer),
             effective_from=None if start is None else zoned(start),
         )
         deployed = not deployment or any(
@@ -75,6 +75,11 @@ def set_price(
     terminal().print(f"{name} costs {told(price)} {currency_of(price)} per {unit_of(price)}")
     if not deployed:
         terminal(error=True).print(f"there is no deployment '{deployment}' yet: is the name right?")
+
+
+def _tenant_id(client: Client, given: str) -> str:
+    """The id of the tenant that is called so; an id, and nobody, as they are."""
+    return given if not given or given.startswith("tnt_") else client.tenants.get(given).id
 
 
 def list_all(*, json: Json = False) -> None:

@@ -19,6 +19,8 @@ from modelyard_client.billing import UsageLine
 from modelyard_client.keys import Key
 from modelyard_client.tenants import Tenant
 
+_FORMATS: Final = {".parquet": "parquet", ".json": "cloudevents"}
+
 
 def usage(
     *,
@@ -54,7 +56,7 @@ def usage(
 def export(
     *,
     to: Path,
-    format: Literal["csv", "parquet", "cloudevents"] = "csv",
+    format: Literal["csv", "parquet", "cloudevents"] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     side: Literal["used", "served", "all"] = "used",
@@ -63,7 +65,8 @@ def export(
 
     Args:
         to: The file.
-        format: csv, parquet, or cloudevents (a batch in JSON, for OpenMeter, Lago and others).
+        format: csv, parquet, or cloudevents (a batch in JSON, for OpenMeter, Lago and others); by
+            the file's ending if not given, else csv.
         since: From this day or time on; UTC unless it says otherwise.
         until: Up to this day or time, and not with it.
         side: What your keys used, what your deployments served to whomever, or, for the operator,
@@ -72,7 +75,8 @@ def export(
     begin = None if since is None else zoned(since)
     end = None if until is None else zoned(until)
     with Client() as client:
-        written = client.usage.export(to, format, begin, end, side=side)
+        form = format or _FORMATS.get(to.suffix.lower(), "csv")
+        written = client.usage.export(to, form, begin, end, side=side)
     terminal().print(f"{to}: {written} bytes")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -113,6 +114,26 @@ def test_a_refusal_is_the_servers_words_and_a_hint(
     assert ended.err.startswith("modelyard: that is not so")
     assert hint in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_a_file_that_cannot_be_written_is_one_line(
+    run: Run, server: ScriptedServer, tmp_path: Path
+) -> None:
+    server.answers = [Answer(200, b"a,b")]
+    for target in (tmp_path / "missing" / "u.csv", tmp_path):
+        ended = run("usage", "export", "--to", str(target))
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err.startswith(f"modelyard: cannot use {target}")
+        assert ended.err.count("\n") == 1
+
+
+def test_a_wrong_password_is_no_matter_of_keys(
+    run: Run, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("wrong\n"))
+    said = "the name or the password is not right"
+    server.answers = [Answer(401, {"detail": said, "code": "unauthenticated"})]
+    assert run("login", "ann").err == f"modelyard: {said}\n"
 
 
 def test_a_reader_that_leaves_is_no_traceback() -> None:

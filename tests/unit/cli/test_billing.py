@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,38 @@ def test_usage_by_tenant_names_those_that_the_caller_may_know(
     ended = run("usage", "--by", "tenant")
     assert (ended.code, ended.err) == (0, "")
     assert "NAME" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("options", "format"),
+    [
+        (["u.parquet"], "parquet"),
+        (["u.json"], "cloudevents"),
+        (["u.txt"], "csv"),
+        (["u.parquet", "--format", "csv"], "csv"),
+    ],
+)
+def test_usage_is_exported_in_the_form_of_the_files_ending(
+    run: Run,
+    server: ScriptedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    format: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.answers = [Answer(200, b"rows")]
+    assert run("usage", "export", "--to", *options).code == 0
+    assert f"format={format}" in server.asked[0].path
+    assert (tmp_path / options[0]).read_bytes() == b"rows"
+
+
+def test_a_price_for_a_tenant_by_its_name(run: Run, server: ScriptedServer) -> None:
+    tenant = {"id": "tnt_1", "name": "north", "created_at": "2026-11-22T00:00:00Z"}
+    server.answers = [Answer(200, tenant), Answer(404, {"detail": "enough"})]
+    run("prices", "set", "m", "--per", "row=1", "--for", "north")
+    assert server.asked[0].path == "/api/v1/tenants/north"
+    assert server.asked[1].json()["customer"] == "tnt_1"
 
 
 def test_no_usage(run: Run, server: ScriptedServer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -127,7 +129,10 @@ class Transport:
 
         Raises:
             ApiError, Unreachable, TimedOut: as `request` does.
+            OSError: the file cannot be written.
         """
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         part = target.with_name(f"{target.name}.part")
         with (
             self._translated(),

@@ -105,7 +105,11 @@ class NewPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="What a month costs at least in which the deployment was used."),
     ] = None
     customer: Annotated[
-        str, Meta(max_length=64, description="The id of the one tenant for which it holds.")
+        str,
+        Meta(
+            pattern="^(tnt_[0-9a-f]{32})?$",
+            description="The id of the one tenant for which it holds.",
+        ),
     ] = ""
     effective_from: Annotated[
         datetime | None, Meta(description="From when on, in the future; null is now.")
