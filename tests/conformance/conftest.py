@@ -10,7 +10,7 @@ from sqlalchemy import insert, text
 
 from modelyard.adapters.memory import MemoryControlPlane, MemoryLease, MemoryStore
 from modelyard.adapters.store import Lease, SqlControlPlane, SqlStore, open_store
-from modelyard.adapters.store.schema import metadata, revision
+from modelyard.adapters.store.tables import metadata, revision
 from modelyard.core.clock import ManualClock
 from modelyard.tenancy.tenant import Tenant
 from tests.conformance.samples import OURS, THEIRS

@@ -21,14 +21,14 @@ from sqlalchemy import MetaData, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ProgrammingError
 
-from modelyard.adapters.store import SqlStore, open_store, schema
+from modelyard.adapters.store import SqlStore, open_store, tables
 from modelyard.adapters.store.engine import make_engine
 from modelyard.adapters.store.migrate import HEAD
-from modelyard.adapters.store.schema import metadata, revision
+from modelyard.adapters.store.tables import metadata, revision
 from modelyard.billing.rate import Rate, Unit
 from modelyard.core.errors import Conflict, Unavailable
 
-SCRIPTS = Path(schema.__file__).parent / "migrations"
+SCRIPTS = Path(tables.__file__).parents[1] / "migrations"
 OPEN = (
     "import sys; from modelyard.adapters.store import open_store; open_store(sys.argv[1]).close()"
 )

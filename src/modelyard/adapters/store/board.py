@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, select, update
 
 from modelyard.adapters.store.deployments import deployment_of, status_values
-from modelyard.adapters.store.schema import deployments, gateways, replicas
+from modelyard.adapters.store.tables import deployments, gateways, replicas
 from modelyard.deployment.deployment import Deployment, DeploymentStatus, ReplicaReport
 
 _REPORT: Final = tuple(replicas.c[name] for name in ReplicaReport.__struct_fields__)

@@ -17,8 +17,13 @@ from sqlalchemy import (
     select,
 )
 
-from modelyard.adapters.store.catalogue_tables import listing_shares, listings, subscriptions
-from modelyard.adapters.store.schema import deployments, tenants
+from modelyard.adapters.store.tables import (
+    deployments,
+    listing_shares,
+    listings,
+    subscriptions,
+    tenants,
+)
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest

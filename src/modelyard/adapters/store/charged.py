@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 
-from modelyard.adapters.store.schema import platform_usage, usage_events
+from modelyard.adapters.store.tables import platform_usage, usage_events
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.adapters.store.usage import ALL, PRODUCED, total
 from modelyard.billing.charge import Used

@@ -11,18 +11,19 @@ from sqlalchemy import and_, delete, insert, or_, select
 
 from modelyard.adapters.routes import key_entries, wanted_route
 from modelyard.adapters.store.catalogue import offered_to
-from modelyard.adapters.store.catalogue_tables import listings, subscriptions
 from modelyard.adapters.store.keys import KEY
 from modelyard.adapters.store.models import VERSION
 from modelyard.adapters.store.providers import OF_ALL, provider_of
 from modelyard.adapters.store.quotas import rates_of_deployments, wanted_quotas
-from modelyard.adapters.store.schema import (
+from modelyard.adapters.store.tables import (
     api_keys,
     deployments,
     gateways,
+    listings,
     model_versions,
     models,
     replicas,
+    subscriptions,
     tenants,
 )
 from modelyard.adapters.store.tenant_rows import upsert

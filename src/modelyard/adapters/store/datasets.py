@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Select
 
-from modelyard.adapters.store.schema import (
+from modelyard.adapters.store.tables import (
     MAX_NUMBER,
     dataset_profiles,
     dataset_versions,

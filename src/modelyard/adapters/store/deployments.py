@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from modelyard.adapters.store.catalogue_tables import subscriptions
-from modelyard.adapters.store.schema import deployments
+from modelyard.adapters.store.tables import deployments, subscriptions
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from modelyard.adapters.store.schema import idempotency_keys
+from modelyard.adapters.store.tables import idempotency_keys
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core.errors import Conflict
 from modelyard.core.idempotency import KEEP, Claim, StoredAnswer

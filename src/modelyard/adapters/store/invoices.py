@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
-from modelyard.adapters.store.schema import billing_profiles, credits, invoices, number_series
+from modelyard.adapters.store.tables import billing_profiles, credits, invoices, number_series
 from modelyard.adapters.store.tenant_rows import TenantRows, upsert
 from modelyard.billing.credit import Credit
 from modelyard.billing.invoice import Invoice, InvoiceState

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from modelyard.adapters.store.schema import job_events, jobs
+from modelyard.adapters.store.tables import job_events, jobs
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.jobs import Job, JobEvent

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from modelyard.adapters.store.columns import Moment
-from modelyard.adapters.store.schema import api_keys, tenants
+from modelyard.adapters.store.tables import api_keys, tenants
 from modelyard.adapters.store.tenant_rows import TenantRows, upsert, was_written
 from modelyard.core.clock import from_microseconds
 from modelyard.core.errors import Conflict, NotFound

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_
 
-from modelyard.adapters.store.schema import leases
+from modelyard.adapters.store.tables import leases
 from modelyard.adapters.store.tenant_rows import upsert, was_written
 from modelyard.adapters.store.transaction import SqlStore
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Dialect, select
 
 from modelyard.adapters.store.keys import note_use
 from modelyard.adapters.store.prices import PRICE, price_of, prices_of
-from modelyard.adapters.store.schema import journal_offsets, prices
+from modelyard.adapters.store.tables import journal_offsets, prices
 from modelyard.adapters.store.tenant_rows import upsert
 from modelyard.billing.price import Price, PriceHistory
 from modelyard.core.events import PredictionMade

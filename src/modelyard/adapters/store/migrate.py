@@ -17,8 +17,8 @@ from sqlalchemy import (
     text,
 )
 
-from modelyard.adapters.store.schema import metadata
-from modelyard.adapters.store.schema import revision as schema_revision
+from modelyard.adapters.store.tables import metadata
+from modelyard.adapters.store.tables import revision as schema_revision
 from modelyard.adapters.store.transaction import SqlStore
 from modelyard.core.errors import Conflict
 

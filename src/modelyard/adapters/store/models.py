@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select
 
-from modelyard.adapters.store.schema import (
+from modelyard.adapters.store.tables import (
     MAX_NUMBER,
     aliases,
     evaluations,

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, case, delete, or_, select, update
 
-from modelyard.adapters.store.people_tables import login_failures, members, users
-from modelyard.adapters.store.schema import api_keys, tenants
+from modelyard.adapters.store.tables import api_keys, login_failures, members, tenants, users
 from modelyard.adapters.store.tenant_rows import TenantRows, upsert, was_written
 from modelyard.core.access import Role
 from modelyard.core.errors import Conflict, NotFound

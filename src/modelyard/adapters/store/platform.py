@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from modelyard.adapters.store.jobs import JOB
 from modelyard.adapters.store.prices import PRICE, price_of
-from modelyard.adapters.store.schema import (
+from modelyard.adapters.store.tables import (
     dataset_versions,
     jobs,
     model_versions,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, tuple_
 
-from modelyard.adapters.store.schema import prices
+from modelyard.adapters.store.tables import prices
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.billing.price import Price
 

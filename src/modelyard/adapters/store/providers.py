@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, select
 
-from modelyard.adapters.store.schema import providers
+from modelyard.adapters.store.tables import providers
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core.errors import Conflict, NotFound
 from modelyard.core.pages import Page, PageRequest

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from modelyard.adapters.store.jobs import JOB, job_values
-from modelyard.adapters.store.schema import job_events, jobs
+from modelyard.adapters.store.tables import job_events, jobs
 from modelyard.core.errors import LostLease
 from modelyard.core.jobs import LEASE, Job, JobFailure, JobState
 from modelyard.core.tasks import Progress

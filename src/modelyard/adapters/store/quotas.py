@@ -12,7 +12,7 @@ from modelyard.adapters.rates import history_of, rates_of
 from modelyard.adapters.routes import wanted_quota
 from modelyard.adapters.spending import deployments_of, needs_prices, spending
 from modelyard.adapters.store.prices import PRICE, price_of, prices_of
-from modelyard.adapters.store.schema import (
+from modelyard.adapters.store.tables import (
     budget_alerts,
     budget_periods,
     deployments,

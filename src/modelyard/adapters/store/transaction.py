@@ -34,7 +34,7 @@ from modelyard.adapters.store.prices import SqlPrices
 from modelyard.adapters.store.providers import SqlProviders
 from modelyard.adapters.store.queue import SqlQueue
 from modelyard.adapters.store.quotas import SqlBudgets, SqlQuotas
-from modelyard.adapters.store.schema import revision
+from modelyard.adapters.store.tables import revision
 from modelyard.adapters.store.uploads import SqlUploads
 from modelyard.adapters.store.usage import SqlUsage
 from modelyard.core.errors import Conflict, Invalid, Unavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from modelyard.adapters.store.schema import uploads
+from modelyard.adapters.store.tables import uploads
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.core.errors import NotFound
 from modelyard.core.uploads import Upload

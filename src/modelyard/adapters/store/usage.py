@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, tuple_
 
-from modelyard.adapters.store.schema import usage_events
+from modelyard.adapters.store.tables import usage_events
 from modelyard.adapters.store.tenant_rows import TenantRows
 from modelyard.billing.export import Entry, Place
 from modelyard.billing.usage import Side, UsageBy, UsageQuery, UsageSum

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from modelyard.adapters.store.schema import metadata
+from modelyard.adapters.store.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
