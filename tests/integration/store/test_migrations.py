@@ -91,7 +91,7 @@ def test_a_new_database_is_what_the_scripts_make(empty_url: URL) -> None:
     scripted = shape(store)
     rows = {}
     with store.engine.connect() as connection:
-        for name in ("revision", "alembic_version"):
+        for name in scripted:
             rows[name] = connection.execute(text(f"SELECT * FROM {name}")).all()
     empty(store)
     open_store(empty_url).close()
