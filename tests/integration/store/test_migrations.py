@@ -55,15 +55,25 @@ def empty(store: SqlStore) -> None:
         there.drop_all(connection)
 
 
+TRIGGERS = {
+    "sqlite": "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(pg_trigger.oid), "
+    "proname, prosrc FROM pg_trigger JOIN pg_proc ON tgfoid = pg_proc.oid WHERE NOT tgisinternal",
+}
+
+
 def shape(store: SqlStore) -> dict[str, object]:
     """Everything that a database tells of its tables."""
     found = inspect(store.engine)
+    with store.engine.connect() as connection:
+        triggers = connection.execute(text(TRIGGERS[store.engine.dialect.name])).all()
     return {
         table: {
             "columns": {
                 column["name"]: (str(column["type"]), column["nullable"], column["default"])
                 for column in found.get_columns(table)
             },
+            "triggers": sorted(tuple(row) for row in triggers if row[0] == table),
             "primary key": found.get_pk_constraint(table),
             "foreign keys": sorted(map(str, found.get_foreign_keys(table))),
             "unique": sorted(map(str, found.get_unique_constraints(table))),

@@ -4,6 +4,7 @@ Every table that belongs to a tenant has `tenant_id`. Ids are UUIDv7, so orderin
 ordering by the time of making. Here and nowhere else `metadata` is known to hold all of them.
 """
 
+import modelyard.adapters.store.tables.guards  # noqa: F401 - the triggers
 from modelyard.adapters.store.tables.base import MAX_NUMBER, metadata
 from modelyard.adapters.store.tables.billing import (
     billing_profiles,
