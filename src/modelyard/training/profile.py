@@ -153,8 +153,9 @@ def _numbers(column: ColumnProfile, known: pl.Series) -> ColumnProfile:
 
 def _histogram(values: np.ndarray[Any, Any]) -> Histogram | None:
     """None where the numbers reach further than a float64 can tell apart."""
-    spread = float(values.max()) - float(values.min())
-    if not np.isfinite(spread) or 0 < spread < 1e-12 * float(np.abs(values).max()):
+    # Around a single value the bins reach from half below to half above it.
+    spread = float(values.max()) - float(values.min()) or 1.0
+    if not np.isfinite(spread) or spread < 1e-12 * float(np.abs(values).max()):
         return None
     counts, edges = np.histogram(values, BINS)
     return Histogram(tuple(map(float, edges)), tuple(map(int, counts)))

@@ -18,7 +18,7 @@ from modelyard.core.tasks import SPEC_FILE
 from modelyard.registry.card import Tuning
 from modelyard.registry.model import Reference
 from modelyard.training.tasks import TABLE_FILE
-from modelyard.training.trial import Trial, past_trials, write_trials
+from modelyard.training.trial import Trial, TrialState, past_trials, write_trials
 from modelyard.training.trial_processes import TrialProcesses
 from tests.integration.training.room import OURS, Room
 from tests.integration.training.tables import bundled, customers
@@ -69,6 +69,12 @@ def test_a_search_that_was_interrupted_ends_as_if_it_had_not_been(
     assert ran == list(range(after, 9))
     assert found(resumed) == found(undisturbed)
     assert trials_of(resumed) == trials_of(undisturbed)[after:]
+
+
+def test_a_trial_that_cannot_be_read_is_run_again() -> None:
+    told = [msgspec.to_builtins(Trial(n, TrialState.COMPLETE, {}, (0.5,), 1.0)) for n in range(3)]
+    told[1]["scores"] = [None]
+    assert [trial.trial for trial in past_trials(told)] == [0]
 
 
 def trials_of(run: Run) -> list[Trial]:

@@ -26,6 +26,13 @@ def test_numbers_have_quantiles_a_histogram_and_outliers() -> None:
     assert column.deviation == pytest.approx(np.std([*range(101), 1000]))
 
 
+@pytest.mark.parametrize("value", [1_700_000_000_000_000_000, -1e300, 0.0, 7])
+def test_one_value_in_every_row_has_a_profile_however_large(value: float) -> None:
+    column = of([value] * 3)
+    assert column.quantiles["0.5"] == value
+    assert (column.histogram is None) == (abs(value) > 1e12)
+
+
 def test_words_have_their_most_frequent_values_and_lengths() -> None:
     column = of(["yes"] * 3 + ["no"] * 3 + ["perhaps", None])
     assert column.top == (Counted("no", 3), Counted("yes", 3), Counted("perhaps", 1))
