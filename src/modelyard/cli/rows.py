@@ -92,7 +92,7 @@ def _json_lines(text: str, source: str) -> list[Any]:
 
 
 def _csv(text: str, source: str) -> Rows:
-    separator = separator_of(text.lstrip().partition("\n")[0])
+    separator = separator_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[Any] = []
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,10 +113,7 @@ def _is_plain(data: bytes) -> bool:
 
 def _layout(source: Source, *, plain: bool) -> Layout:
     with source.path.open(encoding="utf-8-sig", newline="") as file:
-        line = file.readline(MAX_COLUMNS * 1024)
-        while line and not line.strip():
-            line = file.readline(MAX_COLUMNS * 1024)
-    separator = separator_of(line)
+        separator = separator_of(file.read(MAX_COLUMNS * 1024))
     with _records(source, separator) as records:
         header = next((fields for _, _, fields in records), [])
     names = tuple(" ".join(name.split()) for name in header)
@@ -127,14 +125,17 @@ def _layout(source: Source, *, plain: bool) -> Layout:
     return Layout(separator, names, plain)
 
 
-def separator_of(header: str) -> str:
-    """What splits the header's line into the most fields."""
-    return max(SEPARATORS, key=lambda one: _fields(header, one))
+def separator_of(head: str) -> str:
+    """What splits the header into the most fields: the first record of the text that holds
+    anything, which may be on several lines.
+    """
+    return max(SEPARATORS, key=lambda one: _fields(head, one))
 
 
-def _fields(line: str, separator: str) -> int:
+def _fields(head: str, separator: str) -> int:
+    records = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
     try:
-        return len(next(csv.reader([line], delimiter=separator), []))
+        return len(next((one for one in records if any(map(str.strip, one))), []))
     except csv.Error:
         # A header of many columns is one field, and too long a one, by any other separator.
         return 1

@@ -150,6 +150,12 @@ class TestDelimited:
         with pytest.raises(TooLarge, match="row 2 has a field of more than 131072 characters"):
             reader(b"a,b\n1," + field + b"\n")
 
+    @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+    def test_a_name_on_two_lines(self, reader: Reader, separator: str) -> None:
+        header = separator.join(['"total\n(EUR)"', "b"])
+        table = reader(f"\n{header}\n1{separator}2\n3{separator}4\n".encode())
+        assert table.frame.to_dict(as_series=False) == {"total (EUR)": [1, 3], "b": [2, 4]}
+
     def test_a_header_longer_than_a_field_may_be(self, reader: Reader) -> None:
         names = [f"the measurement of sensor {number}" for number in range(5000)]
         table = reader(f"{','.join(names)}\n{','.join(['1'] * 5000)}\n".encode())
