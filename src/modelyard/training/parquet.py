@@ -45,7 +45,10 @@ def read_parquet(source: Source) -> pl.DataFrame:
             frame = pl.DataFrame(bare)
         except (pa.ArrowException, pl.exceptions.PolarsError, OSError, ValueError) as error:
             raise source.invalid(f"the Parquet data are damaged: {first_line(error)}") from None
-    return pl.DataFrame([canonical(series) for series in frame.iter_columns()])
+    try:
+        return pl.DataFrame([canonical(series) for series in frame.iter_columns()])
+    except ValueError as error:
+        raise source.invalid(first_line(error)) from None
 
 
 def _check_footer(source: Source, file: Any) -> None:
@@ -73,7 +76,7 @@ def _is_plain(kind: Any) -> bool:
     tests = (
         types.is_integer,
         types.is_floating,
-        types.is_decimal,
+        types.is_decimal128,
         types.is_boolean,
         types.is_string,
         types.is_large_string,

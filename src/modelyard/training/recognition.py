@@ -30,6 +30,8 @@ _TIMES: Final = (
     "%d.%m.%Y",
     "%d.%m.%Y %H:%M:%S",
 )
+_CALENDAR: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The first and the last microsecond of the years 1 to 9999, from 1970 on."""
 _ZONED: Final = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 _DATELIKE: Final = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
 
@@ -94,7 +96,11 @@ def _parsed(strings: pl.Series, pattern: str) -> pl.Series | None:
 
 
 def canonical(series: pl.Series) -> pl.Series:
-    """A column of a simple type in its canonical one."""
+    """A column of a simple type in its canonical one.
+
+    Raises:
+        ValueError: it holds times that no calendar here knows.
+    """
     import polars as pl
 
     kind = series.dtype
@@ -109,7 +115,11 @@ def canonical(series: pl.Series) -> pl.Series:
     if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if kind.is_temporal():
-        return series.cast(pl.Datetime("us"))
+        times = series.cast(pl.Datetime("us"), strict=False)
+        within = times.to_physical().is_between(*_CALENDAR)
+        if times.null_count() > series.null_count() or not within.all():
+            raise ValueError(f"column '{series.name}' holds times outside the years 1 to 9999")
+        return times
     return _without(series.cast(pl.String), ("",))
 
 

@@ -3,10 +3,13 @@
 import io
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -244,6 +247,23 @@ class TestParquet:
     ) -> None:
         with pytest.raises(Invalid, match=message):
             reader(parquet(frame))
+
+    @pytest.mark.parametrize(
+        ("column", "message"),
+        [
+            (pa.array([1, 2**50], pa.timestamp("s")), "column 'x' holds times outside the years 1"),
+            (pa.array([1, 2**62], pa.timestamp("us")), "column 'x' holds times outside the years"),
+            (pa.array([1, 2**31 - 1], pa.date32()), "column 'x' holds times outside the years 1"),
+            (pa.array([Decimal(10**50), None], pa.decimal256(60)), "column 'x' holds decimal256"),
+        ],
+    )
+    def test_what_no_calendar_and_no_number_reaches(
+        self, reader: Reader, column: pa.Array, message: str
+    ) -> None:
+        file = io.BytesIO()
+        pq.write_table(pa.table({"x": column}), file)
+        with pytest.raises(Invalid, match=message):
+            reader(file.getvalue())
 
     def test_a_file_that_is_cut_off(self, reader: Reader) -> None:
         whole = parquet(pl.DataFrame({"a": list(range(1000))}))
