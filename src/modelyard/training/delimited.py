@@ -118,7 +118,7 @@ def _layout(source: Source, *, plain: bool) -> Layout:
         header = next((fields for _, _, fields in records), [])
     names = tuple(" ".join(name.split()) for name in header)
     check_names(source, names)
-    if all(_is_fraction(name) for name in names):
+    if all(is_fraction(name) for name in names):
         raise source.invalid(
             "row 1 holds numbers where the names of the columns should be: add a header"
         )
@@ -141,12 +141,13 @@ def _fields(head: str, separator: str) -> int:
         return 1
 
 
-def _is_fraction(name: str) -> bool:
+def is_fraction(name: str) -> bool:
+    """Whether it is a number, and no whole one."""
     try:
         float(name)
     except ValueError:
         return False
-    return not name.lstrip("+-").isdigit()
+    return any(map(str.isdigit, name)) and not name.lstrip("+-").isdigit()
 
 
 def _count_plain(source: Source, layout: Layout) -> int:

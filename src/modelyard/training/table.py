@@ -15,7 +15,7 @@ import msgspec
 
 from modelyard.core.errors import UnsupportedFormat
 from modelyard.training.dataset import FileFormat
-from modelyard.training.delimited import read_delimited
+from modelyard.training.delimited import is_fraction, read_delimited
 from modelyard.training.jsonlines import read_jsonlines
 from modelyard.training.parquet import read_parquet
 from modelyard.training.picture_archive import read_pictures
@@ -73,7 +73,19 @@ def read(path: Path, filename: str, scratch: Path) -> Table:
         frame = read_jsonlines(source)
     else:
         frame = read_delimited(source, scratch)
+        return Table(format_, frame, _doubts(frame.columns))
     return Table(format_, frame)
+
+
+def _doubts(names: Sequence[str]) -> tuple[str, ...]:
+    """What makes a header look like a row. Whole numbers may well be names, such as of pixels."""
+    number = next(filter(is_fraction, names), None)
+    if number is None:
+        return ()
+    return (
+        f"row 1 is taken for the names of the columns, and '{number}' is a number: if the file has "
+        "no header, add one",
+    )
 
 
 def detect(source: Source) -> FileFormat:

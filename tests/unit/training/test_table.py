@@ -46,6 +46,11 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 
 class TestDelimited:
+    def test_a_header_with_a_fraction_in_it_is_doubted(self, reader: Reader) -> None:
+        (doubt,) = reader(b"5.1,3.5,setosa\n4.9,3.0,setosa\n").warnings
+        assert "'5.1' is a number: if the file has no header, add one" in doubt
+        assert reader(b"784,nan,v1.5\n1,2,3\n").warnings == ()
+
     def test_types_are_those_that_every_value_has(self, reader: Reader) -> None:
         table = reader(
             b"whole,number,truth,word,time,code,mixed\n"
