@@ -14,10 +14,11 @@ _TOP = 3
 
 
 def add(name: str, file: Path, /, *, json: Json = False) -> None:
-    """Upload a CSV, Parquet or JSON Lines file, or pictures, as the newest version of a dataset.
+    """Upload a table, tagged tokens or pictures, as the newest version of a dataset.
 
-    Pictures are a folder or a ZIP archive, with a folder of them for each class or a table (.csv)
-    that names their files. The same bytes as the newest version's make no new one.
+    A table is a CSV, Parquet or JSON Lines file; tokens with their tags are a CoNLL file. Pictures
+    are a folder or a ZIP archive, with a folder of them for each class or a table (.csv) that names
+    their files. The same bytes as the newest version's make no new one.
 
     Args:
         name: The dataset; it is made if need be.

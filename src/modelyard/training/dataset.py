@@ -55,6 +55,8 @@ class FileFormat(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     JSONL = "jsonl"
+    CONLL = "conll"
+    """Tokens with their tags."""
     IMAGES = "images"
     """A ZIP archive of pictures."""
 

@@ -56,7 +56,7 @@ class DatasetService:
             Invalid: a bad name, or a file that cannot be read: the message says where.
             TooLarge: reading the file takes more time or memory than there is.
             NotInstalled: pictures, which need a library that is missing here.
-            UnsupportedFormat: neither CSV, Parquet, JSON Lines nor a ZIP of pictures.
+            UnsupportedFormat: neither CSV, Parquet, JSON Lines, CoNLL nor a ZIP of pictures.
         """
         check_name("dataset", name)
         check_filename(filename)

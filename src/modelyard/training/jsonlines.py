@@ -15,7 +15,6 @@ from modelyard.training.source import MAX_COLUMNS, MAX_ROWS, Source, check_names
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_LINE: Final = 16 << 20
 _CHUNK: Final = 20_000
 _INT64: Final = 2**63
 
@@ -80,19 +79,18 @@ def _survey(source: Source) -> tuple[dict[str, set[type]], int]:
 
 def _objects(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
     decoder = msgspec.json.Decoder(dict[str, Any])
-    with source.path.open("rb") as file:
-        for number, line in enumerate(_lines(source, file), 1):
-            text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if text.isspace() or not text:
-                continue
-            try:
-                yield number, _joined(decoder.decode(text))
-            except UnicodeDecodeError:
-                raise source.invalid(f"line {number} is not UTF-8") from None
-            except RecursionError:
-                raise source.invalid(f"line {number} is nested too deeply") from None
-            except msgspec.DecodeError as error:
-                raise source.invalid(f"line {number} is not a JSON object: {error}") from None
+    for number, line in source.lines():
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if text.isspace() or not text:
+            continue
+        try:
+            yield number, _joined(decoder.decode(text))
+        except UnicodeDecodeError:
+            raise source.invalid(f"line {number} is not UTF-8") from None
+        except RecursionError:
+            raise source.invalid(f"line {number} is nested too deeply") from None
+        except msgspec.DecodeError as error:
+            raise source.invalid(f"line {number} is not a JSON object: {error}") from None
 
 
 def _joined(row: dict[str, Any]) -> dict[str, Any]:
@@ -107,15 +105,6 @@ def _words(values: list[Any]) -> bool:
     return bool(values) and all(
         type(one) is str and one and not any(letter.isspace() for letter in one) for one in values
     )
-
-
-def _lines(source: Source, file: Any) -> Iterator[bytes]:
-    number = 0
-    while line := file.readline(MAX_LINE + 1):
-        number += 1
-        if len(line) > MAX_LINE:
-            raise TooLarge(f"{source.name}: line {number} is longer than {MAX_LINE} bytes")
-        yield line
 
 
 def _dtype(kinds: set[type]) -> pl.DataType:

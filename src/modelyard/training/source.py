@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,8 @@ MAX_COLUMNS: Final = 10_000
 MAX_CELLS: Final = 500_000_000
 MAX_NAME: Final = 256
 """Characters of a column's name."""
+MAX_LINE: Final = 16 << 20
+"""Bytes."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -29,6 +31,16 @@ class Source(msgspec.Struct, frozen=True):
         last = filename.replace("\\", "/").rsplit("/", 1)[-1]
         printable = "".join(letter for letter in last if letter.isprintable())
         return cls(path, printable[:80] or "the file")
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """The file's lines with their ends, by their numbers. Raises TooLarge for a long one."""
+        number = 0
+        with self.path.open("rb") as file:
+            while line := file.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise TooLarge(f"{self.name}: line {number} is longer than {MAX_LINE} bytes")
+                yield number, line
 
     def invalid(self, problem: str) -> Invalid:
         """The error that this file is bad in such a way."""

@@ -1,4 +1,4 @@
-"""Tables: CSV, Parquet, JSON Lines and archives of pictures read into one canonical form.
+"""Tables: CSV, Parquet, JSON Lines, CoNLL and archives of pictures in one canonical form.
 
 What a file is, its content decides. A canonical table has columns of Int64, Float64, Boolean,
 String or Datetime (microseconds, UTC); one of pictures is Binary. What is missing is null, never
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from modelyard.core.errors import UnsupportedFormat
+from modelyard.training.conll import looks_like_conll, read_conll
 from modelyard.training.dataset import FileFormat
 from modelyard.training.delimited import is_fraction, read_delimited
 from modelyard.training.jsonlines import read_jsonlines
@@ -57,8 +58,8 @@ def read(path: Path, filename: str, scratch: Path) -> Table:
     """Read the file. `scratch` is a folder for temporary copies.
 
     Raises:
-        UnsupportedFormat: the content is no CSV, Parquet, JSON Lines or archive of pictures; the
-            message says what it is, as far as that can be told.
+        UnsupportedFormat: the content is no CSV, Parquet, JSON Lines, CoNLL or archive of pictures;
+            the message says what it is, as far as that can be told.
         Invalid: it is damaged or not a plain table; the message names file, row and column.
         TooLarge: more rows, columns or cells than are read.
     """
@@ -71,6 +72,8 @@ def read(path: Path, filename: str, scratch: Path) -> Table:
         return Table(format_, frame, warnings)
     elif format_ is FileFormat.JSONL:
         frame = read_jsonlines(source)
+    elif format_ is FileFormat.CONLL:
+        return Table(format_, *read_conll(source))
     else:
         frame = read_delimited(source, scratch)
         return Table(format_, frame, _doubts(frame.columns))
@@ -103,8 +106,8 @@ def detect(source: Source) -> FileFormat:
             raise UnsupportedFormat(f"{source.name}: this is {what}")
     if b"\0" in head:
         raise UnsupportedFormat(
-            f"{source.name}: this is a binary file; CSV, Parquet, JSON Lines and ZIP archives of "
-            "pictures are read"
+            f"{source.name}: this is a binary file; CSV, Parquet, JSON Lines, CoNLL and ZIP "
+            "archives of pictures are read"
         )
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
@@ -117,4 +120,4 @@ def detect(source: Source) -> FileFormat:
         )
     if text[:15].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise UnsupportedFormat(f"{source.name}: this is a web page or XML, not a table")
-    return FileFormat.CSV
+    return FileFormat.CONLL if looks_like_conll(head) else FileFormat.CSV

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -350,15 +351,16 @@ MIXED = pl.DataFrame(
         min_size=1,
         max_size=8,
     ),
-    form=st.sampled_from(["csv", "quoted", "jsonl", "parquet"]),
+    form=st.sampled_from(["csv", "quoted", "jsonl", "conll", "parquet"]),
 )
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, bytes, int]], form: str
 ) -> None:
-    whole = {
+    whole: dict[str, Callable[[], bytes]] = {
         "csv": lambda: MIXED.write_csv().encode(),
         "quoted": lambda: MIXED.write_csv(quote_style="always").encode(),
         "jsonl": lambda: MIXED.write_ndjson().encode(),
+        "conll": lambda: b"EU NNP B-ORG\nrejects VBZ O\n\nPeter NNP B-PER\n",
         "parquet": lambda: parquet(MIXED),
     }
     data = whole[form]()

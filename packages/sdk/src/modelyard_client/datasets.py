@@ -116,7 +116,7 @@ class Datasets:
         self._transport = transport
 
     def add(self, name: str, path: str | Path) -> DatasetVersion:
-        """Upload a CSV, Parquet or JSON Lines file as the newest version of `name`.
+        """Upload a CSV, Parquet, JSON Lines or CoNLL file as the newest version of `name`.
 
         Pictures come as a folder or a ZIP archive: a folder of them for each class, or a table
         that names their files.

@@ -46,8 +46,9 @@ def list_datasets(services: Services, caller: Caller, page: Paging) -> Page[Data
 def add_dataset(services: Services, caller: Caller, data: JSONBody[NewDataset]) -> DatasetVersion:
     """Upload the file first (`PUT /api/v1/uploads/{sha256}`), then name its digest here.
 
-    The file (CSV, Parquet, JSON Lines, or a ZIP of pictures) is read through before the answer,
-    which holds the inferred columns. The same bytes as the newest version's make no new one.
+    The file (CSV, Parquet, JSON Lines, CoNLL, or a ZIP of pictures) is read through before the
+    answer, which holds the inferred columns. The same bytes as the newest version's make no new
+    one.
     """
     return services.datasets.add(caller.tenant_id, data.name, data.upload, data.filename)
 
