@@ -94,6 +94,15 @@ def test_classes_may_be_whole_numbers_of_64_bits(tmp_path: Path, algorithm: str)
     assert run.predict(features=[[5.1, 3.5, 1.4, 0.2]])["label"] == [2**40 + 1]
 
 
+def test_boosted_trees_of_one_leaf_give_the_likelier_class(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(size=60)
+    frame = pl.DataFrame({"x": noise, "target": ["b"] * 27 + ["c"] * 33})
+    parameters = {"n_estimators": 3, "min_samples_leaf": 40}
+    run = Run(tmp_path, frame, algorithm="gradient_boosting", parameters=parameters)
+    assert run.result.parity.agreed, run.result.parity.reason
+    assert run.predict(features=[[0.0]])["label"] == ["c"]
+
+
 @pytest.mark.parametrize("algorithm", REGRESSORS)
 @pytest.mark.parametrize(("table", "least"), [("diabetes", 0.05), ("customers", 0.6)])
 def test_every_regressor_trains_converts_and_agrees(

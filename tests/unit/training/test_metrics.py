@@ -217,5 +217,7 @@ def test_many_classes_have_no_interval_where_it_would_take_long() -> None:
 
 def test_probabilities_that_are_no_numbers_are_refused() -> None:
     likely = np.array([[0.5, 0.5], [np.nan, np.nan], [np.inf, 0.0]])
+    with pytest.raises(Invalid, match="no finite numbers for 1 of 2 rows"):
+        estimated(np.zeros(2), np.array([1.0, np.inf]))
     with pytest.raises(Invalid, match="no numbers for 2 of 3 rows"):
         classified(np.array([0, 1, 1]), np.array([0, 1, 1]), np.array([0, 1]), likely)

@@ -201,6 +201,13 @@ def _by_skl2onnx(
         converted = _convert_estimator(estimator[1:], estimator[0].vector_size)
         return builder.splice(converted.graph, matrix), converted.opset_import
     width = int(estimator.n_features_in_)
+    if type(estimator).__name__ == "GradientBoostingClassifier":
+        # Of two classes ONNX Runtime asks for more than half where no leaf is negative, although
+        # what leaves add up to is no probability yet.
+        converted = _convert_estimator(estimator, width)
+        _, likely = builder.splice(converted.graph, matrix)
+        label = boosted.labelled(builder, likeliest(builder, likely), classes)
+        return [label, likely], converted.opset_import
     if not _beyond_32_bits(classes):
         converted = _convert_estimator(estimator, width)
         return builder.splice(converted.graph, matrix), converted.opset_import

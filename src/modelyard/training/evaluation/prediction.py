@@ -91,10 +91,19 @@ def classified(
 
 
 def estimated(truth: Array, predicted: Array) -> Estimated:
-    """Numbers as a model gives them."""
-    return Estimated(
-        np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64).reshape(-1)
-    )
+    """Numbers as a model gives them.
+
+    Raises:
+        Invalid: they are infinite, or none.
+    """
+    numbers = np.asarray(predicted, dtype=np.float64).reshape(-1)
+    lost = int((~np.isfinite(numbers)).sum())
+    if lost:
+        raise Invalid(
+            f"the model's answers are no finite numbers for {lost} of {len(numbers)} rows: columns "
+            "may hold numbers that are too small or too large for it"
+        )
+    return Estimated(np.asarray(truth, dtype=np.float64), numbers)
 
 
 @contextmanager
