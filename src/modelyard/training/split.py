@@ -245,7 +245,7 @@ def folds(rows: Rows, task: TaskKind, count: int, seed: int) -> Iterator[tuple[R
     """Training and validation rows of each fold of a cross-validation.
 
     Raises:
-        Invalid: there are too few groups or times.
+        Invalid: there are too few groups or times, or rows of each class.
     """
     if rows.times is not None:
         places = _folds_by_time(rows, rows.times, task, count)
@@ -267,6 +267,8 @@ def _folds_at_random(
     count = min(count, units)
     if classified:
         count = min(count, int(np.unique(rows.target, return_counts=True)[1].max()))
+        if count < 2:
+            raise Invalid("no class has two of the rows to train on: there is nothing to fold by")
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     else:
         kind = KFold if groups is None else GroupKFold

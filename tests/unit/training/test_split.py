@@ -127,6 +127,11 @@ def test_folds_validate_every_row_once_even_with_a_class_rarer_than_the_folds() 
     assert sorted(seen) == list(range(100))
 
 
+def test_classes_of_one_row_each_cannot_be_folded() -> None:
+    with pytest.raises(Invalid, match="no class has two of the rows to train on"):
+        list(folds(rows(np.array(["a", "b", "c"])), CLASSIFICATION, 2, seed=0))
+
+
 def test_there_are_no_more_folds_than_rows_or_groups() -> None:
     assert len(list(folds(rows(np.arange(4.0)), REGRESSION, 20, seed=0))) == 4
     grouped = rows(np.arange(9.0), groups=np.repeat([4, 5, 6], 3))
