@@ -31,12 +31,13 @@ from modelyard.training.trainers.word2vec_linear import WORD2VEC_LINEAR
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     algorithm.name: algorithm
+    # Of equals `auto` takes the first: the simpler one, and rather one with probabilities.
     for algorithm in (
         LINEAR,
+        LOGISTIC_REGRESSION,
         RIDGE,
         LASSO,
         ELASTIC_NET,
-        LOGISTIC_REGRESSION,
         NAIVE_BAYES,
         NEAREST_NEIGHBOURS,
         SVM,
