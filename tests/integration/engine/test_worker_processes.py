@@ -107,7 +107,9 @@ def test_a_job_is_done(store: SqlStore, workers: Workers) -> None:
     until(lambda: job_of(store, job_id).state.final)
     job = job_of(store, job_id)
     assert (job.state, job.attempt, job.result) == (JobState.SUCCEEDED, 1, {"version": 1})
-    assert story(store, job_id)[0].startswith("pid ")
+    begun, first = story(store, job_id)[:2]
+    assert begun == "a worker begins"
+    assert first.startswith("pid ")
     until(lambda: scratch_is_empty(workers.home))
 
 
