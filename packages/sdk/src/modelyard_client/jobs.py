@@ -143,9 +143,9 @@ class Jobs:
                 return
             if time.monotonic() > end:
                 raise TimedOut(f"job {job_id} is not done after {timeout:g} s; it goes on")
+            ended = self._once_there(job_id).final
             if not ended:
                 time.sleep(self._poll_seconds)
-            ended = self._once_there(job_id).final
 
     def wait(self, job_id: str, timeout: float = 86_400) -> Job:
         """Return the job when it is in a final state, good or bad.

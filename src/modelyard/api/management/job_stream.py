@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EVENT_STREAM: Final = "text/event-stream"
 POLL: Final = 0.25
 """Seconds between two looks while the job talks; twice as long after each look in vain."""
-SLOWEST_POLL: Final = 2.0
+SLOWEST_POLL: Final = 0.5
 PING: Final = 10.0
 """Seconds of silence after which a comment shows that the connection lives."""
 LONGEST: Final = 600.0
