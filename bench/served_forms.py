@@ -130,18 +130,17 @@ def _so_many(rows: pl.DataFrame, count: int) -> pl.DataFrame:
     return rows.head(count)
 
 
-def _native(model: Path, problem: Problem, folder: Path) -> Ask:
+def _native(file: Path, problem: Problem, folder: Path) -> Ask:
     """By the library: of pictures beginning with their files, of texts with the embedder."""
     import joblib
 
-    pipeline = joblib.load(model)
-    answer = getattr(pipeline, "predict_proba", None) or pipeline.predict
+    pipeline = joblib.load(file)
+    model = pipeline.named_steps["model"] if problem.embedded else pipeline
+    answer = getattr(model, "predict_proba", None) or model.predict
     if problem.picture is not None:
         return lambda rows: lambda: answer(features_of(rows, problem))
     if problem.embedded:
         embedder, (column,) = open_embedder(folder), problem.features
-        linear = pipeline.named_steps["model"]
-        answer = getattr(linear, "predict_proba", None) or linear.predict
 
         def asked(rows: pl.DataFrame) -> Callable[[], object]:
             texts = rows.get_column(column).to_list()
@@ -164,9 +163,7 @@ def _served(
     model = load(folder, RuntimeManifest(found[0].value, files, signature))
 
     def asked(rows: pl.DataFrame) -> Callable[[], object]:
-        inputs = tensors(rows, problem)
-        if len(inputs) == len(signature.inputs) == 1:
-            inputs = {signature.inputs[0].name: inputs.popitem()[1]}
+        inputs = tensors(rows, problem, signature)
         return lambda: model.infer(inputs)
 
     return asked

@@ -43,10 +43,7 @@ _NOUNS: Final[Mapping[str, tuple[str, str, Commands]]] = {
         PUBLISH,
         "Named, versioned tables to train on.",
         {
-            "add": (
-                "datasets:add",
-                "Upload a table, tagged tokens or pictures.",
-            ),
+            "add": ("datasets:add", "Upload a table, tagged tokens or pictures."),
             "list": ("datasets:list_all", "List the datasets."),
             "show": ("datasets:show", "Show a dataset's columns and first rows."),
             "profile": ("datasets:profile", "Show how a dataset's columns are distributed."),

@@ -35,10 +35,8 @@ class ServedGraph:
     def parts(self, rows: pl.DataFrame, problem: Problem) -> Iterator[dict[str, Tensor]]:
         """Its answers, batch by batch, to rows of the problem's features (see `features_of`)."""
         for start in range(0, rows.height, _BATCH):
-            inputs = tensors(rows[start : start + _BATCH], problem)
-            if len(inputs) == len(self.signature.inputs) == 1:
-                inputs = {self.signature.inputs[0].name: inputs.popitem()[1]}
-            yield self._runtime.infer(inputs)
+            some = rows[start : start + _BATCH]
+            yield self._runtime.infer(tensors(some, problem, self.signature))
 
     def answers(self, rows: pl.DataFrame, problem: Problem) -> dict[str, Tensor]:
         """Its answers to all of the rows."""
@@ -47,13 +45,19 @@ class ServedGraph:
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def tensors(rows: pl.DataFrame, problem: Problem) -> dict[str, Tensor]:
-    """The rows of `features_of` as a caller sends them."""
+def tensors(rows: pl.DataFrame, problem: Problem, signature: Signature) -> dict[str, Tensor]:
+    """The rows of `features_of` as a caller sends them; a single tensor has the signature's name
+    for it, whatever it is called here.
+    """
     if problem.numeric:
-        return {FEATURES: np.ascontiguousarray(rows.to_numpy(), dtype=np.float32)}
-    return {
-        name: rows.get_column(name).to_numpy()
-        if role is Role.NUMBER
-        else np.array(rows.get_column(name).to_list(), dtype=np.object_)
-        for name, role in problem.features.items()
-    }
+        named = {FEATURES: np.ascontiguousarray(rows.to_numpy(), dtype=np.float32)}
+    else:
+        named = {
+            name: rows.get_column(name).to_numpy()
+            if role is Role.NUMBER
+            else np.array(rows.get_column(name).to_list(), dtype=np.object_)
+            for name, role in problem.features.items()
+        }
+    if len(named) == len(signature.inputs) == 1:
+        return {signature.inputs[0].name: named.popitem()[1]}
+    return named

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 EVENT_STREAM: Final = "text/event-stream"
 POLL: Final = 0.25
-"""Seconds between two looks while the job talks; twice as long after each look in vain."""
-SLOWEST_POLL: Final = 0.5
+"""Seconds between two looks while the job talks."""
+QUIET_POLL: Final = 0.5
+"""The same after a look in vain."""
 PING: Final = 10.0
 """Seconds of silence after which a comment shows that the connection lives."""
 LONGEST: Final = 600.0
@@ -83,7 +84,6 @@ class JobStream:
         """
         yield b"retry: 1000\n\n"
         began = spoke = time.monotonic()
-        pause = POLL
         while time.monotonic() - began < LONGEST and not self._draining():
             try:
                 job, events = await asyncio.to_thread(
@@ -99,13 +99,12 @@ class JobStream:
             if job.state.final:
                 yield _line("end", {"id": job.id, "state": job.state})
                 return
-            pause = POLL if events else min(2 * pause, SLOWEST_POLL)
             if events:
                 spoke = time.monotonic()
             elif time.monotonic() - spoke > PING:
                 spoke = time.monotonic()
                 yield b": still here\n\n"
-            await asyncio.sleep(pause)
+            await asyncio.sleep(POLL if events else QUIET_POLL)
 
 
 def _line(name: str, data: Any, seq: int | None = None) -> bytes:
